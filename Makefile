@@ -1,0 +1,39 @@
+# Each target makes its own virtual environment when there is none.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check speed long
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    score the embedded players end to end and print the question's table"
+	@echo "make test    the tests"
+	@echo "make check   format, lint, and types of the installed wheel"
+	@echo "make speed   speed ratios against peers, measured in one run"
+	@echo "make long    the tests that take minutes"
+
+demo: $(INSTALLED)
+	$(BIN)/understudy demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --ignore=tests/speed -m "not long"
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	.ci/check-wheel $(BIN)/python
+
+speed: $(INSTALLED)
+	$(BIN)/python -m pytest tests/speed
+
+long: $(INSTALLED)
+	$(BIN)/python -m pytest --ignore=tests/speed -m long
+
+$(INSTALLED): pyproject.toml
+	@echo "installing into $(VENV); the first time this takes minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --progress-bar off -e ".[dev]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""What the architectures share: checked settings, observation encoders, and the one training loop."""

@@ -1,0 +1,105 @@
+"""Observation encoders: one observation becomes one vector, whatever the game shows."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from understudy.suite.errors import InputError
+from understudy.suite.protocols import Game
+
+PIXEL_SCALE = 1 / 255
+
+
+def observation_kind(game: Game) -> str:
+    """Return how a game's observation is read: "cell", "planes" or "frames"; InputError for any other."""
+    rank, dtype = len(game.observation_shape), game.observation_dtype
+    if rank == 0 and "int" in dtype:
+        return "cell"
+    if rank == 3 and dtype == "bool":
+        return "planes"
+    if rank == 3 and dtype == "uint8" and min(game.observation_shape[1:]) >= FRAMES_MIN_SIDE:
+        return "frames"
+    raise InputError(
+        f"{game.name}: no encoder for {dtype} observations of shape {game.observation_shape}; known are one "
+        f"integer, bool [channels, rows, columns] and uint8 [frames, rows, columns] of {FRAMES_MIN_SIDE} or more"
+    )
+
+
+def encoder(game: Game, width: int) -> nn.Module:
+    """Return the game's encoder: observations [N, *observation_shape] -> float32 [N, width]."""
+    kind = observation_kind(game)
+    if kind == "cell":
+        return Cell(game.observation_values, width)
+    return (Planes if kind == "planes" else Frames)(game.observation_shape, width)
+
+
+def encode(module: nn.Module, observation: Tensor, leading_axes: int) -> Tensor:
+    """Return `module`'s vectors for observations with `leading_axes` axes before their own."""
+    leading = observation.shape[:leading_axes]
+    return cast(Tensor, module(observation.flatten(0, leading_axes - 1))).unflatten(0, leading)
+
+
+class Cell(nn.Module):
+    """One integer below `values`: a learned vector each."""
+
+    def __init__(self, values: int, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(values, width)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return vectors [N, width] of integers [N]."""
+        return functional.embedding(observation.long(), self.vectors.weight)
+
+
+class Planes(nn.Module):
+    """Bool planes: one 3x3 convolution of 16 channels, as MinAtar's own networks have, and a linear layer.
+
+    Source: Young and Tian, MinAtar (2019), section 3.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        channels, rows, columns = shape
+        self.convolution = nn.Conv2d(channels, 16, 3, padding=1 if min(rows, columns) < 3 else 0)
+        self.project = nn.Linear(_num_features(self.convolution, shape), width)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return vectors [N, width] of bool planes [N, C, rows, columns]."""
+        features = functional.relu(self.convolution(observation.float()))
+        return cast(Tensor, self.project(features.flatten(1)))
+
+
+class Frames(nn.Module):
+    """Grey frames: the three convolutions of the DQN at half their channels, the last with stride 2.
+
+    Source: Mnih et al., Human-level control through deep reinforcement learning (Nature 2015), methods.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(shape[0], 16, 8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, stride=2),
+            nn.ReLU(),
+        ).to(memory_format=torch.channels_last)
+        self.project = nn.Linear(_num_features(self.convolutions, shape), width)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return vectors [N, width] of uint8 frames [N, frames, rows, columns]."""
+        pixels = observation.to(torch.float32, memory_format=torch.channels_last).mul_(PIXEL_SCALE)
+        return cast(Tensor, self.project(self.convolutions(pixels).flatten(1)))
+
+
+FRAMES_MIN_SIDE = 36  # below it the third convolution has nothing to see
+
+
+def _num_features(module: nn.Module, shape: tuple[int, ...]) -> int:
+    with torch.no_grad():
+        return int(module(torch.zeros(1, *shape)).numel())

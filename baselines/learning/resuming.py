@@ -1,0 +1,60 @@
+"""The file from which an interrupted training goes on: parameters, optimiser, step, in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from understudy.suite import files
+from understudy.suite.errors import InputError
+
+FORMAT = "understudy-training-1"
+
+
+def save(
+    path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    """Write where a training stands after `step` steps, whole or not at all.
+
+    `identity` is what the run is made of, fit for JSON; only an equal one may go on from the file.
+    """
+    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
+    metadata = {"format": FORMAT, "step": str(step), "identity": files.canonical_json(identity)}
+    whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    files.write_atomically(path, safetensors.torch.save(whole, metadata))
+
+
+def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Put model and optimiser where the file left them and return the steps done: 0 if there is no file.
+
+    Raises InputError for a damaged file, or one that was made with another `identity`.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: not a whole training file ({error}); remove it to start anew") from error
+    if metadata.get("format") != FORMAT or metadata.get("identity") != files.canonical_json(identity):
+        raise InputError(f"{path}: made with other settings; give those again, or remove it to start anew")
+    model.load_state_dict(_part(tensors, "model/"))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _part(tensors, "optimiser/").items():
+        index, _, moment = name.partition("/")
+        moments.setdefault(int(index), {})[moment] = tensor
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(metadata["step"])
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

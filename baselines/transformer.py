@@ -1,0 +1,272 @@
+"""A transformer over the whole learning history: one token a move, a sliding window of moves a layer.
+
+Each layer attends to the last `context_moves` moves, so what can matter reaches back about layers x context.
+`unroll` is banded attention over many moves, `step` the same function of one move with a ring buffer.
+Source: Laskin et al., In-context reinforcement learning with algorithm distillation (ICLR 2023), for the
+learning history as a sequence; Jiang et al., Mistral 7B (2023), section 2, for the rolling cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from understudy.baselines.learning import drawing, settings
+from understudy.baselines.learning.encoder import encode, encoder, observation_kind
+from understudy.suite.errors import InputError
+from understudy.suite.protocols import Game, State, Timestep
+
+INITIAL_STD = 0.02  # Source: Radford et al., Language models are unsupervised multitask learners (2019)
+PERIOD_CONTEXTS = 8  # the rotary angles repeat after so many contexts
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of one model."""
+
+    layers: int = settings.bounded(1, 64)
+    context_moves: int = settings.bounded(
+        2, 65_536
+    )  # moves that a layer attends to, the present one included
+    width: int = settings.bounded(4, 4096)  # units of a token
+    heads: int = settings.bounded(1, 64)
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"transformer: width must be a multiple of 2 x heads; found {self.width}, {self.heads}"
+            )
+
+
+DEFAULTS = {
+    "cell": Config(layers=4, context_moves=256, width=64, heads=4),
+    "planes": Config(layers=4, context_moves=256, width=128, heads=4),
+    "frames": Config(layers=4, context_moves=256, width=128, heads=4),
+}
+
+
+class Transformer(nn.Module):
+    """Tokens, blocks, one logit an action.
+
+    State: `age` int64 [B], moves seen in this life; `keys_l` float32 [B, H, D, C] and `values_l` float32
+    [B, H, C, D] of layer l, where the move of age a stands in slot a mod C. Slots up to the age are filled.
+    """
+
+    def __init__(self, config: Config, game: Game) -> None:
+        super().__init__()
+        self.context_moves = config.context_moves
+        self.reach_moves = config.layers * (config.context_moves - 1) + 1
+        self.heads, self.head_width = config.heads, config.width // config.heads
+        self.token = Token(game, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, bias=False)
+        self.decide = nn.Linear(config.width, game.num_actions)
+        self.phases: Tensor  # [P, 3, 1, D/2] complex64
+        self.register_buffer("phases", rotary_phases(config.context_moves, self.head_width), persistent=False)
+        self._draw_parameters()
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return empty memories of `batch_size` rows."""
+        B, H, D, C = batch_size, self.heads, self.head_width, self.context_moves
+        state = {"age": torch.zeros(B, dtype=torch.int64)}
+        for layer in range(len(self.blocks)):
+            state[f"keys_{layer}"] = torch.zeros(B, H, D, C)
+            state[f"values_{layer}"] = torch.zeros(B, H, C, D)
+        return state
+
+    @torch.inference_mode()
+    def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
+        """Return logits [B, A] for one move; the given state's caches are updated in place."""
+        B, H, D, C = len(timestep.first), self.heads, self.head_width, self.context_moves
+        age = state["age"].masked_fill(timestep.first_of_life, 0)  # [B]
+        unseen = torch.arange(C) > age[:, None, None]  # [B, 1, C]
+        place = Place(
+            slot=(age % C).view(B, 1, 1, 1).expand(B, H, D, 1),
+            phase=self.phases[age % len(self.phases)],  # [B, 3, 1, D/2]
+            mask=torch.zeros(B, H, C).masked_fill_(unseen, -math.inf).view(B * H, 1, C),
+        )
+        x = self.token(timestep, 1)  # [B, W]
+        for layer, block in enumerate(self.blocks):
+            x = cast(Block, block).step(x, place, state[f"keys_{layer}"], state[f"values_{layer}"])
+        state["age"].copy_(age + 1)
+        return self.decide(self.norm(x)), state  # [B, A]
+
+    def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
+        """Return logits [B, T, A] for T moves, and the state after them, cut off from the gradient.
+
+        Memory grows with T: feed a long history in pieces. `first_of_life` is read at the first move only.
+        """
+        T = timesteps.first.shape[1]
+        age = state["age"].masked_fill(timesteps.first_of_life[:, 0], 0)  # [B]
+        moves = age[:, None] + torch.arange(T)  # [B, T]
+        phase = self.phases[moves % len(self.phases)]  # [B, T, 3, 1, D/2]
+        x = self.token(timesteps, 2)  # [B, T, W]
+        after = {"age": age + T}
+        for layer, block in enumerate(self.blocks):
+            memory = state[f"keys_{layer}"], state[f"values_{layer}"]
+            x, (keys, values) = cast(Block, block).unroll(x, age, phase, memory)
+            after |= {f"keys_{layer}": keys, f"values_{layer}": values}
+        return self.decide(self.norm(x)), after  # [B, T, A]
+
+    def _draw_parameters(self) -> None:
+        """Draw the blocks' weights; those that add to the residual stream get less the more of them there are.
+
+        Source: Radford et al. (2019), section 2.3.
+        """
+        for block in self.blocks:
+            for name, weight in block.named_parameters():
+                adds = name.startswith(("attention_out", "mlp_out"))
+                if weight.dim() == 2:
+                    nn.init.normal_(
+                        weight, std=INITIAL_STD / math.sqrt(2 * len(self.blocks)) if adds else INITIAL_STD
+                    )
+
+
+class Place(NamedTuple):
+    """Where a move stands in the ring buffers: the same for all layers."""
+
+    slot: Tensor  # [B, H, D, 1] int64
+    phase: Tensor  # [B, 3, 1, D/2] complex64, what turns this move's query, key and value
+    mask: Tensor  # [B x H, 1, C] float32, -inf at slots that hold nothing of this life
+
+
+class Token(nn.Module):
+    """One move as one vector: what is seen, what was done before, what that brought."""
+
+    def __init__(self, game: Game, width: int) -> None:
+        super().__init__()
+        self.observation = encoder(game, width)
+        self.action = nn.Embedding(
+            game.num_actions + 1, width
+        )  # the last one: a life begins, nothing was done
+        self.outcome = nn.Linear(3, width, bias=False)
+
+    def forward(self, timestep: Timestep, leading_axes: int) -> Tensor:
+        """Return tokens [..., W]; rewards enter as their sign and as log(1 + |r|) with that sign."""
+        action = timestep.previous_action.masked_fill(timestep.first_of_life, self.action.num_embeddings - 1)
+        reward = timestep.previous_reward
+        sign = reward.sign()
+        outcome = torch.stack((sign, sign * reward.abs().log1p(), timestep.first.float()), dim=-1)  # [..., 3]
+        seen = encode(self.observation, timestep.observation, leading_axes)
+        return seen + cast(Tensor, self.action(action)) + cast(Tensor, self.outcome(outcome))
+
+
+class Block(nn.Module):
+    """Attention to the last C moves and a two-layer network, each added to the token."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.width
+        self.context_moves, self.heads = config.context_moves, config.heads
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.attention_in = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.mlp_in = nn.Linear(width, 4 * width, bias=False)
+        self.mlp_out = nn.Linear(4 * width, width, bias=False)
+
+    def step(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
+        """Return the next layer's tokens [B, W]; this move's key and value are written into the caches."""
+        B, H, D, C = keys.shape
+        query, key, value = self._query_key_value(x, place.phase)  # [B, H, D] each
+        keys.scatter_(3, place.slot, key.unsqueeze(3))
+        values.scatter_(2, place.slot.transpose(2, 3), value.unsqueeze(2))
+        scores = torch.baddbmm(
+            place.mask, query.reshape(B * H, 1, D), keys.view(B * H, D, C)
+        )  # [B x H, 1, C]
+        seen = torch.bmm(scores.softmax(-1), values.view(B * H, C, D))  # [B x H, 1, D]
+        return self._finish(x, seen.view(B, H * D))
+
+    def unroll(
+        self, x: Tensor, age: Tensor, phase: Tensor, memory: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the next layer's tokens [B, T, W] and the caches after T moves."""
+        C, T = self.context_moves, x.shape[1]
+        query, key, value = (part.transpose(1, 2) for part in self._query_key_value(x, phase))  # [B, H, T, D]
+        past_keys = _turned(memory[0].transpose(2, 3), age)  # [B, H, C, D], oldest first
+        keys = torch.cat((past_keys, key), dim=2)  # [B, H, C + T, D]
+        values = torch.cat((_turned(memory[1], age), value), dim=2)
+        seen = torch.cat([
+            self._attend(query[:, :, t : t + C], keys[:, :, t : t + 2 * C], values[:, :, t : t + 2 * C], age + t)
+            for t in range(0, T, C)
+        ], dim=2)  # [B, H, T, D]  # fmt: skip
+        new_keys, new_values = (_turned(part[:, :, T:].detach(), -(age + T)) for part in (keys, values))
+        caches = new_keys.transpose(2, 3).contiguous(), new_values
+        return self._finish(x, seen.transpose(1, 2).flatten(2)), caches
+
+    def _query_key_value(self, x: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, scaled and rotated; key, rotated; value: [..., H, D] each."""
+        parts = self.attention_in(self.attention_norm(x))  # [..., 3 x H x D]
+        pairs = torch.view_as_complex(parts.view(*x.shape[:-1], 3, self.heads, -1, 2))  # [..., 3, H, D/2]
+        query, key, value = torch.view_as_real(pairs * phase).flatten(-2).unbind(-3)  # [..., H, D] each
+        return query, key, value
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, age: Tensor) -> Tensor:
+        """Return what n <= C queries [B, H, n, D] take from the C moves before them and themselves.
+
+        `age` [B] is the first query's; slots before the life's beginning are left out.
+        """
+        C, n = self.context_moves, query.shape[2]
+        distance = (
+            C + torch.arange(n)[:, None] - torch.arange(C + n)
+        )  # [n, C + n] from key to query, in moves
+        band = (distance >= 0) & (distance < C)
+        lived = torch.arange(C + n) >= (C - age)[:, None]  # [B, C + n]
+        mask = band & lived[:, None, None]  # [B, 1, n, C + n]
+        return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
+
+    def _finish(self, x: Tensor, seen: Tensor) -> Tensor:
+        x = x + self.attention_out(seen)
+        return x + cast(Tensor, self.mlp_out(functional.relu(self.mlp_in(self.mlp_norm(x)))))
+
+
+def rotary_phases(context_moves: int, head_width: int) -> Tensor:
+    """Return the complex64 numbers [P, 3, 1, D/2] that turn queries, keys and values of moves 0 ... P-1, in pairs.
+
+    Queries are also scaled by 1/sqrt(D), values stay as they are. P is PERIOD_CONTEXTS x context_moves, and
+    each frequency is a whole number of turns in P moves. So a move's phase is that of the move modulo P, exact
+    however old a life is; float32 angles are 0.18 rad off at ten million moves. The waves are from about 6
+    moves, the usual shortest, to two contexts long.
+    Source: Su et al., RoFormer: enhanced transformer with rotary position embedding (2021), equation 34.
+    """
+    period = PERIOD_CONTEXTS * context_moves
+    fewest, most = PERIOD_CONTEXTS / 2, max(period / math.tau, PERIOD_CONTEXTS / 2)
+    exponents = torch.linspace(0, 1, head_width // 2, dtype=torch.float64)
+    turns = (most * (fewest / most) ** exponents).round()  # [D/2]
+    angles = math.tau * (torch.arange(period)[:, None] * turns % period) / period  # [P, D/2]
+    phases = torch.polar(torch.ones_like(angles), angles)
+    stay = torch.ones_like(phases)
+    return torch.stack((phases * head_width**-0.5, phases, stay), dim=1)[:, :, None].to(torch.complex64)
+
+
+def _turned(ring: Tensor, by: Tensor) -> Tensor:
+    """Return [B, H, C, D] with each row's slots turned: slot s of row b is its old slot (s + by[b]) mod C."""
+    B, H, C, D = ring.shape
+    slots = (torch.arange(C) + by[:, None]) % C  # [B, C]
+    return ring.gather(2, slots[:, None, :, None].expand(B, H, C, D))
+
+
+class TransformerArchitecture:
+    """The registered object."""
+
+    name = "transformer"
+    control = False
+
+    def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
+        """Return all settings for a game; InputError for an unknown or unfit one."""
+        defaults = asdict(DEFAULTS[observation_kind(game)])
+        return asdict(settings.checked(Config, defaults | overrides, self.name))
+
+    def build(self, config: Mapping[str, Any], game: Game, seed: int = 0) -> nn.Module:
+        """Return an untrained model, its parameters drawn from `seed`; InputError for a bad config."""
+        with drawing.parameters_from(seed):
+            return cast(nn.Module, Transformer(settings.checked(Config, config, self.name), game))
+
+
+ARCHITECTURE = TransformerArchitecture()

@@ -1,0 +1,210 @@
+"""MinAtar: five miniatures of Atari games from the package `minatar`, played on a CPU in microseconds.
+
+One meaning of the six actions for all games (none, left, up, right, down, fire), channels padded to ten.
+Source: Young and Tian, MinAtar: an Atari-inspired testbed (2019), https://github.com/kenjyoung/MinAtar
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from understudy.suite import registry
+from understudy.suite.errors import InputError
+from understudy.suite.games import differing_settings
+from understudy.suite.games._seeding import lanes_and_seeds
+from understudy.suite.protocols import Game
+
+OBSERVATION_SHAPE = (10, 10, 10)  # channel, row, column
+ACTIONS = ("n", "l", "u", "r", "d", "f")  # the package's letters
+STICKY_ACTION_PROBABILITY = 0.1
+EPISODE_CAP_MOVES = 2_500
+EXPLORATION = 0.01
+VARIANTS = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+
+
+class MinAtar:
+    """The family: the package's five games."""
+
+    def variants(self) -> tuple[str, ...]:
+        """Return the package's names of its games."""
+        return VARIANTS
+
+    def game(self, variant: str) -> Game:
+        """Return one game; its fingerprint holds the package versions and every argument.
+
+        All six actions are legal in every game: the protocol's random figures are of all six.
+        """
+        registry.choose(variant, VARIANTS, "minatar game")
+        return Game(
+            name=f"minatar/{variant}",
+            observation_shape=OBSERVATION_SHAPE,
+            observation_dtype="bool",
+            observation_values=2,
+            stacked_frames=1,
+            num_actions=len(ACTIONS),
+            legal_actions=(True,) * len(ACTIONS),
+            episode_cap_moves=EPISODE_CAP_MOVES,
+            exploration=EXPLORATION,
+            fingerprint={
+                "game": f"minatar/{variant}",
+                "minatar": version("minatar"),
+                "numpy": version("numpy"),
+                "actions": ",".join(ACTIONS),
+                "sticky_action_prob": STICKY_ACTION_PROBABILITY,
+                "sticky_action_at_start": "n",
+                "difficulty_ramping": True,
+                "episode_cap_moves": EPISODE_CAP_MOVES,
+                "observation": "channel,row,column padded to 10",
+            },
+        )
+
+    def make(self, variants: Sequence[str], threads: int) -> MinAtarVectorEnv:
+        """Return one lane a variant; lanes may play different games. `threads` changes nothing here."""
+        return MinAtarVectorEnv(variants)
+
+    def comparable(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+        """Return every differing setting: none is known to be harmless but the packages' versions.
+
+        Versions may differ, numpy's `RandomState` being frozen; a segment's checksum tells whether the
+        frames do.
+        """
+        hidden = {"minatar", "numpy"}
+        strip = [{k: v for k, v in f.items() if k not in hidden} for f in (one, other)]
+        return differing_settings(*strip)
+
+
+class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """The package's games, one object a lane, stepped one after another."""
+
+    metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's form
+
+    def __init__(self, variants: Sequence[str]) -> None:
+        """Take the games of the lanes; InputError for an unknown one."""
+        self.num_envs = len(variants)
+        self.single_observation_space = gymnasium.spaces.Box(0, 1, OBSERVATION_SHAPE, np.bool_)
+        self.single_action_space = gymnasium.spaces.Discrete(len(ACTIONS))
+        self.observation_space = gymnasium.vector.utils.batch_space(
+            self.single_observation_space, self.num_envs
+        )
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
+        self._lanes = [_Lane(_game_class(variant)) for variant in variants]
+
+    def reset(
+        self, *, seed: int | np.ndarray | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode in all lanes or the masked ones, anew from a seed where one is given.
+
+        Returns the observations of all lanes, bool [B, 10, 10, 10]. InputError for bad seeds, or a lane
+        never seeded.
+        """
+        chosen, seeds = lanes_and_seeds(self.num_envs, seed, options)
+        if seeds is not None:
+            for lane, lane_seed in zip(chosen, seeds, strict=True):
+                self._lanes[lane].seed(int(lane_seed))
+        if not all(lane.seeded for lane in self._lanes):
+            raise InputError("the first reset must give every lane a seed; found lanes that never had one")
+        for lane in chosen:
+            self._lanes[lane].start_episode()
+        observations = np.zeros((self.num_envs, *OBSERVATION_SHAPE), dtype=np.bool_)
+        for lane, observation in zip(self._lanes, observations, strict=True):
+            lane.write(observation)
+        return observations, {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Make one move in each lane: actions int [B].
+
+        Returns observations bool [B, 10, 10, 10], rewards float32 [B], terminated and truncated bool [B].
+        Where an episode ends the observation is the next one's first, and `info["final_obs"]` holds the last.
+        """
+        B = self.num_envs
+        chosen = actions.tolist()
+        if len(chosen) != B or min(chosen) < 0 or max(chosen) >= len(ACTIONS):
+            raise InputError(f"expected {B} actions in [0, {len(ACTIONS)}); found {actions!r}")
+        observations = np.zeros((B, *OBSERVATION_SHAPE), dtype=np.bool_)
+        rewards = np.zeros(B, dtype=np.float32)
+        terminated = np.zeros(B, dtype=np.bool_)
+        truncated = np.zeros(B, dtype=np.bool_)
+        info: dict[str, Any] = {}
+        for i, lane in enumerate(self._lanes):
+            rewards[i], terminated[i] = lane.act(chosen[i])
+            truncated[i] = lane.moves >= EPISODE_CAP_MOVES and not terminated[i]
+            if terminated[i] or truncated[i]:
+                if not info:
+                    info = {
+                        "final_obs": np.zeros_like(observations),
+                        "_final_obs": np.zeros(B, dtype=np.bool_),
+                    }
+                lane.write(info["final_obs"][i])
+                info["_final_obs"][i] = True
+                lane.start_episode()
+            lane.write(observations[i])
+        return observations, rewards, terminated, truncated, info
+
+
+class _Lane:
+    """One game with sticky actions, as the package's own `Environment`, which draws from the same generator.
+
+    Unlike there, the action that may stick is cleared at each episode's start: in the package it survives
+    `seed` and `reset`, and a reseeded game would depend on its past.
+    """
+
+    def __init__(self, game_class: Callable[..., Any]) -> None:
+        self._game_class = game_class
+        self.seeded = False
+
+    def seed(self, seed: int) -> None:
+        """Make the game anew, so that nothing can survive."""
+        self._game = self._game_class(ramping=True)
+        self._game.random = np.random.RandomState(seed)
+        self._draw = self._game.random.random_sample
+        self._num_channels = self._game.state_shape()[2]
+        self.seeded = True
+
+    def start_episode(self) -> None:
+        self._game.reset()
+        self._last_action = 0
+        self.moves = 0
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Make one move; return its reward and whether the game is over."""
+        if self._draw() >= STICKY_ACTION_PROBABILITY:
+            self._last_action = action
+        self.moves += 1
+        reward, over = self._game.act(self._last_action)
+        return reward, over
+
+    def write(self, observation: np.ndarray) -> None:
+        """Write the state into a zeroed bool [10, 10, 10]."""
+        observation[: self._num_channels] = self._game.state().transpose(2, 0, 1)
+
+
+@cache
+def _game_class(variant: str) -> Callable[..., Any]:
+    """Return the package's class of one game without running the package's `__init__`.
+
+    That one imports pyplot and seaborn for a display that nobody looks at here: seconds at every start.
+    """
+    registry.choose(variant, VARIANTS, "minatar game")
+    package = importlib.util.find_spec("minatar")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("the package minatar isn't installed; pip install minatar")
+    path = Path(package.submodule_search_locations[0]) / "environments" / f"{variant}.py"
+    spec = importlib.util.spec_from_file_location(f"minatar.environments.{variant}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"minatar {version('minatar')} has no game {variant!r} at {path}; reinstall minatar")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    game_class: Callable[..., Any] = module.Env
+    return game_class
+
+
+FAMILY = MinAtar()

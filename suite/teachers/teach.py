@@ -1,0 +1,282 @@
+"""Teaching: DQN lives in lock-step, recorded from move 0, interruptible at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from understudy.suite import draws, exploration, files, games
+from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories import replay
+from understudy.suite.histories.format import Header, History
+from understudy.suite.histories.record import Life, Recorder, SegmentRule
+from understudy.suite.protocols import Game
+from understudy.suite.teachers import dqn
+from understudy.suite.teachers.memory import Memory
+
+HISTORY = "history.parquet"
+NETWORK_AT_W = "network_at_w.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+PROGRESS = "teach.json"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught: one life a (game, seed), all of one family, in lock-step."""
+
+    game_names: tuple[str, ...]  # [S], e.g. ("atari/breakout",)
+    seeds: tuple[int, ...]  # [S], numbers of the teachers
+    watched_moves: int  # W: the network at this move is kept
+    segment_moves: int  # length of a history's segments
+    settings: dqn.Settings
+    threads: int = 1  # of the network; part of what determines the life's last bits
+
+    def spec(self) -> dict[str, Any]:
+        """Return all that determines the lives' bytes, as JSON."""
+        return {**_plain(asdict(self)), "versions": versions()}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is reported while a lesson runs."""
+
+    moves: int  # played so far, in each life
+    target_moves: int
+    exploration: float  # probability now
+    skill: float  # points an episode, over the newest 20 ends of each life; nan before the first end
+
+
+def life_folder(out: Path, game_name: str, seed: int) -> Path:
+    """Return where a teacher's life is kept: `<out>/<variant>/seed-<k>`."""
+    return out / game_name.partition("/")[2] / f"seed-{seed}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that shape a teacher's bytes."""
+    return {name: version(name) for name in ("understudy", "torch", "numpy")}
+
+
+def teach(
+    lesson: Lesson,
+    out: Path,
+    target_moves: int,
+    checkpoint_moves: int = 24_000,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> list[Path]:
+    """Play and learn until every life has `target_moves` moves; return the history files.
+
+    A killed run goes on from its last checkpoint to the same bytes. A finished life is carried on when
+    `target_moves` grows. Reaching the target writes `history.parquet` and `checkpoint.safetensors`.
+
+    Raises:
+        InputError: the lives in `out` were begun with other settings, threads or versions.
+    """
+    torch.set_num_threads(lesson.threads)
+    school = _School(lesson, out, target_moves, checkpoint_moves)
+    school.open()
+    if school.moves > target_moves:
+        raise InputError(f"{out}: these lives are {school.moves} moves long already, beyond {target_moves}")
+    try:
+        while school.moves < target_moves:
+            school.play_move()
+            if school.moves % checkpoint_moves == 0:
+                school.checkpoint()
+            report(school.progress())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; the same command goes on from {out}") from None
+    return school.finish()
+
+
+class _School:
+    """The moving parts of a lesson: recorder, memory, learner, exploration."""
+
+    def __init__(self, lesson: Lesson, out: Path, target_moves: int, checkpoint_moves: int) -> None:
+        self.lesson, self.out, self.target_moves = lesson, out, target_moves
+        self.checkpoint_moves = checkpoint_moves
+        self.games = [games.load(name) for name in lesson.game_names]
+        self.game = self.games[0]
+        self.folders = [life_folder(out, *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)]
+        self.life_seeds = [
+            draws.derive("teacher", *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)
+        ]
+        self.learner = dqn.Learner(self.game, lesson.settings, self.life_seeds)
+        self.memory = Memory(self.game, len(self.games), min(lesson.settings.memory_moves, target_moves))
+        self.legal = np.array([game.legal_actions for game in self.games])  # [S, A]
+        self.explorer = exploration.Explorer(self.life_seeds, self.legal)
+        self.draws = [draws.Uniforms(seed, "replay", lesson.settings.batch_size) for seed in self.life_seeds]
+        self.returns: list[list[float]] = [[] for _ in self.games]
+        self.episode_return = np.zeros(len(self.games))
+
+    @property
+    def moves(self) -> int:
+        return self.recorder.move
+
+    def open(self) -> None:
+        """Begin at move 0, or go on from the last checkpoint or the finished lives."""
+        path = self.out / PROGRESS
+        lesson = self.lesson
+        rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
+        stages = [{"from_move": 0, **lesson.spec()}]
+        done: dict[str, Any] | None = files.read_json(path) if path.exists() else None
+        if done is not None:
+            stages = _stages(done, stages[0], path)
+        lives = [
+            Life(folder / HISTORY, game, seed, self._header(game, number, seed, stages))
+            for folder, game, number, seed in zip(
+                self.folders, self.games, lesson.seeds, self.life_seeds, strict=True
+            )
+        ]
+        self.stages = stages
+        self.recorder = Recorder(lives, rule, lesson.threads)
+        if done is None:
+            self.recorder.start()
+        else:
+            self._resume(lives, done["moves"])
+        self.memory.see(self.game.newest_frame(self.recorder.observation), self.recorder.first)
+
+    def play_move(self) -> None:
+        """Play one move in every life, and learn when it is time."""
+        settings, recorder, learner = self.lesson.settings, self.recorder, self.learner
+        epsilon = settings.exploration(recorder.move)
+        if epsilon < 1:
+            chosen = exploration.greedy_actions(learner.act(recorder.observation), self.legal)
+        else:
+            chosen = np.zeros(len(self.games), np.int64)
+        actions, explored = self.explorer.execute(recorder.move, chosen, epsilon)
+        reward, terminated, truncated = recorder.step(actions, explored)
+        self._note_returns(reward, terminated | truncated)
+        self.memory.complete(actions, reward, terminated, truncated)
+        self.memory.see(self.game.newest_frame(recorder.observation), recorder.first)
+        if recorder.move >= settings.learning_starts and recorder.move % settings.update_every == 0:
+            index = recorder.move // settings.update_every
+            learner.update(self.memory.draw(np.stack([stream.at(index) for stream in self.draws])))
+        if recorder.move % settings.target_every == 0:
+            learner.copy_to_target()
+        if recorder.move == self.lesson.watched_moves:
+            self._keep_networks()
+
+    def checkpoint(self) -> None:
+        """Commit everything up to this move; the small progress file, written last, is what counts."""
+        self.recorder.checkpoint()
+        for seed_index, folder in enumerate(self.folders):
+            files.write_atomically(_numbered(folder, self.moves), save(self.learner.tensors(seed_index)))
+        files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": False, "stages": self.stages})
+        for folder in self.folders:
+            for old in folder.glob("checkpoint-*.safetensors"):
+                if old != _numbered(folder, self.moves):
+                    old.unlink()
+
+    def finish(self) -> list[Path]:
+        """Write histories and final checkpoints; the lives can be carried on from them."""
+        for seed_index, folder in enumerate(self.folders):
+            files.write_atomically(folder / CHECKPOINT, save(self.learner.tensors(seed_index)))
+        paths = self.recorder.finish()
+        files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": True, "stages": self.stages})
+        for folder in self.folders:
+            for old in folder.glob("checkpoint-*.safetensors"):
+                old.unlink()
+        return paths
+
+    def progress(self) -> Progress:
+        """Return where the lesson stands."""
+        recent = [value for values in self.returns for value in values[-20:]]
+        return Progress(
+            self.moves,
+            self.target_moves,
+            self.lesson.settings.exploration(self.moves),
+            float(np.mean(recent)) if recent else float("nan"),
+        )
+
+    def _resume(self, lives: Sequence[Life], moves: int) -> None:
+        histories = [_recorded(life, moves) for life in lives]
+        for seed_index, folder in enumerate(self.folders):
+            numbered = _numbered(folder, moves)
+            path = numbered if numbered.exists() else folder / CHECKPOINT
+            self.learner.load_tensors(seed_index, load_file(path))
+        self.recorder.resume(histories)
+        self.memory.restore(histories, [_frames(history, self.memory.oldest(moves)) for history in histories])
+
+    def _header(self, game: Game, number: int, seed: int, stages: list[dict[str, Any]]) -> Header:
+        lesson = self.lesson
+        return Header(
+            game=game.name,
+            fingerprint=dict(game.fingerprint),
+            player={
+                "kind": "teacher",
+                "algorithm": "dqn",
+                "seed": number,
+                "settings": _plain(asdict(lesson.settings)),
+                "stages": stages,
+            },
+            life={
+                "kind": "teacher",
+                "seed": f"{seed:032x}",
+                "watched_moves": lesson.watched_moves,
+                "exploration": lesson.settings.exploration_end,
+            },
+            segments=(),
+            versions=versions(),
+        )
+
+    def _keep_networks(self) -> None:
+        for seed_index, folder in enumerate(self.folders):
+            tensors = self.learner.tensors(seed_index)
+            prefix = "network."
+            network = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            files.write_atomically(folder / NETWORK_AT_W, save(network))
+
+    def _note_returns(self, reward: np.ndarray, ended: np.ndarray) -> None:
+        self.episode_return += reward
+        for lane in np.flatnonzero(ended):
+            self.returns[lane] = [*self.returns[lane][-19:], float(self.episode_return[lane])]
+            self.episode_return[lane] = 0
+
+
+def _recorded(life: Life, moves: int) -> History:
+    """Return a life's record up to a move, from its journal or its finished file."""
+    history = life.journal.load() if life.journal.exists else history_format.read(life.path)
+    if history.num_moves != moves:
+        raise InputError(
+            f"{life.path}: {history.num_moves} moves recorded, the checkpoint is at {moves}; "
+            "restore the files that belong together, or start anew in another folder"
+        )
+    return history
+
+
+def _frames(history: History, first_move: int) -> Any:
+    """Yield (move, newest frame) from the segment that holds `first_move` on, by replay."""
+    for index, segment in enumerate(history.header.segments):
+        if segment.first_move + segment.length > first_move:
+            for offset, frame in enumerate(replay.segment_frames(history, index)):
+                yield segment.first_move + offset, frame
+
+
+def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """Return the stages of lives to be gone on with, a new one if a finished stage is carried on."""
+    stages: list[dict[str, Any]] = done["stages"]
+    before = {k: v for k, v in stages[-1].items() if k != "from_move"}
+    after = {k: v for k, v in now.items() if k != "from_move"}
+    if before == after:
+        return stages
+    differing = games.differing_settings(before, after)
+    may_differ = {"threads", "versions", "seeds", "game_names"} if done["finished"] else set()
+    if any(text.partition(":")[0] not in may_differ for text in differing):
+        raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
+    return [*stages, {**now, "from_move": done["moves"]}]
+
+
+def _numbered(folder: Path, moves: int) -> Path:
+    return folder / f"checkpoint-{moves}.safetensors"
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping as JSON would give it back: tuples become lists."""
+    plain: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in value.items()}
+    return {k: _plain(v) if isinstance(v, dict) else v for k, v in plain.items()}

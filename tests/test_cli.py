@@ -1,0 +1,202 @@
+"""The command line: what help shows, and one line and one exit code for everything that can go wrong."""
+
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+import understudy
+from understudy import cli
+from understudy.suite import benchmarks
+from understudy.suite.errors import CheckFailed, InputError, MachineError
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Return a function that makes its argument the command `act`, beside a command `other`."""
+
+    def install_command(behaviour: Callable[[], None]) -> None:
+        command = typer.Typer()
+
+        @command.command("act")
+        def act(number: Annotated[int, typer.Option()] = 0) -> None:
+            behaviour()
+
+        other = typer.Typer()
+        other.command("other")(lambda: None)
+        for name, application in (("act", command), ("other", other)):
+            module = types.ModuleType(f"understudy.commands.{name}")
+            module.COMMAND = application
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(cli, "commands", lambda: ("act", "other"))
+
+    return install_command
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def behaviour() -> None:
+        raise error
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("W is 10,\nfound 9"), 2, "understudy: W is 10, found 9"),
+        (CheckFailed("move 7 differs"), 1, "understudy: move 7 differs"),
+        (MachineError("no network"), 3, "understudy: no network"),
+        (OSError(28, "No space left on device", "a/b"), 3, "[Errno 28] No space left on device: 'a/b'"),
+        (PermissionError(13, "Permission denied", "a/b"), 3, "Permission denied: 'a/b'"),
+        (MemoryError(), 3, "understudy: MemoryError"),
+        (KeyboardInterrupt(), 130, "the same command goes on: understudy act --number 3"),
+        (KeyboardInterrupt("stopped at move 7"), 130, "understudy: stopped at move 7"),
+        (typer.BadParameter("must be even"), 2, "must be even"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_error_is_one_line_and_a_code(install, capsys, error, code, line):
+    install(raising(error))
+    assert cli.main(["act", "--number", "3"]) == code
+    captured = capsys.readouterr()
+    assert line in captured.err
+    assert captured.err.startswith("understudy: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_a_bug_leaves_its_traceback_in_the_file_that_the_line_names(install, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    install(raising(ZeroDivisionError("seven by zero")))
+    assert cli.main(["act"]) == 70
+    captured = capsys.readouterr()
+    (file,) = tmp_path.iterdir()
+    assert str(file) in captured.err
+    assert captured.err.count("\n") == 1
+    kept = file.read_text()
+    assert "Traceback (most recent call last)" in kept
+    assert "ZeroDivisionError: seven by zero" in kept
+    assert "understudy act" in kept
+
+
+def test_a_bug_on_a_full_disk_still_shows_its_traceback(install, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    install(raising(ZeroDivisionError("seven by zero")))
+    assert cli.main(["act"]) == 70
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_done_is_zero_and_silent(install, capsys):
+    install(lambda: None)
+    assert cli.main(["act"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["acct"], "No such command 'acct'. Did you mean 'act'? See: understudy --help"),
+        (["act", "--numbr", "3"], "No such option: --numbr (Possible options: --number)"),
+        (["act", "--number", "three"], "--number"),
+        (["act", "--number"], "--number"),
+        (["act", "surplus"], "surplus"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_usage_is_one_line_that_says_what_to_do(install, capsys, arguments, line):
+    install(lambda: None)
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert line in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"understudy {understudy.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_shows_every_command(capsys, arguments):
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr().out
+    for name in cli.commands():
+        assert f"\n  {name} " in shown
+
+
+@pytest.mark.parametrize("name", cli.commands())
+def test_every_command_has_help_and_a_sentence_in_the_list(capsys, name):
+    assert cli.main([name, "--help"]) == 0
+    assert f"understudy {name}" in capsys.readouterr().out
+    cli.main([])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"  {name} ")]
+    assert len(line.split()) > 2, "the list shows a command without a description"
+
+
+def test_commands_are_files_and_come_in_the_order_of_help():
+    folder = Path(cli.__file__).parent / "commands"
+    stems = {path.stem.replace("_", "-") for path in folder.glob("*.py")} - {"--init--"}
+    assert set(cli.commands()) == stems
+    ordered = [name for name in cli.commands() if name in cli.HELP_ORDER]
+    assert ordered == [name for name in cli.HELP_ORDER if name in stems]
+
+
+def test_benchmarks_lists_what_is_registered(capsys):
+    assert cli.main(["benchmarks"]) == 0
+    shown = capsys.readouterr().out
+    for name in benchmarks.names():
+        assert name in shown
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_benchmarks_shows_one(capsys, name):
+    assert cli.main(["benchmarks", name]) == 0
+    shown = capsys.readouterr().out
+    benchmark = benchmarks.load(name)
+    assert f"watched moves: {benchmark.watched_moves:,}" in shown
+    assert benchmark.sha256 in shown
+    for budget in benchmark.budget_names:
+        assert f" {budget} " in shown
+
+
+def test_an_unknown_benchmark_gets_a_suggestion(capsys):
+    assert cli.main(["benchmarks", "minatr-v1"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "understudy: unknown benchmark 'minatr-v1'; did you mean 'minatar-v1'?\n"
+    assert captured.out == ""
+
+
+def in_process(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "understudy", *arguments]
+    return subprocess.run(command, text=True, check=False, timeout=60, **settings)
+
+
+def test_the_module_is_the_command():
+    ran = in_process("--version", capture_output=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"understudy {understudy.__version__}\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_onto_a_full_disk_is_the_machines_failure():
+    with open("/dev/full", "w") as full:
+        ran = in_process("--help", stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 3
+    assert "No space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_reader_that_left_is_no_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = in_process("--help", stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert ran.returncode == 3
+    assert ran.stderr == ""

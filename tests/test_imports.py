@@ -1,0 +1,177 @@
+"""Imports point one way, and the light parts stay light."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from understudy import cli
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {
+    "understudy": ROOT / "understudy",
+    "understudy.suite": ROOT / "suite",
+    "understudy.baselines": ROOT / "baselines",
+    "understudy.submissions": ROOT / "submissions",
+    "understudy.leaderboard": ROOT / "leaderboard",
+}
+
+# Which groups of modules a group may import, besides itself. A file of the suite that stands in no group
+# is `foundation`, with protocols and stats.
+LIVES = {"foundation", "games", "histories"}
+SUITE = LIVES | {"tasks", "benchmarks", "harness", "teachers", "testing"}
+ALLOWED = {
+    "foundation": set(),
+    "games": {"foundation"},
+    "histories": {"foundation", "games"},
+    "tasks": LIVES,
+    "benchmarks": LIVES | {"tasks"},
+    "harness": LIVES | {"tasks", "benchmarks"},
+    "teachers": LIVES,
+    "testing": SUITE,
+    "baselines": SUITE,
+    "submissions": SUITE,
+    "leaderboard": SUITE,
+    "front door": SUITE | {"baselines", "submissions", "leaderboard"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return the project's modules by their full names."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            inner = path.relative_to(folder).with_suffix("").parts
+            parts = [*package.split("."), *(inner[:-1] if inner[-1] == "__init__" else inner)]
+            if "entries" not in inner and "data" not in inner:
+                found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def group(module: str) -> str:
+    parts = module.split(".")
+    if parts[1:2] == ["suite"]:
+        return parts[2] if parts[2:] and parts[2] in ALLOWED else "foundation"
+    return parts[1] if parts[1:] and parts[1] in ("baselines", "submissions", "leaderboard") else "front door"
+
+
+def imported(tree: ast.Module, module: str, is_package: bool) -> Iterator[tuple[str, bool]]:
+    """Yield each module that a module imports anywhere in it, and whether only for the type checker."""
+    for node, for_types in nodes(tree, False):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, for_types) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                above = module.split(".")[: len(module.split(".")) - node.level + is_package]
+                source = ".".join([*above, source]).rstrip(".")
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                yield (inner if inner in MODULES else source), for_types
+
+
+def nodes(parent: ast.AST, for_types: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(parent):
+        guards = isinstance(parent, ast.If) and ast.unparse(parent.test) == "TYPE_CHECKING"
+        inside = for_types or (guards and child in parent.body)
+        yield child, inside
+        yield from nodes(child, inside)
+
+
+def imports_of(module: str) -> list[tuple[str, bool]]:
+    path = MODULES[module]
+    tree = ast.parse(path.read_text(), str(path))
+    return list(imported(tree, module, path.name == "__init__.py"))
+
+
+def test_the_reading_of_imports_finds_every_form():
+    source = """
+import a.b
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import only.types
+else:
+    import not_types
+def late():
+    from understudy.suite import games
+    from . import near
+    from .. import registry
+"""
+    found = list(imported(ast.parse(source), "understudy.suite.histories.replay", False))
+    assert found == [
+        ("a.b", False),
+        ("typing", False),
+        ("only.types", True),
+        ("not_types", False),
+        ("understudy.suite.games", False),
+        ("understudy.suite.histories", False),
+        ("understudy.suite.registry", False),
+    ]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_one_way(module):
+    here = group(module)
+    for name, _ in imports_of(module):
+        if name != "understudy" and not name.startswith("understudy."):
+            continue
+        assert name in MODULES, f"{module} imports {name}, which is no module of the project"
+        there = group(name)
+        # The version is the one thing that everybody may take from the front door.
+        allowed = there == here or there in ALLOWED[here] or name == "understudy"
+        assert allowed, f"{module} ({here}) imports {name} ({there}); {here} may use {sorted(ALLOWED[here])}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {
+        module: {name for name, for_types in imports_of(module) if name in MODULES and not for_types}
+        for module in MODULES
+    }
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the cycle
+    assert set(order) == set(MODULES)
+
+
+def test_torch_stands_in_protocols_for_the_type_checker_only():
+    found = [for_types for name, for_types in imports_of("understudy.suite.protocols") if name == "torch"]
+    assert found == [True]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the top-level names that a fresh interpreter has loaded after running the code."""
+    report = "import sys; print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(ran.stdout.rpartition("LOADED ")[2].split())
+
+
+def test_the_leaderboard_loads_neither_torch_nor_minatar():
+    parts = sorted(name for name in MODULES if name.startswith("understudy.leaderboard"))
+    loaded = loaded_by(f"import {', '.join(parts)}")
+    assert "understudy" in loaded
+    assert not loaded & {"torch", "minatar", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([name, "--help"] for name in cli.commands())], ids=" ".join
+)
+def test_help_loads_nothing_heavy(arguments):
+    loaded = loaded_by(f"from understudy.cli import main\nassert main({arguments!r}) == 0")
+    assert "typer" in loaded
+    assert not loaded & {
+        "torch",
+        "minatar",
+        "matplotlib",
+        "pandas",
+        "pyarrow",
+        "gymnasium",
+        "ale_py",
+        "scipy",
+    }

@@ -1,0 +1,20 @@
+"""`understudy demo`: the main job, end to end, on the embedded data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+COMMAND = typer.Typer()
+
+
+@COMMAND.command("demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for results and tables.")] = Path("demo-results"),
+) -> None:
+    """Score the embedded players, verify their rows by replay, print the question's table."""
+    from understudy.demo import run
+
+    run(out)
