@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,9 +36,13 @@ class Control(Protocol):
 
     name: str
     control: bool
+    decoding: str  # "greedy" or "sample": how its logits are meant
 
-    def build_control(self, game: Game, teacher_folder: Path) -> nn.Module:
-        """Return the player; InputError where the teacher's folder lacks what it needs."""
+    def build_control(self, game: Game, teacher_folders: Sequence[Path]) -> nn.Module:
+        """Return the player of some teachers, one for all lanes or one a lane.
+
+        Raises InputError where a teacher's folder lacks what the player needs.
+        """
 
 
 def names() -> tuple[str, ...]:

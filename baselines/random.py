@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -43,8 +44,8 @@ class RandomControl:
     control = True
     decoding = "sample"
 
-    def build_control(self, game: Game, teacher_folder: Path) -> nn.Module:
-        """Return the random player of a game; the teacher's folder isn't read."""
+    def build_control(self, game: Game, teacher_folders: Sequence[Path]) -> nn.Module:
+        """Return the random player of a game; the teachers' folders aren't read."""
         return Random(game.num_actions)
 
 

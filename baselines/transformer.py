@@ -115,7 +115,7 @@ class Transformer(nn.Module):
         return self.decide(self.norm(x)), after  # [B, T, A]
 
     def _draw_parameters(self) -> None:
-        """Draw the blocks' weights; those that add to the residual stream get less the more of them there are.
+        """Draw the blocks' weights; those that add to the residual stream get less the more there are.
 
         Source: Radford et al. (2019), section 2.3.
         """
@@ -192,10 +192,12 @@ class Block(nn.Module):
         past_keys = _turned(memory[0].transpose(2, 3), age)  # [B, H, C, D], oldest first
         keys = torch.cat((past_keys, key), dim=2)  # [B, H, C + T, D]
         values = torch.cat((_turned(memory[1], age), value), dim=2)
-        seen = torch.cat([
-            self._attend(query[:, :, t : t + C], keys[:, :, t : t + 2 * C], values[:, :, t : t + 2 * C], age + t)
-            for t in range(0, T, C)
-        ], dim=2)  # [B, H, T, D]  # fmt: skip
+        pieces = []
+        for t in range(0, T, C):  # C queries see 2 C keys at most: the cost grows with T, not with its square
+            reached = slice(t, t + 2 * C)
+            queries = query[:, :, t : t + C]
+            pieces.append(self._attend(queries, keys[:, :, reached], values[:, :, reached], age + t))
+        seen = torch.cat(pieces, dim=2)  # [B, H, T, D]
         new_keys, new_values = (_turned(part[:, :, T:].detach(), -(age + T)) for part in (keys, values))
         caches = new_keys.transpose(2, 3).contiguous(), new_values
         return self._finish(x, seen.transpose(1, 2).flatten(2)), caches
@@ -227,12 +229,12 @@ class Block(nn.Module):
 
 
 def rotary_phases(context_moves: int, head_width: int) -> Tensor:
-    """Return the complex64 numbers [P, 3, 1, D/2] that turn queries, keys and values of moves 0 ... P-1, in pairs.
+    """Return complex64 numbers [P, 3, 1, D/2] that turn queries, keys and values of moves 0 ... P-1.
 
-    Queries are also scaled by 1/sqrt(D), values stay as they are. P is PERIOD_CONTEXTS x context_moves, and
-    each frequency is a whole number of turns in P moves. So a move's phase is that of the move modulo P, exact
-    however old a life is; float32 angles are 0.18 rad off at ten million moves. The waves are from about 6
-    moves, the usual shortest, to two contexts long.
+    They turn pairs of units. Queries are also scaled by 1/sqrt(D), values stay as they are. P is
+    PERIOD_CONTEXTS x context_moves, and each frequency is a whole number of turns in P moves. So a move's
+    phase is that of the move modulo P, exact however old a life is; float32 angles are 0.18 rad off at ten
+    million moves. The waves are from about 6 moves, the usual shortest, to two contexts long.
     Source: Su et al., RoFormer: enhanced transformer with rotary position embedding (2021), equation 34.
     """
     period = PERIOD_CONTEXTS * context_moves

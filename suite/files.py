@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from understudy.suite.errors import InputError
 
@@ -49,3 +52,27 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of a text in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as one safetensors file, atomically; the same arrays give the same bytes."""
+    from safetensors.numpy import save
+
+    write_atomically(path, save(dict(columns)))
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_columns` wrote; InputError if the file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        columns: dict[str, np.ndarray] = load(path.read_bytes())
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
+    return columns

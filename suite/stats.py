@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats  # type: ignore[import-untyped]
+from scipy import optimize, special, stats  # type: ignore[import-untyped]
 
 FARTHEST_UNITS = 100_000  # a case that needs more units than this is not called settled by units
 
@@ -147,8 +147,8 @@ def needed_units(parts: Sequence[Moments], confidence: float = 0.95, power: floa
         if not squared_error:
             return True
         free = degrees_of_freedom(planned)
-        critical = stats.t.ppf((1 + confidence) / 2, free)
-        return bool(stats.nct.sf(critical, free, effect / np.sqrt(squared_error)) >= power)
+        critical = _critical_t(planned, confidence)
+        return bool(1 - special.nctdtr(free, effect / np.sqrt(squared_error), critical) >= power)
 
     high = 2
     while not enough(high):
@@ -182,12 +182,14 @@ def _squared_error(parts: Sequence[Moments]) -> float | None:
 
 
 def _critical_t(parts: Sequence[Moments], confidence: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, degrees_of_freedom(parts)))
+    free = degrees_of_freedom(parts)
+    quantile = (1 + confidence) / 2
+    return float(special.ndtri(quantile) if np.isinf(free) else special.stdtrit(free, quantile))
 
 
 def _edge(excess: Callable[[float], float], inside: float, direction: float) -> float:
     """Return the first ratio from `inside` on, in a direction, at which `excess` turns positive."""
-    step = 1e-6 * max(1.0, abs(inside))
+    step = 1e-2 * max(1.0, abs(inside))
     last = inside
     while excess(inside + direction * step) <= 0:
         last = inside + direction * step
@@ -195,4 +197,4 @@ def _edge(excess: Callable[[float], float], inside: float, direction: float) -> 
     outside = inside + direction * step
     if last == outside or excess(last) >= 0:
         return last
-    return float(optimize.brentq(excess, last, outside, xtol=1e-12, rtol=1e-12))
+    return float(optimize.brentq(excess, last, outside, xtol=1e-9, rtol=1e-9))

@@ -46,9 +46,8 @@ class Verdict:
         if self.answer is None and not self.reason:
             raise ValueError("a verdict that is not given needs a reason")
         for name, interval in self.numbers.items():
-            if interval is not None and not all(
-                bound is None or math.isfinite(bound) for bound in dataclasses.astuple(interval)
-            ):
+            bounds = () if interval is None else (interval.estimate, interval.low, interval.high)
+            if not all(bound is None or math.isfinite(bound) for bound in bounds):
                 raise ValueError(f"{self.task}: {name} is not finite: {interval}; unknown is None")
 
     @property

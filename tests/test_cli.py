@@ -139,6 +139,15 @@ def test_every_command_has_help_and_a_sentence_in_the_list(capsys, name):
     assert len(line.split()) > 2, "the list shows a command without a description"
 
 
+def test_a_group_named_alone_shows_its_help(capsys):
+    assert cli.main(["histories"]) == 0
+    bare = capsys.readouterr()
+    assert cli.main(["histories", "--help"]) == 0
+    assert bare.out == capsys.readouterr().out
+    assert "Usage: understudy histories" in bare.out
+    assert bare.err == ""
+
+
 def test_commands_are_files_and_come_in_the_order_of_help():
     folder = Path(cli.__file__).parent / "commands"
     stems = {path.stem.replace("_", "-") for path in folder.glob("*.py")} - {"--init--"}

@@ -20,8 +20,8 @@ FOLDERS = {
     "understudy.leaderboard": ROOT / "leaderboard",
 }
 
-# Which groups of modules a group may import, besides itself. A file of the suite that stands in no group
-# is `foundation`, with protocols and stats.
+# Which groups of modules a group may import, besides itself. A file of the suite that neither names a group
+# nor stands with one is `foundation`, as protocols and stats are.
 LIVES = {"foundation", "games", "histories"}
 SUITE = LIVES | {"tasks", "benchmarks", "harness", "teachers", "testing"}
 ALLOWED = {
@@ -30,14 +30,15 @@ ALLOWED = {
     "histories": {"foundation", "games"},
     "tasks": LIVES,
     "benchmarks": LIVES | {"tasks"},
-    "harness": LIVES | {"tasks", "benchmarks"},
+    "harness": LIVES | {"tasks", "benchmarks", "teachers"},
     "teachers": LIVES,
     "testing": SUITE,
     "baselines": SUITE,
-    "submissions": SUITE,
+    "submissions": SUITE | {"baselines"},  # a submission names the architecture that is built
     "leaderboard": SUITE,
     "front door": SUITE | {"baselines", "submissions", "leaderboard"},
 }
+STANDS_WITH = {"judging": "tasks", "records": "harness", "likeness": "harness"}
 
 
 def modules() -> dict[str, Path]:
@@ -58,7 +59,8 @@ MODULES = modules()
 def group(module: str) -> str:
     parts = module.split(".")
     if parts[1:2] == ["suite"]:
-        return parts[2] if parts[2:] and parts[2] in ALLOWED else "foundation"
+        inner = parts[2] if parts[2:] else ""
+        return inner if inner in ALLOWED else STANDS_WITH.get(inner, "foundation")
     return parts[1] if parts[1:] and parts[1] in ("baselines", "submissions", "leaderboard") else "front door"
 
 

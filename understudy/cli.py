@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error) or type(error).__name__, MACHINE_FAILED)
     except Exception as error:
         if isinstance(error, USAGE_ERROR):
-            return _say(_usage_line(error), BAD_INPUT)
+            return _answer_usage(error)
         return _say(_bug_line(error, given), OUR_BUG)
     return DONE
 
@@ -126,9 +126,12 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _usage_line(error: Any) -> str:
+def _answer_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, named alone: as the bare program
+        typer.echo(error.ctx.get_help())
+        return DONE
     path = error.ctx.command_path if error.ctx is not None else "understudy"
-    return f"{error.format_message()} See: {path} --help"
+    return _say(f"{error.format_message()} See: {path} --help", BAD_INPUT)
 
 
 def _bug_line(error: Exception, given: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Parameters drawn from a seed of their own, so that building a model leaves the global generator as it was."""
+"""Parameters drawn from a seed of their own: building a model leaves the global generator as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file from which an interrupted training goes on: parameters, optimiser, step, in one safetensors file."""
+"""The one file from which an interrupted training goes on: parameters, optimiser, step."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def bounded(least: float, most: float, default: Any = dataclasses.MISSING) -> An
 
 
 def checked(kind: type[Settings], values: Mapping[str, Any], owner: str) -> Settings:
-    """Return `kind(**values)`; InputError for unknown, missing, mistyped or out-of-bounds settings of `owner`.
+    """Return `kind(**values)`; InputError for settings of `owner` that are unknown, missing or unfit.
 
     The fields of `kind` are annotated `int` or `float` and made by `bounded`.
     """

@@ -164,7 +164,7 @@ def _update(
     loss = next_action_loss(logits, windows, training.unscored_moves)
     if not bool(torch.isfinite(loss)):
         raise InputError(
-            f"training: the loss of step {step} is {loss.item()}; either a history holds an illegal action, or "
+            f"training: the loss of step {step} is {loss.item()}; a history holds an illegal action, or "
             f"learning_rate {training.learning_rate} is too high: lower it"
         )
     optimiser.zero_grad()
@@ -178,8 +178,8 @@ def _check_window(model: nn.Module, training: TrainingSettings) -> None:
     context_moves = cast(int, model.context_moves)
     if context_moves > 1 and training.window_moves < 2 * context_moves:
         raise InputError(
-            f"training: window_moves must be at least twice the model's context of {context_moves} moves; found "
-            f"{training.window_moves}"
+            f"training: window_moves must be at least twice the model's context of {context_moves} moves; "
+            f"found {training.window_moves}"
         )
 
 

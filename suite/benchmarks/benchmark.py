@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
-from understudy.suite.rules import Minima, PublishedRuler, Rules, Thresholds
+from understudy.suite.judging.rules import Minima, PublishedRuler, Rules, Thresholds
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from understudy.suite import registry, tasks
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
 from understudy.suite.errors import InputError
-from understudy.suite.rules import Minima, PublishedRuler, Thresholds
+from understudy.suite.judging.rules import Minima, PublishedRuler, Thresholds
 
 Record = TypeVar("Record")
 TABLES = ("thresholds", "minima", "budgets", "provisional_rulers")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium
+
 from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game

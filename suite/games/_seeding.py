@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from understudy.suite.draws import MAX_ENVIRONMENT_SEED
 from understudy.suite.errors import InputError
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 import gymnasium
+
 from understudy.suite.errors import InputError
 from understudy.suite.games import differing_settings
 from understudy.suite.protocols import Game

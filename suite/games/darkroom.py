@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+
 from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.games import differing_settings
@@ -84,7 +85,9 @@ class DarkRoomVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nd
         self._seeds = np.full(len(goals), -1)  # -1: not seeded yet
         self._episodes = np.zeros(len(goals), dtype=np.int64)
         self._moves = np.zeros(len(goals), dtype=np.int64)  # since the episode's start
-        self._cells = np.zeros(len(goals), dtype=np.int64)
+        self._cells = np.full(
+            len(goals), NUM_CELLS
+        )  # no cell: a step before the first reset is an IndexError
 
     def reset(
         self, *, seed: int | np.ndarray | None = None, options: dict[str, Any] | None = None

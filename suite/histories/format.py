@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from understudy.suite import files
 from understudy.suite.errors import InputError
 
@@ -120,9 +121,7 @@ def write(path: Path, history: History) -> str:
         store_schema=False,  # it would hold the metadata a second time
     ) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(
-            {_HEADER_KEY: files.canonical_json(header), _FILE_HASH_KEY: _NO_HASH}
-        )
+        writer.add_key_value_metadata({_HEADER_KEY: files.canonical_json(header), _FILE_HASH_KEY: _NO_HASH})
     blank = sink.getvalue().to_pybytes()
     match = _only_match(blank)
     assert match is not None, "pyarrow no longer writes metadata as it did"
@@ -141,18 +140,23 @@ def read(path: Path | str) -> History:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(pa.BufferReader(checked_bytes(path)), page_checksum_verification=True)
-    header = json.loads(table.schema.metadata[_HEADER_KEY.encode()])
-    if header["format"] != FORMAT:
+    data = checked_bytes(path)
+    try:
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        header = json.loads(table.schema.metadata[_HEADER_KEY.encode()])
+        if header["format"] != FORMAT:
+            raise InputError(
+                f"{path}: history format {header['format']}, this version reads {FORMAT}; update understudy"
+            )
+        claimed = header.pop("content_sha256")
+        segments = tuple(Segment(**segment) for segment in header.pop("segments"))
+        columns = {name: table.column(name).to_numpy() for name in COLUMNS}
+        history = History(Header(segments=segments, **header), **columns)
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(
-            f"{path}: history format {header['format']}, this version reads {FORMAT}; update understudy"
-        )
-    claimed = header.pop("content_sha256")
-    segments = tuple(Segment(**segment) for segment in header.pop("segments"))
-    columns = {
-        name: table.column(name).to_numpy().astype(dtype, copy=False) for name, dtype in COLUMNS.items()
-    }
-    history = History(Header(segments=segments, **header), **columns)
+            f"{path}: not a history of format {FORMAT} ({type(error).__name__}: {error}); whatever wrote it "
+            "differs from docs/history-format.md"
+        ) from error
     if history.content_sha256 != claimed:
         raise InputError(
             f"{path}: content SHA-256 is {history.content_sha256[:12]}, its header says {claimed[:12]}; "

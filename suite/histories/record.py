@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
 from understudy.suite import draws, games
-from understudy.suite.errors import CheckFailed
+from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History, Segment
 from understudy.suite.histories.journal import EXPLORED, ROW, TERMINATED, TRUNCATED, Journal, rows_of
@@ -44,6 +45,20 @@ class Life:
     def journal(self) -> Journal:
         """The life's journal."""
         return Journal(self.path.with_name(self.path.name + ".journal"))
+
+    def recorded(self, num_moves: int) -> History:
+        """Return the life's record up to a checkpoint, from its journal or its finished file.
+
+        Raises:
+            InputError: no such checkpoint is recorded.
+        """
+        history = self.journal.load(num_moves) if self.journal.exists else history_format.read(self.path)
+        if history.num_moves != num_moves:
+            raise InputError(
+                f"{self.path}: {history.num_moves} moves recorded, the checkpoint is at {num_moves}; "
+                "restore the files that belong together, or start anew in another folder"
+            )
+        return history
 
 
 class Recorder:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from understudy.suite import registry
-from understudy.suite.evidence import Evidence
-from understudy.suite.rules import Rules
+from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.rules import Rules
 from understudy.suite.verdicts import Verdict
 
 

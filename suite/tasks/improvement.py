@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from understudy.suite import gain_verdicts, rulers, verdicts
-from understudy.suite.evidence import Evidence
-from understudy.suite.rules import Rules
+from understudy.suite import verdicts
+from understudy.suite.judging import gain_verdicts, rulers
+from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.rules import Rules
 from understudy.suite.verdicts import Verdict
 
 

@@ -1,1 +1,157 @@
-"""Being written."""
+"""Q1: right now, does the imitator move like the teacher and play at the teacher's skill?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from understudy.suite import stats, verdicts
+from understudy.suite.judging import contrasts, likeness, rulers
+from understudy.suite.judging.contrasts import METHOD, Sample, Term
+from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.lives import Life, start_skill
+from understudy.suite.judging.rules import Rules, Thresholds
+from understudy.suite.stats import Interval
+from understudy.suite.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Skill and likeness at the outset, before any learning within the life."""
+
+    name: str = "skill"
+    question: str = "Right now, does it move like the teacher and play at the teacher's skill?"
+    kinds: tuple[str, ...] = ("start",)
+
+    def verdict(self, evidence: Evidence, rules: Rules) -> Verdict:
+        """Answer from `starts`, `ruler_starts`, `random_starts` and `likeness`.
+
+        The verdict's parts are called `skill` and `likeness`; it is yes (or above) if both are.
+        """
+        recorded = evidence.watched_moves
+        if recorded is not None and recorded < rules.watched_moves:
+            incomplete = verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
+            return Verdict(self.name, evidence.claim, None, incomplete)
+        if not evidence.starts:
+            return Verdict(self.name, evidence.claim, None, verdicts.NOT_PLAYED)
+        return _both(skill_verdict(evidence, rules), likeness.verdict(evidence, rules))
+
+
+TASK = Skill()
+
+
+def skill_verdict(evidence: Evidence, rules: Rules) -> Verdict:
+    """Return the verdict called `skill`: the start against the teacher's, in shares of teacher - random.
+
+    In a checkpoint claim the teachers are the watched ones and each lane is a unit; in a method claim
+    the units are teacher lives.
+    """
+    claim, ends = evidence.claim, rules.minima.ends
+    imitator = contrasts.start_sample(evidence.starts, claim, "imitator", ends)
+    teacher = contrasts.start_sample(evidence.ruler_starts, claim, "teacher", ends)
+    if claim == METHOD:
+        shared = contrasts.common_units(imitator, teacher)
+        imitator, teacher = imitator.only(shared), teacher.only(shared)
+    random = rulers.random_sample(evidence, rules, imitator)
+    found = Verdict("skill", claim, None, verdicts.NO_RULER, n=len(imitator.units), m=len(teacher.units))
+    if claim == METHOD and len(imitator.units) < rules.minima.method_units:
+        return replace(found, reason=verdicts.FEW_UNITS.format(minimum=rules.minima.method_units))
+    if not teacher.units or not random.units:
+        return found
+    few_ends = imitator.few_ends or teacher.few_ends or random.few_ends
+    found = replace(found, marks=(verdicts.FEW_ENDS,) if few_ends else ())
+    return _judged(found, imitator, teacher, random, _window_is_long(evidence, rules), rules.thresholds)
+
+
+def _judged(
+    found: Verdict, imitator: Sample, teacher: Sample, random: Sample, long: bool, thresholds: Thresholds
+) -> Verdict:
+    confidence = thresholds.confidence
+
+    def beyond(share: float) -> list[Term]:
+        """Imitator - random, minus a share of teacher - random."""
+        return [(1.0, imitator), (-share, teacher), (share - 1.0, random)]
+
+    room = contrasts.contrast([(1.0, teacher), (-1.0, random)], confidence)
+    low = contrasts.contrast(beyond(thresholds.skill_low), confidence)
+    high = contrasts.contrast(beyond(thresholds.skill_high), confidence)
+    bounds = stats.fieller_set(lambda share: contrasts.contrast(beyond(share), confidence), room)
+    numbers: dict[str, Interval | None] = {
+        "imitator": contrasts.contrast([(1.0, imitator)], confidence),
+        "teacher": contrasts.contrast([(1.0, teacher)], confidence),
+        "random": contrasts.contrast([(1.0, random)], confidence),
+        "teacher - random": room,
+        f"imitator - random - {thresholds.skill_low:g} (teacher - random)": low,
+        f"imitator - random - {thresholds.skill_high:g} (teacher - random)": high,
+        "share": None,
+    }
+    if bounds is not None:
+        numbers["share"] = Interval((imitator.mean - random.mean) / room.estimate, *bounds, confidence)
+    found = replace(found, numbers=numbers)
+    if not room.above(0):
+        return found
+    if not long:
+        return replace(found, reason=verdicts.WINDOW_TOO_SHORT)
+    found = replace(found, answer=_answer(low, high), reason=None)
+    if found.answer != verdicts.UNDECIDED:
+        return found
+    tested = [contrasts.parts(beyond(share)) for share in (thresholds.skill_low, thresholds.skill_high)]
+    return replace(found, needed_lives=_needed_lives(tested[0], tested[1], thresholds))
+
+
+def _answer(low: Interval, high: Interval) -> str:
+    if high.above(0):
+        return verdicts.ABOVE
+    if low.below(0):
+        return verdicts.NO
+    return verdicts.YES if low.above(0) and high.below(0) else verdicts.UNDECIDED
+
+
+def _needed_lives(low: list[stats.Moments], high: list[stats.Moments], thresholds: Thresholds) -> int | None:
+    """Units a sample that would settle on which side of each threshold the estimate lies."""
+    needed_low = stats.needed_units(low, thresholds.confidence, thresholds.power)
+    needed_high = stats.needed_units(high, thresholds.confidence, thresholds.power)
+    if sum(part.mean for part in low) < 0:
+        return needed_low
+    if sum(part.mean for part in high) > 0:
+        return needed_high
+    return None if needed_low is None or needed_high is None else max(needed_low, needed_high)
+
+
+def _window_is_long(evidence: Evidence, rules: Rules) -> bool:
+    """Whether each teacher's start job, its lanes pooled, spans enough caps or holds enough ends."""
+    lanes_by_unit: dict[str, list[Life]] = {}
+    for lane in evidence.ruler_starts:
+        lanes_by_unit.setdefault(lane.unit, []).append(lane)
+    enough_moves = rules.minima.window_caps * rules.episode_cap_moves
+    return all(
+        sum(lane.num_moves for lane in lanes) >= enough_moves
+        or start_skill(lanes, rules.minima.ends).ends >= rules.minima.window_ends
+        for lanes in lanes_by_unit.values()
+    )
+
+
+def _both(skill: Verdict, likeness_found: Verdict) -> Verdict:
+    """Return Q1's verdict: no if either is no, unknown if either is, yes or above if both agree."""
+    answers = (skill.answer, likeness_found.answer)
+    both = Verdict(
+        "skill",
+        skill.claim,
+        verdicts.NO,
+        marks=skill.marks,
+        numbers={**skill.numbers, **likeness_found.numbers},
+        n=skill.n,
+        m=skill.m,
+        parts=(skill, likeness_found),
+    )
+    if verdicts.NO in answers:
+        return both
+    if None in answers:
+        reasons = [part.reason for part in both.parts if part.answer is None and part.reason]
+        return replace(both, answer=None, reason=", ".join(reasons))
+    if verdicts.UNDECIDED in answers:
+        open_parts = [part for part in both.parts if part.answer == verdicts.UNDECIDED]
+        needed = [part.needed_lives for part in open_parts]
+        reason = f"{' and '.join(part.task for part in open_parts)} undecided"
+        settled = max(filter(None, needed), default=None) if None not in needed else None
+        return replace(both, answer=verdicts.UNDECIDED, reason=reason, needed_lives=settled)
+    return replace(both, answer=skill.answer)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from understudy.suite import gain_verdicts, rulers
-from understudy.suite.evidence import Evidence
-from understudy.suite.rules import Rules
+from understudy.suite.judging import gain_verdicts, rulers
+from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.rules import Rules
 from understudy.suite.verdicts import Verdict
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import network
 from understudy.suite.teachers.memory import Batch
@@ -58,10 +59,10 @@ SETTINGS: Mapping[str, Settings] = {
         learning_starts=100,
         update_every=1,
         target_every=100,
-        exploration_moves=1_000,
+        exploration_moves=1_000,  # at its end before W
         exploration_end=0.1,
         reward_clip=None,
-        learning_rate=1e-3,
+        learning_rate=4e-4,
         optimiser_epsilon=1e-8,
     ),
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game
 
@@ -38,7 +39,7 @@ class Memory:
         self._reward = np.zeros((self._slots, num_lives), np.float32)
         self._terminated = np.zeros((self._slots, num_lives), bool)
         self._episode_start = np.zeros((self._slots, num_lives), np.int64)  # the move's episode began there
-        self._truncated: list[list[int]] = [[] for _ in range(num_lives)]  # moves of each life, rising
+        self._truncated = [np.empty(0, np.int64) for _ in range(num_lives)]  # moves of each life, rising
         self._lives = np.arange(num_lives)
 
     def see(self, frames: np.ndarray, first: np.ndarray) -> None:
@@ -57,7 +58,8 @@ class Memory:
         self._reward[slot] = rewards
         self._terminated[slot] = terminated
         for life in np.flatnonzero(truncated & ~terminated):
-            self._truncated[life].append(self.size)
+            held = self._truncated[life][self._truncated[life] >= self.size - self._capacity]
+            self._truncated[life] = np.append(held, self.size)
         self.size += 1
 
     def draw(self, uniforms: np.ndarray) -> Batch:
@@ -90,7 +92,7 @@ class Memory:
             self._terminated[slots, life] = history.terminated[held]
             starts = np.where(history.first, np.arange(self.size), 0)
             self._episode_start[slots, life] = np.maximum.accumulate(starts)[held]
-            self._truncated[life] = np.flatnonzero(history.truncated & ~history.terminated).tolist()
+            self._truncated[life] = np.flatnonzero(history.truncated & ~history.terminated)
             for move, frame in pairs:
                 if move >= self.oldest(self.size):
                     self._frames[move % self._slots, life] = frame
@@ -98,8 +100,8 @@ class Memory:
     def _moves(self, life: int, uniforms: np.ndarray) -> np.ndarray:
         """Return one life's moves at these ranks, skipping truncated ones: [B] -> int64 [B]."""
         oldest = max(0, self.size - self._capacity)
-        skipped = np.array([move for move in self._truncated[life] if move >= oldest], np.int64)
-        self._truncated[life] = skipped.tolist()
+        skipped = self._truncated[life]
+        skipped = skipped[np.searchsorted(skipped, oldest) :]
         rank = oldest + (uniforms * (self.size - oldest - len(skipped))).astype(np.int64)
         passed = np.searchsorted(skipped - np.arange(len(skipped)), rank, side="right")
         found: np.ndarray = rank + passed

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
+
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game

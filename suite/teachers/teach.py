@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
+
 from understudy.suite import draws, exploration, files, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import format as history_format
 from understudy.suite.histories import replay
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
@@ -137,6 +137,7 @@ class _School:
         self.recorder = Recorder(lives, rule, lesson.threads)
         if done is None:
             self.recorder.start()
+            self.checkpoint()  # or a run killed before its first checkpoint could not be gone on with
         else:
             self._resume(lives, done["moves"])
         self.memory.see(self.game.newest_frame(self.recorder.observation), self.recorder.first)
@@ -175,6 +176,7 @@ class _School:
 
     def finish(self) -> list[Path]:
         """Write histories and final checkpoints; the lives can be carried on from them."""
+        self.checkpoint()
         for seed_index, folder in enumerate(self.folders):
             files.write_atomically(folder / CHECKPOINT, save(self.learner.tensors(seed_index)))
         paths = self.recorder.finish()
@@ -195,13 +197,15 @@ class _School:
         )
 
     def _resume(self, lives: Sequence[Life], moves: int) -> None:
-        histories = [_recorded(life, moves) for life in lives]
+        histories = [life.recorded(moves) for life in lives]
         for seed_index, folder in enumerate(self.folders):
             numbered = _numbered(folder, moves)
             path = numbered if numbered.exists() else folder / CHECKPOINT
             self.learner.load_tensors(seed_index, load_file(path))
         self.recorder.resume(histories)
-        self.memory.restore(histories, [_frames(history, self.memory.oldest(moves)) for history in histories])
+        if moves < self.target_moves:
+            oldest = self.memory.oldest(moves)
+            self.memory.restore(histories, [_frames(history, oldest) for history in histories])
 
     def _header(self, game: Game, number: int, seed: int, stages: list[dict[str, Any]]) -> Header:
         lesson = self.lesson
@@ -237,17 +241,6 @@ class _School:
         for lane in np.flatnonzero(ended):
             self.returns[lane] = [*self.returns[lane][-19:], float(self.episode_return[lane])]
             self.episode_return[lane] = 0
-
-
-def _recorded(life: Life, moves: int) -> History:
-    """Return a life's record up to a move, from its journal or its finished file."""
-    history = life.journal.load() if life.journal.exists else history_format.read(life.path)
-    if history.num_moves != moves:
-        raise InputError(
-            f"{life.path}: {history.num_moves} moves recorded, the checkpoint is at {moves}; "
-            "restore the files that belong together, or start anew in another folder"
-        )
-    return history
 
 
 def _frames(history: History, first_move: int) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
+
 from understudy.suite import games
 from understudy.suite.errors import CheckFailed
 from understudy.suite.protocols import Game

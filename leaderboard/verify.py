@@ -1,0 +1,149 @@
+"""Verification: every logged life is played again through the emulator, every stored number derived again.
+
+What this proves is the badge `replayed`: the returns follow from the logged actions and seeds. It does not
+prove that the player would choose those actions; that takes its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.leaderboard import scores
+from understudy.leaderboard.scores import RowFolder
+from understudy.suite import draws, exploration, files, games, records
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories import replay
+from understudy.suite.histories.format import History
+
+Report = Callable[[int, int], None]  # moves done and to do
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row's result."""
+
+    row: RowFolder
+    lives: int
+    moves: int
+    failures: tuple[str, ...]  # each names the file and the place
+
+
+def verify(
+    results: Path, processes: int | None = None, report: Report = lambda done, total: None
+) -> list[Finding]:
+    """Verify every row below a results folder; return what was found, row by row.
+
+    Raises InputError if there is no row.
+    """
+    rows = scores.rows_in(results)
+    lives = {row: scores.life_folders(row) for row in rows}
+    failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
+    histories: list[tuple[RowFolder, Path, History]] = []
+    for row, folders in lives.items():
+        for folder in folders:
+            found, history = _check_files(folder)
+            failures[row] += found
+            if history is not None:
+                histories.append((row, folder, history))
+    replayed = replay.verify_lives([history for *_, history in histories], processes, report)
+    for (row, folder, _), error in zip(histories, replayed, strict=True):
+        failures[row] += [f"{folder / records.HISTORY}: {error}"] if error else []
+    for row in rows:
+        failures[row] += _check_scores(results, row)
+    moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
+    return [Finding(row, len(lives[row]), moves[row], tuple(failures[row])) for row in rows]
+
+
+def _check_files(folder: Path) -> tuple[list[str], History | None]:
+    """Return what is wrong with a life's files without an emulator, and its log if that is whole."""
+    path = folder / records.RECORD
+    try:
+        history = history_format.read(folder / records.HISTORY)
+        record = files.read_json(path)
+        failures = [f"{path}: {text}" for text in _differences(record, history)]
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        text = str(error) if isinstance(error, InputError) else f"{path}: not a record ({error!r})"
+        return [text], None
+    return failures, history
+
+
+def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
+    """Yield each number of a record that does not follow from the log, and each draw not of its seed."""
+    derived = {
+        "format": records.RECORD_FORMAT,
+        "history_sha256": history.content_sha256,
+        "lane": history.header.life["lane"],
+        "job": history.header.life["job"],
+        **records.measured(history),
+    }
+    for place, stored, expected in _leaves(dict(record), derived):
+        yield f"{place} is {stored!r}, the log says {expected!r}"
+    parameters = record["parameters_sha256"]
+    if parameters["before"] != parameters["after"]:
+        yield "parameters_sha256 differ before and after: the player was not frozen"
+    if records.seal(record) != record.get("record_sha256"):
+        yield "record_sha256 does not hold: a number of this record was changed"
+    yield from _draw_differences(record["job"], record["lane"], history)
+
+
+def _draw_differences(job: Mapping[str, Any], lane: int, history: History) -> Iterator[str]:
+    """Yield what was not drawn from the life's seed: emulator seeds and exploration."""
+    seed = int(job["lanes"][lane]["seed"], 16)
+    for index, segment in enumerate(history.header.segments):
+        expected = draws.environment_seed(seed, index)
+        if segment.seed != expected:
+            yield f"segment {index}: emulator seed {segment.seed}, the life's seed gives {expected}"
+    legal = np.array([games.load(history.header.game).legal_actions])
+    explorer = exploration.Explorer([seed], legal)
+    for move in range(history.num_moves):
+        executed, explored = explorer.execute(move, np.array([history.action[move]]), job["exploration"])
+        if explored[0] != history.explored[move] or executed[0] != history.action[move]:
+            yield (
+                f"move {move}: action {history.action[move]}, explored {bool(history.explored[move])}; the "
+                f"life's seed gives action {executed[0]}, explored {bool(explored[0])}"
+            )
+            return
+
+
+def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (place, stored, derived) for each derived value that is stored otherwise."""
+    if isinstance(derived, Mapping) and isinstance(stored, Mapping):
+        for key in derived:
+            yield from _leaves(stored.get(key), derived[key], f"{place}.{key}" if place else key)
+        if place:
+            for key in set(stored) - set(derived):
+                yield f"{place}.{key}", stored[key], None
+    elif isinstance(derived, list) and isinstance(stored, list) and len(derived) == len(stored):
+        for index, (one, other) in enumerate(zip(stored, derived, strict=True)):
+            yield from _leaves(one, other, f"{place}[{index}]")
+    elif stored != derived:
+        yield place, stored, derived
+
+
+def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
+    """Yield what differs in a row's stored verdicts from those of its lives."""
+    path = row.path / scores.SCORES
+    if not path.exists():
+        return
+    try:
+        judged = scores.judge_row(results, row)
+        stored = files.read_json(path)
+    except InputError as error:
+        yield str(error)
+        return
+    for place, found, expected in _leaves({"scores": stored}, {"scores": scores.scores_of(judged)}):
+        yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the lives give {expected!r}"
+
+
+def require(findings: list[Finding]) -> None:
+    """Raise CheckFailed, naming the first failure, unless every row holds."""
+    failures = [failure for finding in findings for failure in finding.failures]
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise CheckFailed(f"{failures[0]}{more}")

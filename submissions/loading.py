@@ -1,0 +1,150 @@
+"""From a stranger's checkpoint folder to an imitator: numbers and tensors only, each checked, no code run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from understudy import baselines
+from understudy.submissions import regular_files
+from understudy.submissions.format import (
+    CONFIG,
+    MAX_CONFIG_BYTES,
+    MAX_WEIGHTS_BYTES,
+    WEIGHTS,
+    Checkpoint,
+    Config,
+    Submission,
+    parsed,
+)
+from understudy.suite import states
+from understudy.suite.errors import InputError
+from understudy.suite.protocols import Game, Imitator
+
+MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, those that aren't stored included
+BUILD_BYTES = 1 << 33  # making a module takes more than it holds in the end
+STATM = Path("/proc/self/statm")
+
+
+def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_bytes: int) -> nn.Module:
+    """Return a checkpoint's imitator, in evaluation mode and without gradients.
+
+    `game` is any game of the benchmark's family; `state_cap_bytes` bounds the state of one life.
+    Raises InputError, naming file, key, expected and found, unless config and weights are exactly what the
+    architecture makes of itself, finite, within the limits, and the bytes that the submission's hash names.
+    """
+    folder = submission.folder / checkpoint.folder
+    config = _config(submission, folder, game)
+    try:
+        architecture = baselines.load_architecture(config.architecture)
+        with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
+            module = architecture.build(config.parameters, game)
+            state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))
+    except InputError as error:
+        raise InputError(f"{folder / CONFIG}: {error}") from error
+    _check_size(module, state_bytes, state_cap_bytes, folder / CONFIG)
+    module.load_state_dict(_weights(submission, checkpoint, module))
+    return module.eval().requires_grad_(False)
+
+
+def weights_bytes(module: nn.Module) -> bytes:
+    """Return a module's state as the bytes of a weights file; equal states give equal bytes."""
+    tensors = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()
+    }
+    return safetensors.torch.save(tensors)
+
+
+def _config(submission: Submission, folder: Path, game: Game) -> Config:
+    path = folder / CONFIG
+    config = parsed(Config, path, MAX_CONFIG_BYTES)
+    declared = submission.declaration.architecture
+    if config.architecture != declared:
+        raise InputError(
+            f"{path}: architecture: expected {declared!r} as declared in submission.json; found "
+            f"{config.architecture!r}"
+        )
+    if config.family != game.family:
+        raise InputError(f"{path}: family: expected {game.family!r}, found {config.family!r}")
+    return config
+
+
+@contextmanager
+def _bounded_memory(more_bytes: int) -> Iterator[None]:
+    """Turn a need for more memory than this into InputError, before it is met; on Linux only."""
+    if not STATM.exists():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    in_use = int(STATM.read_text().split()[0]) * resource.getpagesize()
+    ceilings = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([in_use + more_bytes, *ceilings]), hard))
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise InputError(
+            f"expected a model that is made within {more_bytes:,} bytes; these parameters need more"
+        ) from error
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _check_size(module: nn.Module, state_bytes: int, state_cap_bytes: int, path: Path) -> None:
+    tensors = (*module.parameters(), *module.buffers())
+    module_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if module_bytes > MAX_MODULE_BYTES:
+        raise InputError(
+            f"{path}: expected a model of at most {MAX_MODULE_BYTES:,} bytes; these parameters make one of "
+            f"{module_bytes:,}"
+        )
+    if state_bytes > state_cap_bytes:
+        raise InputError(
+            f"{path}: expected a state of at most {state_cap_bytes:,} bytes a life; these parameters make "
+            f"one of {state_bytes:,}"
+        )
+
+
+def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) -> dict[str, Tensor]:
+    """Return the stored tensors once they fit the module's own names, shapes and dtypes and are finite."""
+    path = submission.folder / checkpoint.folder / WEIGHTS
+    data = regular_files.read(path, MAX_WEIGHTS_BYTES)
+    if hashlib.sha256(data).hexdigest() != submission.file_sha256(f"{checkpoint.folder}/{WEIGHTS}"):
+        raise InputError(f"{path}: changed since the submission was read; start again")
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:  # the latter two: dtypes torch lacks
+        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
+    _check_tensors(tensors, module.state_dict(), path)
+    return tensors
+
+
+def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise InputError(f"{path}: {name}: expected {_form(expected[name])}, found no such tensor")
+        if name not in expected:
+            raise InputError(f"{path}: {name}: expected no such tensor, found {_form(found[name])}")
+        if _form(found[name]) != _form(expected[name]):
+            raise InputError(f"{path}: {name}: expected {_form(expected[name])}, found {_form(found[name])}")
+        number_bad = int((~torch.isfinite(found[name])).sum())
+        if number_bad:
+            raise InputError(
+                f"{path}: {name}: expected finite numbers, found {number_bad:,} of {found[name].numel():,} "
+                "that are not"
+            )
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

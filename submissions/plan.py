@@ -1,0 +1,147 @@
+"""The plan of a row: which lives an entrant plays at a budget, grouped into jobs. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import understudy
+from understudy.submissions.entrants import Entrant, Player
+from understudy.suite import draws
+from understudy.suite.benchmarks import Benchmark, Budget, TeacherLife
+from understudy.suite.errors import InputError
+from understudy.suite.harness import Job, Lane
+
+# role -> (kind of life, on the new games rather than the watched ones)
+ROLES = {
+    "start": ("start", False),
+    "continue": ("continue", False),
+    "start-new": ("start", True),
+    "transfer": ("transfer", True),
+}
+TASK_ROLES = {
+    "skill": ("start",),
+    "improvement": ("start", "continue"),
+    "transfer": ("start-new", "transfer"),
+}
+DEV_SALT = "dev"  # of local runs; the maintainers draw another one after a submission is registered
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job, the player that plays it, and where its lives go within the row's folder."""
+
+    job: Job
+    player: Player
+    role: str
+
+    @property
+    def path(self) -> str:
+        """The job's folder, relative to the row's."""
+        return f"{self.role}/{self.player.checkpoint}"
+
+
+def roles_of(tasks: Sequence[str]) -> list[str]:
+    """Return the roles whose lives these tasks need, in the order in which they are played."""
+    needed = {role for task in tasks for role in TASK_ROLES[task]}
+    return [role for role in ROLES if role in needed]
+
+
+def plan(
+    entrant: Entrant,
+    benchmark: Benchmark,
+    budget_name: str,
+    roles: Sequence[str],
+    lives: Sequence[TeacherLife],
+    lanes: int | None = None,
+    threads: int = 1,
+) -> list[PlannedJob]:
+    """Return a row's jobs: one for each role and player.
+
+    Raises:
+        InputError: an unknown budget, lanes out of range, or a watched life that is not on this machine.
+    """
+    budget = benchmark.budget(budget_name)
+    num_lanes = budget.lanes if lanes is None else lanes
+    if not 1 <= num_lanes <= 1024:
+        raise InputError(f"--lanes: expected 1 to 1024, found {num_lanes}")
+    return [
+        PlannedJob(_job(entrant, player, benchmark, budget, role, lives, num_lanes, threads), player, role)
+        for role in roles
+        for player in entrant.players(benchmark, lives)
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that shape a life's bytes."""
+    packages = ("understudy", "torch", "numpy", "gymnasium")
+    return {name: understudy.__version__ if name == "understudy" else version(name) for name in packages}
+
+
+def _job(
+    entrant: Entrant,
+    player: Player,
+    benchmark: Benchmark,
+    budget: Budget,
+    role: str,
+    lives: Sequence[TeacherLife],
+    num_lanes: int,
+    threads: int,
+) -> Job:
+    kind, on_new_games = ROLES[role]
+    primed = entrant.priming_moves > 0 and not on_new_games
+    game_of = {life.name: life.game for life in lives}
+    teachers = _spread(player.teachers, num_lanes)
+    places = (
+        _new_places(benchmark, teachers) if on_new_games else [(game_of[name], name) for name in teachers]
+    )
+    numbers: dict[str, int] = {}
+    planned = []
+    for teacher, (game, unit) in zip(teachers, places, strict=True):
+        number = numbers.get(unit, 0)
+        numbers[unit] = number + 1
+        seed = draws.derive(
+            "life", benchmark.sha256, DEV_SALT, entrant.sha256, player.sha256, role, unit, number
+        )
+        planned.append(Lane(game, unit, teacher, number, seed, primed))
+    return Job(
+        benchmark=benchmark.name,
+        benchmark_sha256=benchmark.sha256,
+        budget=budget.name,
+        kind=kind,
+        player={
+            "name": entrant.name,
+            "sha256": entrant.sha256,
+            "track": entrant.track,
+            "checkpoint": player.checkpoint,
+            "checkpoint_sha256": player.sha256,
+            "training_seed": player.training_seed,
+        },
+        salt=DEV_SALT,
+        decoding=entrant.decoding,
+        priming_moves=entrant.priming_moves if primed else 0,
+        moves=-(-budget.start_moves // num_lanes) if kind == "start" else budget.moves,
+        exploration=benchmark.exploration,
+        segment_moves=benchmark.segment_moves,
+        lanes=tuple(planned),
+        threads=threads,
+        device="cpu",
+        versions=versions(),
+    )
+
+
+def _spread(names: Sequence[str], num_lanes: int) -> list[str]:
+    """Return one name a lane: each name equally often, or names evenly apart where there are more of them."""
+    count = len(names)
+    return [
+        names[lane * count // num_lanes if count > num_lanes else lane % count] for lane in range(num_lanes)
+    ]
+
+
+def _new_places(benchmark: Benchmark, teachers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (game, unit) a lane: the goal where each new game is a unit, else the watched teacher's life."""
+    new = _spread(benchmark.new_games, len(teachers))
+    if len(benchmark.new_games) == 1:
+        return list(zip(new, teachers, strict=True))
+    return [(game, f"{game.partition('/')[2]}/seed-0") for game in new]

@@ -1,0 +1,91 @@
+"""What a yes needs besides its contrasts: reward dependence, a learned rule, isolation.
+
+A condition looks at a yes and says that it holds, that it doesn't (and what the verdict is then), or that
+it was not measured. A new condition is one more function in `CONDITIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from understudy.suite import verdicts
+from understudy.suite.judging import contrasts
+from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.gains import Gains, contrast_name, mean
+from understudy.suite.judging.rules import Rules
+from understudy.suite.verdicts import Verdict
+
+LEARNED_RULE_CONTROLS = ("redrawn", "shuffled")  # parameters redrawn; trained on action-shuffled histories
+DRAWS = 3  # of each control
+KEPT_SHARE = 0.5  # a control that keeps more of own shows that the rule was built in
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one condition found: the verdict as it stands now, or None where it was not measured."""
+
+    condition: str
+    verdict: Verdict | None
+
+
+def examine(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Verdict:
+    """Return what is left of a yes: yes, unverified with the conditions not measured, or undecided."""
+    missing = []
+    for condition in CONDITIONS:
+        finding = condition(verdict, evidence, rules, gains)
+        if finding.verdict is None:
+            missing.append(finding.condition)
+            continue
+        verdict = finding.verdict
+        if verdict.answer != verdicts.YES:
+            return verdict
+    if not missing:
+        return verdict
+    return replace(verdict, answer=verdicts.YES_UNVERIFIED, reason=f"not measured: {', '.join(missing)}")
+
+
+def reward(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
+    """The gain goes when the player is told another lane's reward: start becomes max(start, yoked end)."""
+    if not evidence.yoked:
+        return Finding("reward", None)
+    yoked = contrasts.end_sample(
+        evidence.yoked, evidence.claim, "imitator", rules.moves, rules.end_moves, rules.minima.ends
+    )
+    if set(gains.end.units) < set(yoked.units):
+        yoked = yoked.only(gains.end.units)
+    share = rules.thresholds.yes_share
+    own = contrasts.contrast(gains.with_start_at_least(yoked).own(share), rules.thresholds.confidence)
+    verdict = replace(verdict, numbers={**verdict.numbers, f"{contrast_name('own', share)}, yoked": own})
+    if own.above(0):
+        return Finding("reward", verdict)
+    return Finding("reward", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
+
+
+def learned_rule(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
+    """Redrawn or shuffled controls keep at most half of own; otherwise the rule is built in, and marked."""
+    draws = [evidence.control_owns.get(control, ()) for control in LEARNED_RULE_CONTROLS]
+    own = mean(gains.own(0.0))
+    if any(len(owns) >= DRAWS and float(np.mean(owns)) > KEPT_SHARE * own for owns in draws):
+        return Finding("learned rule", replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
+    if any(len(owns) < DRAWS for owns in draws):
+        return Finding("learned rule", None)
+    return Finding("learned rule", verdict)
+
+
+def isolation(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
+    """One lane, unrolled in a fresh process over its logged timesteps, makes the same moves."""
+    if evidence.isolation_holds is None:
+        return Finding("isolation", None)
+    if evidence.isolation_holds:
+        return Finding("isolation", verdict)
+    return Finding("isolation", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.NOT_ISOLATED))
+
+
+CONDITIONS: tuple[Callable[[Verdict, Evidence, Rules, Gains], Finding], ...] = (
+    isolation,
+    reward,
+    learned_rule,
+)

@@ -1,0 +1,64 @@
+"""What the tasks judge: the lives of one row, its ruler, and the probes that a yes needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.suite.errors import InputError
+from understudy.suite.judging.contrasts import CLAIMS
+from understudy.suite.judging.lives import Life
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """An imitator's teacher-forced predictions on the teacher's next moves, W on."""
+
+    unit: str  # the teacher life
+    training_seed: int
+    chosen: NDArray[np.int64]  # [n] the action that the teacher chose; anything where explored
+    explored: NDArray[np.bool_]  # [n] whether the executed action wasn't the teacher's: left out
+    predicted: NDArray[np.int64]  # [n] the imitator's most likely legal action
+    loss_nats: NDArray[np.float64]  # [n] of the imitator, on the chosen action
+    ceiling: NDArray[np.float64]  # [n] agreement in [0, 1] of the best player known, e.g. the network at W
+    floor_nats: NDArray[np.float64] | None = None  # [n] loss of that player; None: unknown
+
+    def __post_init__(self) -> None:
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if len(set(shapes.values())) != 1 or self.chosen.ndim != 1:
+            raise ValueError(f"expected arrays [n] of one length; found {shapes}")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError(f"likeness of {self.unit}: expected finite numbers")
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """One row's evidence. A task uses what it needs; all lives start at their first scored move."""
+
+    claim: str  # checkpoint: this model's lives; method: teacher lives (goals) as units
+    lives: tuple[Life, ...] = ()  # the imitator's, of kind continue or transfer
+    starts: tuple[Life, ...] = ()  # its start job
+    ruler_lives: tuple[Life, ...] = ()  # teacher lives over the same moves; too short ones are left out
+    ruler_starts: tuple[Life, ...] = ()  # start job of the teachers' networks at W
+    random_starts: tuple[Life, ...] = ()  # the random player on the game that is played
+    likeness: tuple[Likeness, ...] = ()
+    watched_moves: int | None = None  # recorded in the shortest watched teacher life; None: none is used
+    skill_answer: str | None = None  # Q1's skill verdict of the same row, asked for by improvement
+    yoked: tuple[Life, ...] = ()  # the same lives, told another lane's reward, scored by their own
+    control_owns: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # own of each draw, by control
+    isolation_holds: bool | None = None  # None: not checked
+
+    def __post_init__(self) -> None:
+        if self.claim not in CLAIMS:
+            raise InputError(f"expected a claim among {', '.join(CLAIMS)}; found {self.claim!r}")
+        for name, value in vars(self).items():
+            if isinstance(value, tuple) and name != "likeness":
+                keys = [(life.unit, life.training_seed, life.lane) for life in value]
+                if len(keys) != len(set(keys)):
+                    raise InputError(f"{name}: two lives of one unit, training seed and lane: {keys}")

@@ -1,0 +1,66 @@
+"""Likeness, measured: an imitator's teacher-forced predictions of the teacher's next moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from understudy.suite import games
+from understudy.suite.harness import PRIMING_CHUNK_MOVES, Outset
+from understudy.suite.histories.format import History
+from understudy.suite.histories.frames import FrameStore
+from understudy.suite.histories.timesteps import timesteps, timesteps_of_new_memory
+from understudy.suite.protocols import Timestep
+
+
+def measure(
+    imitator: Any,
+    outset: Outset,
+    history: History,
+    store: FrameStore,
+    start: int,
+    moves: int,
+    network_path: Path,
+) -> dict[str, np.ndarray]:
+    """Return predictions on the moves [start, start + moves) of a teacher's life, each column [moves].
+
+    chosen and explored are the log's; predicted int64 is the most likely legal action; loss_nats float64 is
+    that of the executed action; ceiling is 1.0 where the teacher's network at W, frozen, would have chosen
+    as the teacher did.
+    """
+    from understudy.suite.teachers import network
+
+    game = games.load(history.header.game)
+    fresh = bool(outset.first_of_life.all())
+    window = (timesteps_of_new_memory if fresh else timesteps)(history, store, start, start + moves)
+    legal = torch.tensor(game.legal_actions)
+    parameters = network.load_parameters(network_path, game)
+    state = outset.state
+    chosen = torch.from_numpy(history.action[start : start + moves].astype(np.int64))
+    predicted, losses, ceiling = [], [], []
+    with torch.inference_mode():
+        for begin in range(0, moves, PRIMING_CHUNK_MOVES):
+            chunk = Timestep(*(column[:, begin : begin + PRIMING_CHUNK_MOVES] for column in window))
+            target = chosen[begin : begin + PRIMING_CHUNK_MOVES]
+            logits, state = imitator.unroll(chunk, state)
+            masked = logits[0].masked_fill(~legal, -torch.inf)
+            predicted.append(_greedy(masked))
+            losses.append(-masked.double().log_softmax(1).gather(1, target[:, None])[:, 0])
+            q = network.q_values(game, parameters, chunk.observation)[0].masked_fill(~legal, -torch.inf)
+            ceiling.append((_greedy(q) == target).double())
+    return {
+        "chosen": chosen.numpy(),
+        "explored": history.explored[start : start + moves].copy(),
+        "predicted": torch.cat(predicted).numpy(),
+        "loss_nats": torch.cat(losses).numpy(),
+        "ceiling": torch.cat(ceiling).numpy(),
+    }
+
+
+def _greedy(masked: Tensor) -> Tensor:
+    """Return the action of the highest value, the lowest index on ties: [T, A] -> int64 [T]."""
+    return torch.from_numpy(masked.numpy().argmax(axis=1))

@@ -1,0 +1,56 @@
+"""Records: what a played life says of itself, all of it a function of the job and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from understudy.suite import files
+from understudy.suite.histories.format import History
+
+RECORD_FORMAT = 1
+HISTORY, RECORD, RUN, JOB = "history.parquet", "record.json", "run.json", "job.json"
+
+
+def record(
+    job: Mapping[str, Any],
+    lane: int,
+    history: History,
+    parameters_sha256: Mapping[str, str],
+    state_bytes: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return a life's record, sealed.
+
+    Args:
+        job: the job's spec.
+        lane: the life's position in the job.
+        history: the life's log.
+        parameters_sha256: of the player's parameters and buffers, `before` and `after`.
+        state_bytes: of the life's state, at `start` and `end`.
+    """
+    body = {
+        "format": RECORD_FORMAT,
+        "job": dict(job),
+        "lane": lane,
+        "history_sha256": history.content_sha256,
+        **measured(history),
+        "parameters_sha256": dict(parameters_sha256),
+        "state_bytes": dict(state_bytes),
+    }
+    return {**body, "record_sha256": seal(body)}
+
+
+def measured(history: History) -> dict[str, Any]:
+    """Return a life's own numbers, each a function of its log."""
+    return {
+        "moves": history.num_moves,
+        "points": float(history.reward.sum(dtype="float64")),
+        "episodes": int(history.ended.sum()),
+        "explored": int(history.explored.sum()),
+    }
+
+
+def seal(body: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record's canonical text, its own seal left out."""
+    unsealed = {key: value for key, value in body.items() if key != "record_sha256"}
+    return files.text_sha256(files.canonical_json(unsealed))

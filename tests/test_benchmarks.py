@@ -1,0 +1,208 @@
+"""Benchmarks: the files agree with the protocol and the games; what is wrong in one is said in one line."""
+
+import dataclasses
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from understudy.suite import benchmarks, tasks
+from understudy.suite.benchmarks import declaration, teacher_data
+from understudy.suite.errors import InputError
+
+NAMES = benchmarks.names()
+SOURCE = (benchmarks.FOLDER / "minatar-v1.toml").read_text()
+
+
+def parse(text: str) -> benchmarks.Benchmark:
+    return declaration.parse(text, "file.toml", "0" * 64)
+
+
+def test_the_protocols_benchmarks_are_there():
+    assert {"atari-v1", "darkroom-v1", "minatar-v1"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_caps_and_exploration_are_the_games_own(name):
+    assert benchmarks.differences_from_games(benchmarks.load(name)) == []
+
+
+def test_a_difference_from_a_game_is_named():
+    benchmark = dataclasses.replace(benchmarks.load("minatar-v1"), exploration=0.1)
+    assert benchmarks.differences_from_games(benchmark)[0] == (
+        "minatar/breakout: exploration is 0.01 in the game, 0.1 in minatar-v1"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budgets_follow_the_protocol(name):
+    benchmark = benchmarks.load(name)
+    full, tenth = benchmark.budget("full"), benchmark.budget("tenth")
+    assert tenth.moves * 10 == full.moves
+    assert full.end_moves * 20 == full.moves
+    assert tenth.end_moves * 20 == tenth.moves
+    assert full.likeness_moves * 200 == full.moves
+    assert full.tasks == ("skill", "improvement", "transfer")
+    assert set(full.tasks) <= set(tasks.names())
+    for budget in benchmark.budgets:
+        assert budget.start_moves_a_lane * budget.lanes >= budget.start_moves
+        assert budget.start_moves_a_lane <= budget.moves
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_budget_has_a_gain_task_whose_end_window_can_never_hold_enough_ends(name):
+    benchmark = benchmarks.load(name)
+    for budget in benchmark.budgets:
+        if "improvement" in budget.tasks:
+            rules = benchmark.rules(budget.name, "improvement")
+            shortest_episode = 10  # moves; no ruler of these games ends faster on average
+            assert rules.window_is_long or budget.end_moves >= rules.minima.window_ends * shortest_episode
+
+
+def test_darkroom_goals_are_the_permutation_that_the_file_names():
+    benchmark = benchmarks.load("darkroom-v1")
+    order = [f"darkroom/goal-{goal:02d}" for goal in np.random.default_rng(1).permutation(81)]
+    assert benchmark.watched_games == tuple(sorted(order[:65]))
+    assert benchmark.new_games == tuple(sorted(order[65:]))
+
+
+def test_numbers_of_the_protocols_table():
+    atari, minatar, darkroom = (benchmarks.load(f"{name}-v1") for name in ("atari", "minatar", "darkroom"))
+    assert (atari.watched_moves, atari.budget("full").moves) == (1_000_000, 10_000_000)
+    assert (minatar.watched_moves, minatar.budget("full").moves) == (250_000, 2_500_000)
+    assert [b.state_cap_bytes for b in (darkroom, minatar, atari)] == [16 << 20, 256 << 20, 2 << 30]
+    assert [b.exploration for b in (darkroom, minatar, atari)] == [0.1, 0.01, 0.01]
+    assert [b.episode_cap_moves for b in (darkroom, minatar, atari)] == [20, 2_500, 27_000]
+    assert [b.segment_moves for b in (darkroom, minatar, atari)] == [10_000, 10_000, 50_000]
+    assert atari.budget("quick").tasks == ("skill",)
+
+
+def test_the_hash_is_of_the_files_bytes():
+    import hashlib
+
+    for name in NAMES:
+        content = (benchmarks.FOLDER / f"{name}.toml").read_bytes()
+        assert benchmarks.load(name).sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_rules_hold_the_published_ruler_at_the_full_budget_only():
+    atari = benchmarks.load("atari-v1")
+    published = atari.rules("full", "improvement").published
+    assert published is not None
+    assert published.end_mean - published.start_mean == pytest.approx(87.8)
+    assert atari.rules("tenth", "improvement").published is None
+    assert benchmarks.load("minatar-v1").rules("full", "improvement").published is None
+    with pytest.raises(InputError, match="too short for 'transfer'; it has: skill"):
+        atari.rules("quick", "transfer")
+
+
+def test_unknown_names_get_a_suggestion():
+    with pytest.raises(InputError, match=r"unknown benchmark 'atari-v2'; did you mean 'atari-v1'\?"):
+        benchmarks.load("atari-v2")
+    with pytest.raises(InputError, match=r"did you mean 'quick'\?"):
+        benchmarks.load("atari-v1").budget("quik")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("watched_moves = 250_000", "watched_moves = ", "expected TOML"),
+        ("watched_moves = 250_000", "", "missing watched_moves"),
+        ("watched_moves = 250_000", "watched_move = 250_000", "did you mean 'watched_moves'"),
+        ("watched_moves = 250_000", "watched_moves = 2.5e5", "watched_moves: expected int; found 250000.0"),
+        ("watched_moves = 250_000", "watched_moves = 0", "expected watched_moves above 0"),
+        ("frozen = true", "frozen = 1", "frozen: expected bool; found 1"),
+        ("exploration = 0.01", "exploration = 1.5", r"expected exploration in \[0, 1\)"),
+        ('"minatar/space_invaders"', '"minatar/breakout"', "listed twice"),
+        ('"minatar/space_invaders"', '"atari/breakout"', "not of the family 'minatar'"),
+        ('["minatar/space_invaders"]', '"minatar/space_invaders"', "expected a list of texts"),
+        ('["minatar/space_invaders"]', "[]", "at least one watched and one new game"),
+        ("yes_share = 0.5 ", "yes_share = 0.05 ", "no_share < yes_share"),
+        ("ruler_lives = 4", "ruler_lives = 1", "at least 2 ruler lives"),
+        ("[minima]", "[minimum]", "expected a table \\[minima\\]|unknown key"),
+        ("[budgets.full]", "[budgets.whole]", r"expected a table \[budgets.full\]"),
+        ("end_moves = 125_000", "end_moves = 3_000_000", "more than moves 2500000"),
+        ("lanes = 8", "lanes = 0", "expected lanes above 0"),
+        ('"transfer"]', '"tranfser"]', "expected tasks among"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_in_one_line(old, new, message):
+    assert old in SOURCE
+    with pytest.raises(InputError, match=message) as raised:
+        parse(SOURCE.replace(old, new, 1))
+    assert "\n" not in str(raised.value)
+    assert "file.toml" in str(raised.value)
+
+
+def test_a_ruler_that_no_lives_could_have_is_refused():
+    text = (benchmarks.FOLDER / "atari-v1.toml").read_text()
+    assert tomllib.loads(text)["provisional_rulers"]["improvement"]["gain_sd"] == 11.3
+    with pytest.raises(InputError, match="gain_sd between"):
+        parse(text.replace("gain_sd = 11.3", "gain_sd = 20.0"))
+    with pytest.raises(InputError, match="not a game of this benchmark"):
+        parse(text.replace('game = "atari/breakout"', 'game = "atari/pong"'))
+
+
+def put_life(root: Path, variant: str, seed: str, *others: str) -> Path:
+    folder = root / "minatar-v1" / variant / seed
+    folder.mkdir(parents=True)
+    for name in ("history.parquet", *others):
+        (folder / name).touch()
+    return folder
+
+
+def test_teacher_lives_are_found_in_order(tmp_path):
+    benchmark = benchmarks.load("minatar-v1")
+    put_life(tmp_path / "a", "space_invaders", "seed-0")
+    put_life(tmp_path / "a", "breakout", "seed-10")
+    watched = put_life(tmp_path / "b", "breakout", "seed-2", "network_at_w.safetensors")
+    (tmp_path / "b" / "minatar-v1" / "breakout" / "seed-3").mkdir()  # still being recorded
+    found = benchmarks.teacher_lives(benchmark, [tmp_path / "a", tmp_path / "b"])
+    assert [life.name for life in found] == ["breakout/seed-2", "breakout/seed-10", "space_invaders/seed-0"]
+    assert found[0].folder == watched
+    assert found[0].game == "minatar/breakout"
+    assert found[0].history_path == watched / "history.parquet"
+    assert found[0].network_path == watched / "network_at_w.safetensors"
+    assert found[1].network_path is None
+
+
+def test_the_environment_variable_replaces_the_usual_folders(tmp_path, monkeypatch):
+    put_life(tmp_path, "breakout", "seed-7")
+    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    found = benchmarks.teacher_lives(benchmarks.load("minatar-v1"))
+    assert [life.seed for life in found] == [7]
+    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="does not exist"):
+        benchmarks.teacher_lives(benchmarks.load("minatar-v1"))
+
+
+def test_usual_folders_are_the_suites_and_the_checkouts(monkeypatch):
+    monkeypatch.delenv(teacher_data.ENVIRONMENT_VARIABLE, raising=False)
+    suite = Path(benchmarks.__file__).resolve().parent.parent
+    assert teacher_data.roots()[0] == suite / "data"
+
+
+def test_lives_that_cannot_be_told_apart_or_placed_are_refused(tmp_path):
+    benchmark = benchmarks.load("minatar-v1")
+    put_life(tmp_path / "a", "breakout", "seed-1")
+    put_life(tmp_path / "b", "breakout", "seed-1")
+    with pytest.raises(InputError, match=r"breakout/seed-1 is in .*; keep one"):
+        benchmarks.teacher_lives(benchmark, [tmp_path / "a", tmp_path / "b"])
+    put_life(tmp_path / "c", "brakeout", "seed-1")
+    with pytest.raises(InputError, match="did you mean 'breakout'"):
+        benchmarks.teacher_lives(benchmark, [tmp_path / "c"])
+    put_life(tmp_path / "d", "breakout", "seed-one")
+    with pytest.raises(InputError, match="expected a folder seed-<number>"):
+        benchmarks.teacher_lives(benchmark, [tmp_path / "d"])
+
+
+def test_loading_a_benchmark_needs_neither_torch_nor_a_game():
+    code = (
+        "import sys; from understudy.suite import benchmarks, tasks;"
+        "benchmarks.teacher_lives(benchmarks.load('atari-v1')); [tasks.load(t) for t in tasks.names()];"
+        "assert not {'torch', 'minatar', 'ale_py', 'gymnasium'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

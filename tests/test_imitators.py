@@ -1,0 +1,515 @@
+"""Imitators keep the suite's promises, compute what a slow oracle computes, and learn."""
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from understudy import baselines
+from understudy.baselines.learning import training
+from understudy.baselines.learning.encoder import observation_kind
+from understudy.suite import games, states
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.protocols import Timestep
+from understudy.suite.teachers import network
+from understudy.suite.testing import imitators
+
+GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
+SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}
+
+
+def small_imitator(name, game, folder):
+    """Return a registered imitator of a size fit for tests; a newcomer is tested at its default size."""
+    architecture = baselines.load(name)
+    if not architecture.control:
+        return architecture.build(architecture.config(game, **SMALL.get(name, {})), game)
+    parameters = network.initial_parameters(game, [0])
+    stored = {key: tensor[0].contiguous() for key, tensor in parameters.items()}
+    save_file(stored, folder / "network_at_w.safetensors")
+    return architecture.build_control(game, [folder])
+
+
+@pytest.fixture
+def darkroom():
+    return games.load("darkroom/goal-40")
+
+
+@pytest.fixture
+def transformer(darkroom):
+    architecture = baselines.load("transformer")
+    return architecture.build(architecture.config(darkroom, **SMALL["transformer"]), darkroom)
+
+
+@pytest.mark.parametrize("game_name", GAMES)
+@pytest.mark.parametrize("name", baselines.names())
+def test_conformance(name, game_name, tmp_path):
+    game = games.load(game_name)
+    imitator = small_imitator(name, game, tmp_path)
+    imitators.check_imitator(imitator, game, imitator.reach_moves)
+
+
+class Wrapped(nn.Module):
+    """A transformer with one fault added by a subclass."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.drift = nn.Parameter(torch.zeros(1))
+
+    def initial_state(self, batch_size):
+        return self.inner.initial_state(batch_size)
+
+    def step(self, timestep, state):
+        return self.inner.step(timestep, state)
+
+    def unroll(self, timesteps, state):
+        return self.inner.unroll(timesteps, state)
+
+
+class SeesTheFuture(Wrapped):
+    """By 1e-4 of its own last logits only, so that step and unroll still agree."""
+
+    def unroll(self, timesteps, state):
+        logits, state = self.inner.unroll(timesteps, state)
+        return logits + 5e-5 * logits[:, -1:].clamp(-1, 1), state
+
+
+class StepsOtherwise(Wrapped):
+    def step(self, timestep, state):
+        logits, state = self.inner.step(timestep, state)
+        return logits + 1e-3, state
+
+
+class MixesRows(Wrapped):
+    def step(self, timestep, state):
+        logits, state = self.inner.step(timestep, state)
+        return logits + 1e-6 * logits.mean(0), state
+
+
+class NeverForgets(Wrapped):
+    def step(self, timestep, state):
+        return self.inner.step(self.blind(timestep), state)
+
+    def unroll(self, timesteps, state):
+        return self.inner.unroll(self.blind(timesteps), state)
+
+    def blind(self, timesteps):
+        return timesteps._replace(first_of_life=torch.zeros_like(timesteps.first_of_life))
+
+
+class RemembersOutsideItsState(Wrapped):
+    calls = 0
+
+    def step(self, timestep, state):
+        self.calls += 1
+        logits, state = self.inner.step(timestep, state)
+        return logits + 1e-7 * self.calls, state
+
+
+class Learns(Wrapped):
+    def step(self, timestep, state):
+        with torch.no_grad():
+            self.drift += 1
+        return self.inner.step(timestep, state)
+
+
+class DrawsGlobally(Wrapped):
+    def step(self, timestep, state):
+        random.random()
+        return self.inner.step(timestep, state)
+
+
+class GrowsItsState(Wrapped):
+    def unroll(self, timesteps, state):
+        logits, state = self.inner.unroll(timesteps, state)
+        return logits, state | {"log": timesteps.previous_action}
+
+
+class CountsInFloat32(Wrapped):
+    """A clock whose float32 runs out of digits: exact for young lives only."""
+
+    def step(self, timestep, state):
+        clock = torch.sin(state["age"].float() * 0.1)[:, None] * 0.01
+        logits, state = self.inner.step(timestep, state)
+        return logits + clock, state
+
+    def unroll(self, timesteps, state):
+        age = state["age"].masked_fill(timesteps.first_of_life[:, 0], 0)
+        moves = age[:, None].double() + torch.arange(timesteps.first.shape[1])
+        logits, state = self.inner.unroll(timesteps, state)
+        return logits + 0.01 * torch.sin(moves * 0.1).float()[..., None], state
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (SeesTheFuture, "change what came before"),
+        (StepsOtherwise, "step and unroll part"),
+        (MixesRows, "what other rows hold changes row"),
+        (NeverForgets, "first_of_life leaves something behind"),
+        (RemembersOutsideItsState, "something outside the state"),
+        (Learns, "parameters or buffers changed"),
+        (DrawsGlobally, "global generator of random"),
+        (GrowsItsState, "changed the layout of its state"),
+        (CountsInFloat32, r"step and unroll part.*"),
+    ],
+)
+def test_kit_finds_fault(fault, message, darkroom, transformer):
+    with pytest.raises(CheckFailed, match=message):
+        imitators.check_imitator(fault(transformer), darkroom, transformer.reach_moves)
+
+
+def test_kit_finds_understated_reach(darkroom, transformer):
+    with pytest.raises(CheckFailed, match="moves before the last"):
+        imitators.check_imitator(transformer, darkroom, transformer.reach_moves - 1)
+
+
+def slow_logits(model, config, timesteps, age=0) -> Tensor:
+    """The transformer in float64, a row and a move at a time, pairs of units turned by sine and cosine."""
+    weights = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    C, W, H = config["context_moves"], config["width"], config["heads"]
+    D, period = W // H, 8 * C
+    turns = [
+        round(period / math.tau * (4 * math.tau / period) ** (j / max(1, D // 2 - 1))) for j in range(D // 2)
+    ]
+
+    def norm(x, name):
+        return (x - x.mean()) / torch.sqrt(x.var(unbiased=False) + 1e-5) * weights[name]
+
+    def turned(x, move):  # x [D]
+        result = x.clone()
+        for j, turn in enumerate(turns):
+            angle = math.tau * turn * move / period
+            result[2 * j] = x[2 * j] * math.cos(angle) - x[2 * j + 1] * math.sin(angle)
+            result[2 * j + 1] = x[2 * j] * math.sin(angle) + x[2 * j + 1] * math.cos(angle)
+        return result
+
+    B, T = timesteps.first.shape
+    rows = []
+    for b in range(B):
+        tokens = []
+        for t in range(T):
+            reward = float(timesteps.previous_reward[b, t])
+            born = bool(timesteps.first_of_life[b, t])
+            action = len(weights["token.action.weight"]) - 1 if born else int(timesteps.previous_action[b, t])
+            outcome = [
+                np.sign(reward),
+                np.sign(reward) * math.log(1 + abs(reward)),
+                float(timesteps.first[b, t]),
+            ]
+            tokens.append(
+                weights["token.observation.vectors.weight"][int(timesteps.observation[b, t])]
+                + weights["token.action.weight"][action]
+                + weights["token.outcome.weight"] @ torch.tensor(outcome, dtype=torch.float64)
+            )
+        for layer in range(config["layers"]):
+            w = f"blocks.{layer}."
+            triples = [
+                (weights[w + "attention_in.weight"] @ norm(x, w + "attention_norm.weight")).view(3, H, D)
+                for x in tokens
+            ]
+            after = []
+            for t in range(T):
+                seen = []
+                for h in range(H):
+                    window = range(max(0, t - C + 1), t + 1)
+                    query = turned(triples[t][0, h], age + t)
+                    scores = [float(query @ turned(triples[s][1, h], age + s)) / math.sqrt(D) for s in window]
+                    shares = torch.tensor(scores, dtype=torch.float64).softmax(0)
+                    seen.append(
+                        sum(share * triples[s][2, h] for share, s in zip(shares, window, strict=True))
+                    )
+                x = tokens[t] + weights[w + "attention_out.weight"] @ torch.cat(seen)
+                hidden = weights[w + "mlp_in.weight"] @ norm(x, w + "mlp_norm.weight")
+                after.append(x + weights[w + "mlp_out.weight"] @ hidden.clamp(min=0))
+            tokens = after
+        rows.append(
+            torch.stack(
+                [weights["decide.weight"] @ norm(x, "norm.weight") + weights["decide.bias"] for x in tokens]
+            )
+        )
+    return torch.stack(rows)
+
+
+def test_transformer_equals_slow_oracle(darkroom):
+    architecture = baselines.load("transformer")
+    config = architecture.config(darkroom, layers=2, context_moves=5, width=16, heads=2)
+    model = architecture.build(config, darkroom, seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # at their first values the weights hardly tell one past from another
+    timesteps = imitators.random_timesteps(darkroom, lanes=2, moves=23, seed=5)
+    expected = slow_logits(model, config, timesteps)
+    stepped = imitators.play(model, timesteps)
+    unrolled, _ = model.unroll(timesteps, model.initial_state(2))
+    assert expected.std() > 0.5
+    torch.testing.assert_close(stepped.double(), expected, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(unrolled.double(), expected, atol=2e-5, rtol=1e-5)
+
+
+def test_markov_ignores_the_past(darkroom):
+    architecture = baselines.load("markov")
+    model = architecture.build(architecture.config(darkroom), darkroom)
+    timesteps = imitators.random_timesteps(darkroom, lanes=3, moves=9, seed=0)
+    constant = timesteps._replace(observation=torch.full_like(timesteps.observation, 7))
+    logits = imitators.play(model, constant)
+    assert torch.equal(logits, logits[:, :1].expand_as(logits))
+
+
+def test_policy_at_w_has_the_teachers_values(tmp_path):
+    game = games.load("minatar/breakout")
+    timesteps = imitators.random_timesteps(game, lanes=2, moves=3, seed=0)
+    expected = []
+    for seed in (0, 1):
+        parameters = network.initial_parameters(game, [seed])
+        stored = {name: tensor[0].contiguous() for name, tensor in parameters.items()}
+        (tmp_path / str(seed)).mkdir()
+        save_file(stored, tmp_path / str(seed) / "network_at_w.safetensors")
+        expected.append(network.q_values(game, parameters, timesteps.observation.flatten(0, 1)[None])[0])
+    control = baselines.load("policy-at-w")
+    alone = control.build_control(game, [tmp_path / "0"])
+    torch.testing.assert_close(imitators.play(alone, timesteps).flatten(0, 1), expected[0])
+    one_a_lane = imitators.play(control.build_control(game, [tmp_path / "0", tmp_path / "1"]), timesteps)
+    torch.testing.assert_close(one_a_lane[0], expected[0][:3])
+    torch.testing.assert_close(one_a_lane[1], expected[1][3:])
+
+
+@pytest.mark.parametrize("game_name", GAMES)
+def test_default_sizes(game_name):
+    game = games.load(game_name)
+    for name in ("transformer", "markov"):
+        architecture = baselines.load(name)
+        config = architecture.config(game)
+        assert json.loads(json.dumps(config)) == config
+        stored_bytes = sum(
+            4 * tensor.numel() for tensor in architecture.build(config, game).state_dict().values()
+        )
+        assert stored_bytes < 4e6
+    transformer = baselines.load("transformer")
+    assert transformer.config(game)["layers"] * transformer.config(game)["context_moves"] == 1024
+    one_life = transformer.build(transformer.config(game), game).initial_state(1)
+    assert states.size_bytes(one_life) < 16 * 2**20  # the smallest cap of the ranked tables
+
+
+def test_parameters_come_from_the_seed_alone(darkroom):
+    architecture = baselines.load("transformer")
+    config = architecture.config(darkroom, **SMALL["transformer"])
+    before = torch.get_rng_state()
+    one, same, other = (architecture.build(config, darkroom, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["decide.weight"], other["decide.weight"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"layer": 2}, "did you mean 'layers'"),
+        ({"layers": 0}, r"layers must be a whole number in \[1, 64\]; found 0"),
+        ({"layers": 2.0}, "whole number"),
+        ({"layers": True}, "whole number"),
+        ({"width": "128"}, "found '128'"),
+        ({"width": 36, "heads": 4}, "multiple of 2 x heads"),
+    ],
+)
+def test_bad_settings(overrides, message, darkroom):
+    with pytest.raises(InputError, match=message):
+        baselines.load("transformer").config(darkroom, **overrides)
+
+
+def test_bad_names(darkroom):
+    with pytest.raises(InputError, match="did you mean 'transformer'"):
+        baselines.load("transfomer")
+    with pytest.raises(InputError, match="is a control"):
+        baselines.load_architecture("random")
+    with pytest.raises(InputError, match="is an architecture"):
+        baselines.load_control("markov")
+    with pytest.raises(InputError, match="'width' is missing"):
+        baselines.load("markov").build({}, darkroom)
+    with pytest.raises(InputError, match=r"network_at_w\.safetensors"):
+        baselines.load("policy-at-w").build_control(darkroom, [Path("/nowhere")])
+
+
+def test_unknown_observation_is_refused(darkroom):
+    with pytest.raises(InputError, match="no encoder for float32 observations"):
+        observation_kind(replace(darkroom, observation_dtype="float32", observation_shape=(3,)))
+
+
+def test_state_files(tmp_path):
+    state = {"age": torch.arange(3), "keys_0": torch.arange(12.0).view(3, 2, 2)}
+    path = tmp_path / "state.safetensors"
+    states.save(state, path)
+    once = path.read_bytes()
+    states.save(states.load(path), path)
+    assert path.read_bytes() == once
+    assert states.size_bytes(state) == 3 * 8 + 12 * 4
+    path.write_bytes(once[:-4])
+    with pytest.raises(InputError, match="not a whole state file"):
+        states.load(path)
+    with pytest.raises(InputError, match="no such state file"):
+        states.load(tmp_path / "none.safetensors")
+    torch_file = tmp_path / "other.safetensors"
+    save_file(state, torch_file)
+    with pytest.raises(InputError, match="expected a state of format"):
+        states.load(torch_file)
+
+
+def test_copy_rows_restores_masked_rows():
+    state = {"age": torch.tensor([4, 5, 6]), "cache": torch.tensor([[1.0], [2.0], [3.0]])}
+    source = {"age": torch.tensor([0, 0, 0]), "cache": torch.tensor([[7.0], [8.0], [9.0]])}
+    found = states.copy_rows(state, source, torch.tensor([True, False, True]))
+    assert found["age"].tolist() == [0, 5, 0]
+    assert found["cache"].tolist() == [[7.0], [2.0], [9.0]]
+    assert source["age"].tolist() == [0, 0, 0]
+
+
+class Echo:
+    """Windows whose action is the cell seen `delay` moves before, modulo 5; a tenth is explored noise."""
+
+    def __init__(self, game, delay):
+        self.game, self.delay = game, delay
+
+    def sample(self, batch_size, window_moves, rng):
+        cells = rng.integers(0, 81, (batch_size, window_moves))
+        chosen = np.roll(cells, self.delay, axis=1) % 5
+        explored = (rng.random(cells.shape) < 0.1) | (np.arange(window_moves) < self.delay)
+        actions = np.where(explored, rng.integers(0, 5, cells.shape), chosen)
+        previous = np.roll(actions, 1, axis=1)
+        previous[:, 0] = 0
+        timesteps = Timestep(
+            observation=torch.from_numpy(cells),
+            legal_actions=torch.ones(*cells.shape, 5, dtype=torch.bool),
+            previous_action=torch.from_numpy(previous),
+            previous_reward=torch.zeros(cells.shape),
+            first=torch.zeros(cells.shape, dtype=torch.bool),
+            first_of_life=torch.zeros(cells.shape, dtype=torch.bool),
+        )
+        return training.Windows(timesteps, torch.from_numpy(actions), torch.from_numpy(explored))
+
+
+def trained(name, game, source, steps, resume_file=None, **overrides):
+    architecture = baselines.load(name)
+    losses = []
+    settings = {"steps": steps, "batch_size": 8, "window_moves": 24, "learning_rate": 1e-2, "warmup_steps": 5}
+    model = training.train(
+        architecture,
+        architecture.config(game, **SMALL.get(name, {"width": 32})),
+        game,
+        source,
+        training.settings_from(settings | overrides),
+        resume_file=resume_file,
+        save_every_steps=7,
+        progress=lambda progress: losses.append(progress.loss),
+    )
+    return model, losses
+
+
+def test_markov_learns_from_the_present_and_only_from_it(darkroom):
+    _, present = trained("markov", darkroom, Echo(darkroom, 0), steps=150)
+    _, past = trained("markov", darkroom, Echo(darkroom, 2), steps=150)
+    assert np.mean(present[-10:]) < 0.1
+    assert np.mean(past[-10:]) > math.log(5) - 0.15  # nothing to be had: the entropy of five equal actions
+
+
+def test_transformer_learns_from_the_past(darkroom):
+    _, past = trained("transformer", darkroom, Echo(darkroom, 2), steps=250)
+    assert np.mean(past[-10:]) < 0.4
+
+
+def test_training_is_a_function_of_its_arguments(darkroom):
+    one, _ = trained("transformer", darkroom, Echo(darkroom, 1), steps=6)
+    same, _ = trained("transformer", darkroom, Echo(darkroom, 1), steps=6)
+    other, _ = trained("transformer", darkroom, Echo(darkroom, 1), steps=6, seed=1)
+    weights, same_weights = one.state_dict(), same.state_dict()
+    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert not torch.equal(weights["decide.weight"], other.state_dict()["decide.weight"])
+    assert not any(parameter.requires_grad for parameter in one.parameters())
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Breaks(Echo):
+    """Sampling fails at the given call."""
+
+    def __init__(self, game, delay, calls):
+        super().__init__(game, delay)
+        self.calls = calls
+
+    def sample(self, batch_size, window_moves, rng):
+        self.calls -= 1
+        if self.calls < 0:
+            raise Interrupted
+        return super().sample(batch_size, window_moves, rng)
+
+
+def test_interrupted_training_ends_in_the_same_bytes(darkroom, tmp_path):
+    whole, _ = trained("transformer", darkroom, Echo(darkroom, 1), steps=20, resume_file=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        trained(
+            "transformer", darkroom, Breaks(darkroom, 1, calls=11), steps=20, resume_file=tmp_path / "broken"
+        )
+    resumed, losses = trained(
+        "transformer", darkroom, Echo(darkroom, 1), steps=20, resume_file=tmp_path / "broken"
+    )
+    assert len(losses) == 13  # from step 7 on
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "broken").read_bytes()
+    expected, found = whole.state_dict(), resumed.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    with pytest.raises(InputError, match="made with other settings"):
+        trained("transformer", darkroom, Echo(darkroom, 1), steps=21, resume_file=tmp_path / "broken")
+    (tmp_path / "broken").write_bytes((tmp_path / "whole").read_bytes()[:-1])
+    with pytest.raises(InputError, match="not a whole training file"):
+        trained("transformer", darkroom, Echo(darkroom, 1), steps=20, resume_file=tmp_path / "broken")
+
+
+def test_loss_by_hand(darkroom):
+    logits = torch.log(torch.tensor([[[1.0, 1, 2, 4, 8], [1, 1, 2, 4, 8], [8, 4, 2, 1, 1]]]))
+    windows = Echo(darkroom, 0).sample(1, 3, np.random.default_rng(0))
+    legal = torch.tensor([[[True] * 5, [True, True, True, False, False], [True] * 5]])
+    windows = training.Windows(
+        timesteps=windows.timesteps._replace(legal_actions=legal),
+        actions=torch.tensor([[4, 2, 3]]),
+        explored=torch.tensor([[False, False, True]]),
+    )
+    found = training.next_action_loss(logits, windows)
+    assert found.item() == pytest.approx((math.log(16 / 8) + math.log(4 / 2)) / 2)
+    assert training.next_action_loss(logits, windows, 1).item() == pytest.approx(math.log(2))
+    assert training.next_action_loss(logits, windows, 2).item() == 0
+
+
+def test_learning_rate_by_hand():
+    settings = training.settings_from({"steps": 110, "warmup_steps": 10, "learning_rate": 2.0 / 2})
+    assert [training.learning_rate(settings, step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert training.learning_rate(settings, 10) == pytest.approx(1.0)
+    assert training.learning_rate(settings, 60) == pytest.approx(0.55)  # half-way between 1 and a tenth
+    assert training.learning_rate(settings, 110) == pytest.approx(0.1)
+
+
+def test_training_refuses(darkroom):
+    with pytest.raises(InputError, match="at least twice the model's context of 6 moves; found 11"):
+        trained("transformer", darkroom, Echo(darkroom, 1), steps=1, window_moves=11)
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        training.settings_from({"step": 3})
+    with pytest.raises(InputError, match="unscored_moves must be below window_moves"):
+        training.settings_from({"unscored_moves": 512})
+
+    class Illegal(Echo):
+        def sample(self, batch_size, window_moves, rng):
+            windows = super().sample(batch_size, window_moves, rng)
+            nothing_but_stay = torch.arange(5) < 1
+            timesteps = windows.timesteps._replace(
+                legal_actions=nothing_but_stay.expand_as(windows.timesteps.legal_actions)
+            )
+            return windows._replace(timesteps=timesteps)
+
+    with pytest.raises(InputError, match="illegal action"):
+        trained("markov", darkroom, Illegal(darkroom, 0), steps=1)

@@ -1,0 +1,53 @@
+"""The demo: the embedded players, scored on the embedded teachers' games, verified, and put in a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from understudy import screen
+from understudy.leaderboard import board, rows, scores
+from understudy.leaderboard import verify as verification
+from understudy.submissions import scoring
+from understudy.suite import benchmarks
+
+PLAYERS = ("random", "policy-at-w", "markov", "transformer")
+BENCHMARKS = ("darkroom-v1", "minatar-v1", "atari-v1")
+BUDGET = "quick"
+
+
+def run(out: Path) -> None:
+    """Score, verify by replay, print and write the question's table.
+
+    Raises CheckFailed if a replay differs from its record.
+    """
+    with screen.progress() as shown:
+        for benchmark in BENCHMARKS:
+            report = _reporter(shown, benchmark)
+            for player in PLAYERS:
+                if player != "policy-at-w" or _has_networks(benchmark):
+                    scoring.score(player, benchmark, BUDGET, out, report=report)
+        scored = scores.rescore(out)
+        findings = verification.verify(out, report=lambda done, total: shown.report("replay", done, total))
+    tables = rows.tables_of(scored)
+    screen.show(tables)
+    verification.require(findings)
+    lives, moves = sum(f.lives for f in findings), sum(f.moves for f in findings)
+    typer.echo(f"{lives} lives of {moves:,} moves replayed through their emulators: every record holds.")
+    for path in board.write(tables, out):
+        typer.echo(path)
+
+
+def _reporter(shown: screen.Progress, benchmark: str) -> scoring.Report:
+    def report(progress: scoring.Progress) -> None:
+        name = f"{benchmark}: {progress.row} {progress.role}"
+        shown.report(name, progress.moves, progress.target_moves)
+
+    return report
+
+
+def _has_networks(benchmark_name: str) -> bool:
+    benchmark = benchmarks.load(benchmark_name)
+    lives = benchmarks.teacher_lives(benchmark)
+    return all(life.network_path for life in lives if life.game in benchmark.watched_games)
