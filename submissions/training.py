@@ -30,6 +30,7 @@ DEFAULT_MODES = {"darkroom": "multi"}  # of a family; single in all others
 DECODINGS = ("greedy", "sample")
 PROBE_WINDOWS = 16  # on which loss and agreement are reported
 REPLAYING = "replaying watched lives"
+SAVE_EVERY_STEPS = 200
 Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
 
 
@@ -159,6 +160,7 @@ class _Work:
             cast(learning.WindowSource, source),
             self.training,
             resume_file=resume_file,
+            save_every_steps=SAVE_EVERY_STEPS,
             progress=lambda at: report(at.step, at.steps, f"loss {at.loss:.3f}"),
         )
 

@@ -99,21 +99,21 @@ def test_done_is_zero_and_silent(install, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "named"),
     [
-        (["acct"], "No such command 'acct'. Did you mean 'act'? See: understudy --help"),
-        (["act", "--numbr", "3"], "No such option: --numbr (Possible options: --number)"),
-        (["act", "--number", "three"], "--number"),
-        (["act", "--number"], "--number"),
-        (["act", "surplus"], "surplus"),
-        (["--nonsense"], "--nonsense"),
+        (["acct"], ("'acct'", "Did you mean 'act'?", "See: understudy --help")),
+        (["act", "--numbr", "3"], ("--numbr", "--number", "See: understudy act --help")),
+        (["act", "--number", "three"], ("'--number'", "integer. See: understudy act --help")),
+        (["act", "--number"], ("'--number'",)),
+        (["act", "surplus"], ("surplus", "See: understudy act --help")),
+        (["--nonsense"], ("--nonsense", "See: understudy --help")),
     ],
 )
-def test_bad_usage_is_one_line_that_says_what_to_do(install, capsys, arguments, line):
+def test_bad_usage_is_one_line_that_says_what_to_do(install, capsys, arguments, named):
     install(lambda: None)
     assert cli.main(arguments) == 2
     captured = capsys.readouterr()
-    assert line in captured.err
+    assert all(part in captured.err for part in named), captured.err
     assert captured.err.count("\n") == 1
 
 

@@ -131,7 +131,9 @@ def _answer_usage(error: Any) -> int:
         typer.echo(error.ctx.get_help())
         return DONE
     path = error.ctx.command_path if error.ctx is not None else "understudy"
-    return _say(f"{error.format_message()} See: {path} --help", BAD_INPUT)
+    message = error.format_message().strip()
+    stop = "" if message.endswith((".", "?", ")")) else "."
+    return _say(f"{message}{stop} See: {path} --help", BAD_INPUT)
 
 
 def _bug_line(error: Exception, given: list[str]) -> str:

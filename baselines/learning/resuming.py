@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from understudy.suite import files
 from understudy.suite.errors import InputError
 
 FORMAT = "understudy-training-1"
+HEADER_KEY = "understudy"  # one key: safetensors writes several in a random order
 
 
 def save(
@@ -27,9 +29,9 @@ def save(
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
-    metadata = {"format": FORMAT, "step": str(step), "identity": files.canonical_json(identity)}
+    header = {"format": FORMAT, "step": step, "identity": dict(identity)}
     whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    files.write_atomically(path, safetensors.torch.save(whole, metadata))
+    files.write_atomically(path, safetensors.torch.save(whole, {HEADER_KEY: files.canonical_json(header)}))
 
 
 def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
@@ -41,11 +43,12 @@ def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: t
         return 0
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get(HEADER_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except safetensors.SafetensorError as error:
         raise InputError(f"{path}: not a whole training file ({error}); remove it to start anew") from error
-    if metadata.get("format") != FORMAT or metadata.get("identity") != files.canonical_json(identity):
+    expected = json.loads(files.canonical_json(identity))
+    if header.get("format") != FORMAT or header.get("identity") != expected:
         raise InputError(f"{path}: made with other settings; give those again, or remove it to start anew")
     model.load_state_dict(_part(tensors, "model/"))
     moments: dict[int, dict[str, Tensor]] = {}
@@ -53,7 +56,7 @@ def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: t
         index, _, moment = name.partition("/")
         moments.setdefault(int(index), {})[moment] = tensor
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(metadata["step"])
+    return int(header["step"])
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def initial_parameters(game: Game, seeds: Sequence[int]) -> Parameters:
 
 def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor:
     """Return action values [S, B, A] of observations [S, B, *observation_shape] in the game's dtype."""
-    S, B = observations.shape[:2]
+    S = observations.shape[0]
     convolutions, hidden = ARCHITECTURES[game.family]
     if game.observation_shape:
         x = observations.transpose(0, 1).flatten(1, 2)  # [B, S*C, H, W]

@@ -137,6 +137,7 @@ def play_on(
         recorder.resume([life.recorded(files.read_json(progress)) for life in lives])
     else:
         recorder.start()
+        files.write_json(progress, 0)
     legal = np.flatnonzero(lives[0].game.legal_actions)
     uniforms = [draws.Uniforms(life.seed, "random player", 2) for life in lives]
     while recorder.move < moves:

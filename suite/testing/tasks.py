@@ -52,7 +52,7 @@ def check_task(task: Task, seed: int = 0) -> None:
             _fail(task, case, "the lives it was given, unchanged", "other bytes in them")
         if text != _json(task, case, task.verdict(evidence, RULES)):
             _fail(task, case, "the same verdict twice", "another one")
-        shuffled = replace(evidence, **{name: _shuffled(getattr(evidence, name), rng) for name in LIVES})
+        shuffled = _with(evidence, {name: _shuffled(getattr(evidence, name), rng) for name in LIVES})
         if text != _json(task, case, task.verdict(shuffled, RULES)):
             _fail(task, case, "the same verdict for any order of lives", "another one")
 
@@ -64,12 +64,12 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, Evidence]]:
         yield f"{claim}: whole", whole
         yield f"{claim}: nothing", Evidence(claim)
         for name in LIVES:
-            yield f"{claim}: without {name}", replace(whole, **{name: ()})
+            yield f"{claim}: without {name}", _with(whole, {name: ()})
             if name != "likeness":
                 endless = tuple(_endless(life) for life in getattr(whole, name))
-                yield f"{claim}: {name} without an end", replace(whole, **{name: endless})
+                yield f"{claim}: {name} without an end", _with(whole, {name: endless})
                 short = tuple(_cut(life, RULES.moves // 2) for life in getattr(whole, name))
-                yield f"{claim}: {name} cut short", replace(whole, **{name: short})
+                yield f"{claim}: {name} cut short", _with(whole, {name: short})
         yield f"{claim}: two ruler lives", replace(whole, ruler_lives=whole.ruler_lives[:2])
         yield f"{claim}: teacher life incomplete", replace(whole, watched_moves=RULES.watched_moves - 1)
         yield f"{claim}: nobody scores", _scaled(whole, 0.0)
@@ -125,7 +125,11 @@ def _scaled(evidence: Evidence, factor: float) -> Evidence:
         return replace(life, reward=np.float32(factor) * life.reward)
 
     names = [name for name in LIVES if name != "likeness"]
-    return replace(evidence, **{name: tuple(map(scale, getattr(evidence, name))) for name in names})
+    return _with(evidence, {name: tuple(map(scale, getattr(evidence, name))) for name in names})
+
+
+def _with(evidence: Evidence, changes: dict[str, Any]) -> Evidence:
+    return replace(evidence, **changes)
 
 
 def _shuffled(items: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:

@@ -1,0 +1,192 @@
+"""The harness: what a player is told, what is executed, what is restored, and what an interruption costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from understudy.suite import draws, files, harness
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.harness import Job, Lane
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories.frames import frames
+from understudy.suite.records import HISTORY, RECORD
+
+LANES = 3
+
+
+class Spy(nn.Module):
+    """Moves right, and remembers in its state and beside it what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2), requires_grad=False)
+        self.told = []
+
+    def initial_state(self, batch_size):
+        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+
+    def step(self, timestep, state):
+        self.told.append((timestep, state["age"].clone()))
+        logits = torch.zeros(len(timestep.first), 5)
+        logits[:, 4] = 1.0
+        return logits, {"age": state["age"] + 1}
+
+    def unroll(self, timesteps, state):
+        B, T = timesteps.first.shape
+        self.told.append((timesteps, state["age"].clone()))
+        return torch.zeros(B, T, 5), {"age": state["age"] + T}
+
+
+def job(kind="continue", moves=100, exploration=0.2, **changes):
+    lanes = tuple(
+        Lane(f"darkroom/goal-{goal:02d}", f"goal-{goal:02d}/seed-0", "t", 0, draws.derive(goal), False)
+        for goal in (0, 7, 14)
+    )
+    whole = Job(
+        benchmark="darkroom-v1",
+        benchmark_sha256="0" * 64,
+        budget="quick",
+        kind=kind,
+        player={"name": "spy", "training_seed": None},
+        salt="test",
+        decoding="greedy",
+        priming_moves=0,
+        moves=moves,
+        exploration=exploration,
+        segment_moves=30,
+        lanes=lanes,
+        threads=1,
+        device="cpu",
+        versions={"understudy": "test"},
+    )
+    return replace(whole, **changes)
+
+
+def play(a_job, folder, player=None, outset=None, **options):
+    player = player or Spy()
+    folders = harness.play(
+        a_job, player, lambda: outset or harness.empty_outset(player, LANES), folder, **options
+    )
+    return [history_format.read(path / HISTORY) for path in folders]
+
+
+def test_player_is_told_what_was_executed_and_gained(tmp_path):
+    spy = Spy()
+    histories = play(job(), tmp_path, spy)
+    for lane, history in enumerate(histories):
+        told = [timestep for timestep, _ in spy.told]
+        assert [bool(t.first_of_life[lane]) for t in told] == [True] + [False] * 99
+        assert [bool(t.first[lane]) for t in told] == [move % 20 == 0 for move in range(100)]
+        assert [int(t.previous_action[lane]) for t in told[1:]] == history.action[:-1].tolist()
+        assert [float(t.previous_reward[lane]) for t in told[1:]] == history.reward[:-1].tolist()
+        assert (history.action[~history.explored] == 4).all()
+        assert [int(age[lane]) for _, age in spy.told] == list(range(100))
+
+
+def test_exploration_is_the_harness_s_own_and_uniform(tmp_path):
+    histories = play(job(moves=3000, exploration=0.3), tmp_path)
+    explored = np.concatenate([history.explored for history in histories])
+    actions = np.concatenate([history.action for history in histories])[explored]
+    assert abs(explored.mean() - 0.3) < 0.02
+    assert np.abs(np.bincount(actions, minlength=5) / len(actions) - 0.2).max() < 0.03
+
+
+def test_start_lives_restore_everything_at_every_episode_start(tmp_path):
+    spy = Spy()
+    outset = harness.Outset(
+        {"age": torch.tensor([50, 60, 70])},
+        np.array([1, 2, 3]),
+        np.array([0.5, 1.5, 2.5], np.float32),
+        np.zeros(LANES, bool),
+    )
+    play(job("start"), tmp_path, spy, outset)
+    for move, (timestep, age) in enumerate(spy.told):
+        assert not timestep.first_of_life.any()
+        assert age.tolist() == [50 + move % 20, 60 + move % 20, 70 + move % 20]
+        if move % 20 == 0:
+            assert timestep.previous_action.tolist() == [1, 2, 3]
+            assert timestep.previous_reward.tolist() == [0.5, 1.5, 2.5]
+
+
+def test_interrupted_job_goes_on_to_the_same_bytes(tmp_path):
+    play(job(), tmp_path / "whole")
+    for stop in (1, 20, 33, 99):
+        folder = tmp_path / f"stopped-{stop}"
+
+        def interrupt(done, total, stop=stop):
+            if done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            play(job(), folder, report=interrupt)
+        play(job(), folder)
+        for lane in range(LANES):
+            for name in (HISTORY, RECORD):
+                whole = tmp_path / "whole" / f"lane-{lane}" / name
+                assert whole.read_bytes() == (folder / f"lane-{lane}" / name).read_bytes()
+
+
+def test_another_job_in_the_folder_is_refused_unless_restarted(tmp_path):
+    play(job(), tmp_path)
+    other = job(threads=2)
+    with pytest.raises(InputError, match=r"threads: 2, not 1.*--restart"):
+        play(other, tmp_path)
+    assert len(play(other, tmp_path, restart=True)) == LANES
+
+
+def test_finished_job_is_not_played_again(tmp_path):
+    play(job(), tmp_path)
+    spy = Spy()
+    play(job(), tmp_path, spy)
+    assert spy.told == []
+
+
+def test_player_whose_parameters_move_is_not_recorded(tmp_path):
+    class Learner(Spy):
+        def step(self, timestep, state):
+            self.weight += 1e-3
+            return super().step(timestep, state)
+
+    with pytest.raises(CheckFailed, match="parameters or buffers changed"):
+        play(job(), tmp_path, Learner())
+    assert not list(tmp_path.rglob(RECORD))
+
+
+def test_sampling_follows_the_softmax_of_legal_logits(tmp_path):
+    class Sampled(Spy):
+        def step(self, timestep, state):
+            logits = torch.log(torch.tensor([0.1, 0.2, 0.3, 0.4, 1e-9])).expand(LANES, 5)
+            return logits, state
+
+    histories = play(job(moves=4000, exploration=0.0, decoding="sample"), tmp_path, Sampled())
+    shares = np.bincount(np.concatenate([h.action for h in histories]), minlength=5) / 12_000
+    assert np.abs(shares - [0.1, 0.2, 0.3, 0.4, 0.0]).max() < 0.02
+
+
+def test_priming_feeds_the_teachers_own_moves_in_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERSTUDY_CACHE", str(tmp_path / "cache"))
+    (history, *_) = play(job(), tmp_path / "teacher")
+    spy = Spy()
+    outset = harness.primed_outset(spy, history, frames(history, 30, 90), 30, 90)
+    assert outset.state["age"].tolist() == [60]
+    assert outset.previous_action.tolist() == [history.action[89]]
+    assert outset.previous_reward.tolist() == [history.reward[89]]
+    assert outset.first_of_life.tolist() == [False]
+    (timesteps, _) = spy.told[0]
+    assert timesteps.first_of_life[0].tolist() == [True] + [False] * 59
+    assert timesteps.previous_action[0, 1:].tolist() == history.action[30:89].tolist()
+
+
+def test_record_is_a_function_of_job_and_log(tmp_path):
+    history = play(job(), tmp_path)[0]
+    record = files.read_json(tmp_path / "lane-0" / RECORD)
+    assert record["points"] == history.reward.sum()
+    assert record["episodes"] == 5
+    assert record["explored"] == history.explored.sum()
+    assert record["history_sha256"] == history.content_sha256
+    assert record["state_bytes"] == {"start": 8, "end": 8}

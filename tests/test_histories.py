@@ -1,0 +1,292 @@
+"""Histories seen again: the kit over every family, replay that finds what was altered, the frame store."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from understudy.suite import games
+from understudy.suite.errors import CheckFailed, InputError, MachineError
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories import frames, replay, segments
+from understudy.suite.histories.format import History
+from understudy.suite.histories.record import SegmentRule
+from understudy.suite.testing.histories import check_histories, play_on, random_lives
+
+SIZES = {  # of a family: moves, lanes, kills; moves enough for two segments
+    "atari": ("breakout", 360, 1, 1),
+    "minatar": ("breakout", 200, 2, 8),
+    "darkroom": ("goal-40", 200, 3, 5),
+}
+MOVES = 600
+
+
+@pytest.mark.parametrize("family", games.families())
+def test_every_family_passes_the_kit(family: str, tmp_path: Path) -> None:
+    variant, *sizes = SIZES.get(family, (games.family(family).variants()[0], 600, 2, 3))
+    check_histories(games.load(f"{family}/{variant}"), tmp_path, *sizes)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[History, np.ndarray]:
+    """A life of the dark room in three segments, and what was seen before each move."""
+    (life,) = random_lives(games.load("darkroom/goal-40"), tmp_path_factory.mktemp("lived"), 1)
+    seen = [recorder.observation[0] for recorder in play_on([life], SegmentRule(200), MOVES)]
+    return history_format.read(life.path), np.array(seen)
+
+
+# Replay
+
+
+def altered(history: History, **columns: tuple[int, object]) -> History:
+    """Return the history with single values replaced: column=(move, value)."""
+    changed = {}
+    for name, (move, value) in columns.items():
+        changed[name] = getattr(history, name).copy()
+        changed[name][move] = value
+    return dataclasses.replace(history, **changed)
+
+
+def with_header(history: History, **changes: object) -> History:
+    return dataclasses.replace(history, header=dataclasses.replace(history.header, **changes))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("reward", 5, r"at move 301: reward, terminated, truncated are [01], false, false, logged 5, false"),
+        ("terminated", True, r"at move 301: .* false, false, logged [01], true, false"),
+        ("truncated", True, r"at move 301: .* false, false, logged [01], false, true"),
+        ("action", 77, r"at move 301: action 77, expected one of 0, 1, 2, 3, 4"),
+    ],
+)
+def test_an_altered_move_is_named(lived, column, value, message):
+    history, _ = lived
+    with pytest.raises(CheckFailed, match=rf"segment 1 \(moves 200 to 399\).* {message}.*log was altered"):
+        replay.verify(altered(history, **{column: (301, value)}), processes=1)
+
+
+def test_every_altered_action_that_can_be_seen_is_noticed(lived):
+    """The last move of an episode shows nothing of its action but the reward; all others move the player."""
+    history, seen = lived
+    noticed = 0
+    for move in range(0, MOVES, 7):
+        if history.ended[move]:
+            continue
+        going = {"up": 1, "down": 2, "left": 3, "right": 4}
+        row, column = divmod(int(seen[move]), 9)
+        away = going["down"] if row < 4 else going["up"]  # never a wall
+        if away == history.action[move]:
+            away = going["right"] if column < 4 else going["left"]
+        with pytest.raises(CheckFailed, match=rf"segment {move // 200} "):
+            replay.verify(altered(history, action=(move, away)), processes=1)
+        noticed += 1
+    assert noticed > 60
+
+
+def test_altered_segments_are_noticed(lived):
+    history, _ = lived
+    first, second, third, *_ = history.header.segments
+    for changed, message in [
+        (dataclasses.replace(second, crc32=second.crc32 ^ 1), "shows other frames: CRC-32 .*, recorded"),
+        (dataclasses.replace(second, seed=second.seed ^ 1), "shows other frames|differs at move"),
+    ]:
+        with pytest.raises(CheckFailed, match=f"segment 1 .*({message})"):
+            replay.verify(with_header(history, segments=(first, changed, third)), processes=1)
+
+
+def test_all_differing_segments_are_counted(lived):
+    history, _ = lived
+    changed = altered(altered(history, reward=(10, 9)), reward=(500, 9))
+    (difference,) = replay.verify_lives([altered(changed, action=(20, 99))], processes=1)
+    assert difference is not None
+    assert difference.startswith("segment 0 (moves 0 to 199), played again, differs at move 20: action 99")
+    assert difference.endswith("2 segments differ in all")
+    assert replay.verify_lives([history, changed, history], processes=1)[::2] == [None, None]
+
+
+def test_another_emulators_version_is_named_where_frames_differ(tmp_path):
+    """Versions may differ as long as the checksums hold; where they don't, the version is the suspect."""
+    game = games.load("minatar/breakout")
+    (life,) = random_lives(game, tmp_path, 1)
+    for _ in play_on([life], SegmentRule(1000), 60):
+        pass
+    history = history_format.read(life.path)
+    older = with_header(history, fingerprint={**history.header.fingerprint, "minatar": "1.0.1"})
+    replay.verify(older, processes=1)
+    (segment,) = older.header.segments
+    other_frames = with_header(older, segments=(dataclasses.replace(segment, crc32=1),))
+    with pytest.raises(
+        CheckFailed, match=r"shows other frames: .*recorded with minatar: '1\.0\.1', not '1\.0\.15'"
+    ):
+        replay.verify(other_frames, processes=1)
+    with pytest.raises(CheckFailed, match=r"segment 0 \(moves 0 to 59\).*minatar: '1\.0\.1'"):
+        frames.frames(other_frames, processes=1, cache=tmp_path)
+
+
+def test_other_settings_are_refused_before_anything_is_played(lived, tmp_path):
+    history, _ = lived
+    other = with_header(history, fingerprint={**history.header.fingerprint, "episode_cap_moves": 30})
+    with pytest.raises(
+        InputError, match="darkroom/goal-40 was recorded with episode_cap_moves: 30, not 20 here"
+    ):
+        replay.verify(other)
+    with pytest.raises(InputError, match="episode_cap_moves"):
+        frames.frames(other, cache=tmp_path)
+    with pytest.raises(InputError, match="darkroom"):
+        frames.frames(with_header(history, game="darkrom/goal-40"), cache=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# The frame store
+
+
+def test_every_slice_around_blocks_and_chunks_is_right(lived, tmp_path, monkeypatch):
+    history, seen = lived
+    store = frames.frames(history, processes=1, cache=tmp_path)
+    for length in (0, 1, 31, 32, 33, 64, 200, 256):
+        for start in range(0, MOVES - length, 3):
+            found = store[start : start + length]
+            assert (found == seen[start : start + length]).all(), (start, length)
+    assert store.observations_at(np.empty((0, 4), np.int64)).shape == (0, 4)
+
+
+def test_moves_outside_a_life_or_a_store_are_refused(lived, tmp_path):
+    history, seen = lived
+    store = frames.frames(history, 250, 300, processes=1, cache=tmp_path)
+    assert [path.name for path in store.folder.iterdir()] == ["segment-00001.b2frame"]
+    assert (store.observations(200, 400) == seen[200:400]).all()
+    with pytest.raises(ValueError, match=r"no frames of moves \[0, 200\) .*; build them with"):
+        store.observations(199, 250)
+    for start, stop in [(-1, 5), (5, 601), (7, 6)]:
+        with pytest.raises(ValueError, match="not within this life of 600 moves"):
+            store.observations(start, stop)
+    with pytest.raises(ValueError, match=r"expected moves in \[0, 600\), found 3 to 600"):
+        store.observations_at(np.array([3, 600]))
+    with pytest.raises(ValueError, match="step 1; found step 2"):
+        store[0:10:2]
+
+
+def test_a_store_is_built_once(lived, tmp_path, monkeypatch):
+    history, seen = lived
+    frames.frames(history, processes=1, cache=tmp_path)
+    monkeypatch.setattr(replay, "segment_frames", lambda *_: pytest.fail("replayed again"))
+    reported: list[tuple[int, int]] = []
+    store = frames.frames(history, report=lambda *done: reported.append(done), cache=tmp_path)
+    assert (store.observations(0, MOVES) == seen).all()
+    assert reported == [(0, 0)]
+
+
+def test_an_interrupted_or_damaged_store_is_completed(lived, tmp_path, monkeypatch):
+    history, seen = lived
+    whole, replayed = replay.segment_frames, []
+
+    def interrupted(history, index):
+        replayed.append(index)
+        for offset, frame in enumerate(whole(history, index)):
+            if index == 1 and offset == 70:
+                raise KeyboardInterrupt
+            yield frame
+
+    monkeypatch.setattr(replay, "segment_frames", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        frames.frames(history, processes=1, cache=tmp_path)
+    folder = frames.store_folder(tmp_path, history)
+    assert [path.name for path in folder.iterdir()] == ["segment-00000.b2frame"]
+    monkeypatch.setattr(replay, "segment_frames", lambda h, i: replayed.append(i) or whole(h, i))
+    frames.frames(history, processes=1, cache=tmp_path)
+    assert replayed == [0, 1, 1, 2]
+    for damage in (b"", (folder / "segment-00000.b2frame").read_bytes()[:100]):
+        (folder / "segment-00002.b2frame").write_bytes(damage)
+        store = frames.frames(history, processes=1, cache=tmp_path)
+        assert (store.observations(0, MOVES) == seen).all()
+    assert replayed == [0, 1, 1, 2, 2, 2]
+
+
+def test_what_a_killed_build_left_is_removed_after_a_day(lived, tmp_path):
+    history, _ = lived
+    folder = frames.store_folder(tmp_path, history)
+    folder.mkdir(parents=True)
+    for name, age_seconds in (("old", 90_000), ("new", 60)):
+        part = folder / f".segment-00000.b2frame.{name}.part"
+        part.touch()
+        os.utime(part, (time.time() - age_seconds,) * 2)
+    frames.frames(history, processes=1, cache=tmp_path)
+    assert [path.name for path in folder.glob(".*")] == [".segment-00000.b2frame.new.part"]
+
+
+def test_two_builders_at_once_do_no_harm(lived, tmp_path):
+    history, seen = lived
+    history_format.write(tmp_path / "history.parquet", history)
+    code = (
+        "import sys; from understudy.suite.histories import format, frames\n"
+        "frames.frames(format.read(sys.argv[1]), processes=1)"
+    )
+    builders = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "history.parquet"],
+            env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path)},
+        )
+        for _ in range(2)
+    ]
+    assert [builder.wait(timeout=120) for builder in builders] == [0, 0]
+    store = frames.FrameStore(history, frames.store_folder(tmp_path, history))
+    assert (store.observations(0, MOVES) == seen).all()
+    assert sorted(path.name for path in store.folder.iterdir()) == [
+        f"segment-{index:05d}.b2frame" for index in range(3)
+    ]
+
+
+def test_a_segment_that_another_builder_made_meanwhile_is_not_built_again(lived, tmp_path, monkeypatch):
+    history, _ = lived
+    frames.frames(history, processes=1, cache=tmp_path)
+    monkeypatch.setattr(replay, "segment_frames", lambda *_: pytest.fail("replayed again"))
+    frames._build(tmp_path, history, 1, lambda: None)
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch):
+    monkeypatch.delenv("UNDERSTUDY_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert frames.cache_folder() == Path("/elsewhere/understudy")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert frames.cache_folder() == Path.home() / ".cache" / "understudy"
+    monkeypatch.setenv("UNDERSTUDY_CACHE", "/here")
+    assert frames.cache_folder() == Path("/here")
+
+
+# Several processes
+
+
+def test_several_processes_do_the_same_and_report_all_moves(lived, tmp_path, monkeypatch):
+    history, seen = lived
+    monkeypatch.setattr(segments, "ALONE_MOVES", 0)
+    reported: list[tuple[int, int]] = []
+    store = frames.frames(history, processes=2, report=lambda *done: reported.append(done), cache=tmp_path)
+    assert (store.observations(0, MOVES) == seen).all()
+    assert reported[-1] == (MOVES, MOVES)
+    done = [moves for moves, _ in reported]
+    assert done == sorted(done)
+    with pytest.raises(CheckFailed, match=r"segment 1 .* at move 301: action 9"):
+        frames.frames(altered(history, action=(301, 9)), processes=2, cache=tmp_path)
+
+
+class Deadly(History):
+    """A life that ends the process which receives it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (1,)
+
+
+def test_a_process_that_dies_is_said_so(lived, monkeypatch):
+    history, _ = lived
+    monkeypatch.setattr(segments, "ALONE_MOVES", 0)
+    fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
+    with pytest.raises(MachineError, match="a replaying process died"):
+        replay.verify(Deadly(**fields), processes=2)

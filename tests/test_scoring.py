@@ -1,0 +1,190 @@
+"""From a name to verdicts that hold: scoring, judging and verifying real rows on the embedded teachers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from understudy.leaderboard import rows, scores, tables, verify
+from understudy.submissions import plan as plans
+from understudy.submissions import scoring
+from understudy.submissions.entrants import resolve
+from understudy.suite import benchmarks, files, records
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.histories import format as history_format
+
+LIFE = "darkroom-v1/quick/random/start/control/lane-3"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Real rows: random and policy-at-w, their start lives on darkroom."""
+    folder = tmp_path_factory.mktemp("results")
+    scoring.score("policy-at-w", "darkroom-v1", "quick", folder, tasks=["skill"])
+    scoring.score("random", "darkroom-v1", "quick", folder, tasks=["skill"])
+    scores.rescore(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(results, tmp_path):
+    """A copy of one row, to spoil."""
+    shutil.copytree(results, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def verdict_of(results, name, task="skill"):
+    for scored in scores.judge_all(results):
+        if scored.folder.name == name:
+            return next(verdict for verdict in scored.verdicts if verdict.task == task)
+    raise KeyError(name)
+
+
+def test_known_answers_to_the_first_question(results):
+    assert verdict_of(results, "policy-at-w").answer == "yes"
+    assert verdict_of(results, "random").answer == "no"
+
+
+def test_lives_that_were_not_played_get_no_verdict(results):
+    verdict = verdict_of(results, "random", "transfer")
+    assert verdict.answer is None
+    assert verdict.reason
+
+
+def test_scoring_again_plays_nothing(results):
+    before = {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
+    scoring.score("random", "darkroom-v1", "quick", results, tasks=["skill"])
+    assert before == {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
+
+
+def test_same_job_twice_gives_the_same_bytes(results, tmp_path):
+    scoring.score("random", "darkroom-v1", "quick", tmp_path, tasks=["skill"])
+    for path in (tmp_path / "darkroom-v1" / "quick" / "random").rglob("lane-*/*"):
+        if path.name in (records.HISTORY, records.RECORD):
+            assert path.read_bytes() == (results / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_rows_hold_and_rescoring_changes_nothing(results):
+    before = {path: path.read_bytes() for path in results.rglob(scores.SCORES)}
+    scores.rescore(results)
+    assert before == {path: path.read_bytes() for path in results.rglob(scores.SCORES)}
+    findings = verify.verify(results, processes=1)
+    verify.require(findings)
+    assert sum(finding.moves for finding in findings) == 2 * 16 * 250
+
+
+def failures(folder):
+    return [text for finding in verify.verify(folder, processes=1) for text in finding.failures]
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("points", lambda record: record.update(points=record["points"] + 1)),
+        ("episodes", lambda record: record.update(episodes=99)),
+        ("job.lanes[3].seed", lambda record: record["job"]["lanes"][3].update(seed="0" * 32)),
+        ("job.exploration", lambda record: record["job"].update(exploration=0.2)),
+        ("record_sha256", lambda record: record["state_bytes"].update(end=1)),
+        ("history_sha256", lambda record: record.update(history_sha256="0" * 64)),
+    ],
+)
+def test_one_changed_number_in_a_record_is_named(copied, place, change):
+    path = copied / LIFE / records.RECORD
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    found = failures(copied)
+    assert any(str(path) in text and place in text for text in found)
+    with pytest.raises(CheckFailed, match="lane-3"):
+        verify.require(verify.verify(copied, processes=1))
+
+
+def test_changed_verdict_is_named(copied):
+    path = copied / "darkroom-v1" / "quick" / "random" / scores.SCORES
+    stored = json.loads(path.read_text())
+    stored["verdicts"][0]["answer"] = "yes"
+    path.write_text(json.dumps(stored))
+    assert any("verdicts[0].answer is 'yes', the lives give 'no'" in text for text in failures(copied))
+
+
+def forge(folder, change):
+    """Change a log and everything that would betray it but the emulator and the seeds."""
+    history = history_format.read(folder / records.HISTORY)
+    forged = change(history)
+    history_format.write(folder / records.HISTORY, forged)
+    record = files.read_json(folder / records.RECORD)
+    record |= {"history_sha256": forged.content_sha256, **records.measured(forged)}
+    files.write_json(folder / records.RECORD, {**record, "record_sha256": records.seal(record)})
+
+
+def test_forged_action_fails_the_replay(copied):
+    def other_move(history):
+        action = history.action.copy()
+        move = int(np.flatnonzero(~history.explored)[10])
+        action[move] = (action[move] + 1) % 5
+        return replace(history, action=action)
+
+    forge(copied / LIFE, other_move)
+    assert any("segment 0" in text and "lane-3" in text for text in failures(copied))
+
+
+def test_forged_reward_fails_the_replay(copied):
+    def richer(history):
+        reward = history.reward.copy()
+        reward[7] += 1
+        return replace(history, reward=reward)
+
+    forge(copied / LIFE, richer)
+    assert any("move 7" in text and "lane-3" in text for text in failures(copied))
+
+
+def test_forged_exploration_is_named(copied):
+    def hidden(history):
+        explored = history.explored.copy()
+        explored[int(np.flatnonzero(explored)[0])] = False
+        return replace(history, explored=explored)
+
+    forge(copied / LIFE, hidden)
+    assert any("explored" in text and "life's seed" in text for text in failures(copied))
+
+
+def test_flipped_byte_is_named(copied):
+    path = copied / LIFE / records.HISTORY
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert any(str(path) in text and "altered" in text for text in failures(copied))
+
+
+def test_unknown_names_suggest_the_nearest(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'random'"):
+        scoring.score("randon", "darkroom-v1", "quick", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'darkroom-v1'"):
+        scoring.score("random", "darkrom-v1", "quick", tmp_path)
+    with pytest.raises(InputError, match="did you mean 'quick'"):
+        scoring.score("random", "darkroom-v1", "quik", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_plans_give_every_life_its_own_seed(name):
+    benchmark = benchmarks.load(name)
+    lives = benchmarks.teacher_lives(benchmark)
+    jobs = plans.plan(resolve("random", name), benchmark, "quick", list(plans.ROLES), lives)
+    seeds = [lane.seed for planned in jobs for lane in planned.job.lanes]
+    assert len(seeds) == len(set(seeds)) == 4 * benchmark.budget("quick").lanes
+    for planned in jobs:
+        own = benchmark.new_games if "new" in planned.role or planned.role == "transfer" else None
+        assert all(lane.game in (own or benchmark.watched_games) for lane in planned.job.lanes)
+
+
+def test_table_has_the_argued_row_the_teacher_and_every_row(results):
+    (table,) = rows.tables_of(scores.judge_all(results))
+    assert [row.kind for row in table.rows] == ["argued", "ruler", "control", "control"]
+    text = tables.to_markdown([table])
+    assert "argued" in text
+    assert "instrument not checked" in text
