@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from understudy.suite.histories.format import Header
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.testing import imitators
 
+DOCUMENT = Path(__file__).parent.parent / "docs" / "submission-format.md"
 BENCHMARK = benchmarks.load("darkroom-v1")
 W = BENCHMARK.watched_moves
 WATCHED = ("goal-00/seed-0", "goal-01/seed-0")
@@ -38,7 +40,7 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with uniformly random darkroom lives: two to watch (one is longer than W), one new."""
+    """Return a data folder with random darkroom lives: two to watch (one is longer than W), one new."""
     root = tmp_path_factory.mktemp("data")
     for name, moves in zip((*WATCHED, NEW), (W + 100, 600, 600), strict=True):
         record(root / BENCHMARK.name / name / "history.parquet", f"darkroom/{name.partition('/')[0]}", moves)
@@ -58,19 +60,15 @@ def record(path: Path, game_name: str, moves: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def here(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder of the test's own, on the data above, with a cache that lasts."""
     monkeypatch.setenv("UNDERSTUDY_DATA", str(data))
     monkeypatch.setenv("UNDERSTUDY_CACHE", str(data.parent / "cache"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory_folder(data)))
+    temporary = data.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-
-
-def tmp_path_factory_folder(data: Path) -> Path:
-    folder = data.parent / "temporary"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return tmp_path
 
 
 def entries(data: Path, *names: str) -> list[dict[str, Any]]:
@@ -160,11 +158,12 @@ def test_a_checkpoint_plays_as_what_was_saved(make, architecture):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
-def test_the_hash_covers_every_file_but_the_card(make):
+def test_the_hash_is_the_documented_one_and_covers_every_file_but_the_card(make):
+    (code,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.M | re.S)
+    documented: dict[str, Any] = {}
+    exec(code, documented)
     folder = make()
-    names = ["all/config.json", "all/model.safetensors", "submission.json"]
-    pairs = [[name, hashlib.sha256((folder / name).read_bytes()).hexdigest()] for name in names]
-    expected = hashlib.sha256(json.dumps(pairs, separators=(",", ":")).encode()).hexdigest()
+    expected = documented["submission_hash"](folder)
     (folder / "README.md").write_text("a card")
     assert submissions.submission_hash(folder) == expected == resolved(folder).sha256
     with (folder / "all" / "config.json").open("a") as file:
@@ -499,12 +498,12 @@ def test_a_pickle_is_not_opened(make, here, capsys):
 
 def test_a_state_beyond_the_cap_is_refused(make, capsys):
     folder = make("transformer")
-    configure("parameters.context_moves", 65_536)(folder)
-    configure("parameters.width", 64)(folder)
+    for name, value in (("layers", 64), ("context_moves", 1024), ("width", 64), ("heads", 4)):
+        configure(f"parameters.{name}", value)(folder)
     assert cli.main(["check", str(folder)]) == 2
-    # one layer's keys and values, 4 bytes a number, and the age
-    assert f"at most 16,777,216 bytes a life; these parameters make one of {2 * 65_536 * 64 * 4 + 8:,}" in (
-        capsys.readouterr().err
+    size = 64 * 2 * 1024 * 64 * 4 + 8  # keys and values of each layer, 4 bytes a number, and the age
+    assert (
+        f"at most 16,777,216 bytes a life; these parameters make one of {size:,}" in capsys.readouterr().err
     )
 
 
@@ -621,7 +620,7 @@ def test_train_goes_on_to_the_same_bytes(here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("understudy.screen.Progress.report", lambda self, *found: interrupt(*found))
         assert train("mine", "--steps", "6") == 130
-    assert not (here / "mine" / "submission.json").exists()
+    assert [path.partition("-")[0] for path in content(here / "mine")] == ["all/training"]
     assert train("mine", "--steps", "6") == 0
     assert content(here / "mine") == content(here / "whole")
 
