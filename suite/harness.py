@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -151,7 +151,11 @@ class _Session:
     ) -> None:
         self.job, self.player, self.outset, self.folder = job, player, outset, folder
         self.life_folders = life_folders
-        self.imitator: Imitator = player  # type: ignore[assignment]  # modules of this kind play
+        self.imitator = cast(Imitator, player)
+        self.state: State
+        self.previous_action: np.ndarray  # [B] int64, as executed
+        self.previous_reward: np.ndarray  # [B] float32
+        self.first_of_life: np.ndarray  # [B] bool
         self.parameters_before = frozenness.parameters_sha256(player)
         lane_games = [games.load(lane.game) for lane in job.lanes]
         seeds = [lane.seed for lane in job.lanes]

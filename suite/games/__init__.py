@@ -7,10 +7,28 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game
+
+
+class SeededVectorEnv(Protocol):
+    """What the suite uses of a Gymnasium vector environment: seeds are arrays, one a lane being reset."""
+
+    def reset(
+        self, *, seed: np.ndarray | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Restart the lanes of `options["reset_mask"]` (bool [B]; default all); return observations [B, ...]."""
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Execute int64 actions [B]; return observations, rewards, terminated, truncated, info."""
+
+    def close(self) -> None:
+        """Release the emulators."""
 
 
 class Family(Protocol):
@@ -55,12 +73,14 @@ def load(name: str) -> Game:
     return found.game(variant)
 
 
-def make(games: Sequence[Game], threads: int = 1) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+def make(games: Sequence[Game], threads: int = 1) -> SeededVectorEnv:
     """Return a vector environment with one lane a game; all games must be of one family."""
     found = {game.family for game in games}
     if len(found) != 1:
         raise InputError(f"the lanes of one environment are of one game family; found {sorted(found)}")
-    return family(found.pop()).make([game.variant for game in games], threads)
+    made: Any = family(found.pop()).make([game.variant for game in games], threads)
+    env: SeededVectorEnv = made
+    return env
 
 
 def differing_settings(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

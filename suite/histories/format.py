@@ -87,7 +87,8 @@ class History:
     @cached_property
     def ended(self) -> np.ndarray:
         """[n] bool, the episode ended with this move, by terminal or cap."""
-        return self.terminated | self.truncated
+        ended: np.ndarray = self.terminated | self.truncated
+        return ended
 
     @cached_property
     def first(self) -> np.ndarray:

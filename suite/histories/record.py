@@ -154,7 +154,7 @@ class Recorder:
     def _begin_segments(self, due: np.ndarray) -> None:
         """Close the open segments of the lanes in `due` [B] and reseed these lanes."""
         seeds = []
-        for lane in np.flatnonzero(due):
+        for lane in np.flatnonzero(due).tolist():
             if self._segments[lane]:
                 self._segments[lane] = self.segments(lane)
             seed = draws.environment_seed(self.lives[lane].seed, len(self._segments[lane]))
@@ -175,7 +175,7 @@ class Recorder:
             if due.any():
                 seeds = np.array([s.seed for s in opened if s.first_move == move], np.int64)
                 self.observation, _ = self._env.reset(seed=seeds, options={"reset_mask": due})
-                for lane in np.flatnonzero(due):
+                for lane in np.flatnonzero(due).tolist():
                     self._crc[lane] = 0
             if move < self.move:
                 self._advance_checksums()
