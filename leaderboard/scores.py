@@ -17,7 +17,7 @@ from understudy.suite.judging.evidence import Evidence, Likeness
 from understudy.suite.judging.lives import Life
 from understudy.suite.verdicts import Verdict
 
-ROW, SCORES = "row.json", "scores.json"
+ROW, SCORES, ISOLATION = "row.json", "scores.json", "isolation.json"
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ class _Judge:
             random_starts=self.random_starts,
             watched_moves=self._watched_moves(units),
             skill_answer=skill_answer,
+            isolation_holds=_isolation(folder, "continue"),
         )
 
     def _transfer(self, folder: RowFolder) -> Evidence:
@@ -162,6 +163,7 @@ class _Judge:
             ruler_lives=tuple(self._lives_from_scratch()),
             random_starts=self.random_starts_new,
             watched_moves=self._watched_moves(set()),
+            isolation_holds=_isolation(folder, "transfer"),
         )
 
     def _claim(self, lives: Sequence[Life]) -> str:
@@ -205,6 +207,15 @@ def _lives(folder: RowFolder, role: str) -> Iterable[Life]:
         lane = record["job"]["lanes"][record["lane"]]
         seed = record["job"]["player"]["training_seed"] or 0
         yield Life(lane["unit"], seed, lane["number"], history.reward, history.ended)
+
+
+def _isolation(folder: RowFolder, role: str) -> bool | None:
+    """Return whether isolation holds in every job of a role; None where it was not checked in all."""
+    jobs = [path.parent for path in folder.path.glob(f"{role}/*/{records.JOB}")]
+    found = [job / ISOLATION for job in jobs]
+    if not found or not all(path.exists() for path in found):
+        return None
+    return all(files.read_json(path)["holds"] for path in found)
 
 
 def _training_seeds(folder: RowFolder) -> dict[str, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from understudy.submissions import engines
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
 from understudy.submissions.plan import PlannedJob
-from understudy.suite import benchmarks, files, harness
+from understudy.suite import benchmarks, files, harness, isolation, records
 from understudy.suite import likeness as likeness_of
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
@@ -36,73 +39,123 @@ class Progress:
     target_moves: int
 
 
+@dataclass(frozen=True)
+class Request:
+    """A row asked for, and how it is played."""
+
+    name_or_path: str  # of the entrant
+    benchmark: str
+    budget: str
+    results: Path
+    lanes: int | None = None  # None: the budget's
+    threads: int = 1
+    restart: bool = False
+
+    def results_of(self, row: str) -> Path:
+        """Return the folder of a row of this benchmark and budget."""
+        return self.results / self.benchmark / self.budget / row
+
+
+@dataclass(frozen=True)
+class Errand:
+    """The smallest piece of scoring that one process does: a job of a row, or a row's likeness."""
+
+    request: Request
+    role: str  # one of plan.ROLES, or LIKENESS
+    player: int  # position among the entrant's players
+
+
 Report = Callable[[Progress], None]
+LIKENESS = "likeness"
+ISOLATION = "isolation.json"  # in a job's folder
 
 
 def score(
-    name_or_path: str,
-    benchmark_name: str,
-    budget_name: str,
-    results: Path,
+    requests: Sequence[Request],
     tasks: Sequence[str] | None = None,
-    lanes: int | None = None,
-    threads: int = 1,
-    restart: bool = False,
+    engine: str = "serial",
     report: Report = lambda progress: None,
-) -> list[Path]:
-    """Play a row's lives and those of its references; return the rows' folders, the entrant's first.
+) -> None:
+    """Play the rows' lives and those of their references; what is there already stays as it is.
 
-    Lives that are there already are left as they are; an interrupted job goes on where it stopped.
+    An interrupted job goes on where it stopped. `tasks` defaults to all that the budget has.
 
     Raises:
         InputError: unknown names, a submission that does not load, lives begun as another job.
-        CheckFailed: the player's parameters changed while it played.
+        CheckFailed: a player's parameters changed while it played.
     """
-    benchmark = benchmarks.load(benchmark_name)
-    budget = benchmark.budget(budget_name)
+    errands: dict[Errand, None] = {}  # in order, each once
+    for request in requests:
+        errands |= dict.fromkeys(_errands(request, tasks))
+    engines.run(engine, list(errands), run_errand, report)
+
+
+def run_errand(errand: Errand, report: Report) -> None:
+    """Do one errand, unless it is done."""
+    request = errand.request
+    scorer = _Scorer(request, report)
+    if errand.role == LIKENESS:
+        scorer.measure_likeness(errand.player)
+    else:
+        scorer.play(errand.role, errand.player)
+
+
+def check_isolation(request: Request, lane: int = 0) -> bool:
+    """Check, in a fresh process, that a lane of each of a row's whole lives plays alone; note what was found.
+
+    Start lives are left out: their memory is restored at every episode. Raises InputError where the row
+    has not been played.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_check_isolation, request, lane).result()
+
+
+def _check_isolation(request: Request, lane: int) -> bool:
+    scorer = _Scorer(request, lambda progress: None)
+    found = [scorer.check_isolation(role, lane) for role in ("continue", "transfer")]
+    played = [differs for differs in found if differs is not None]
+    if not played:
+        raise InputError(f"{scorer.folder}: no lives of kind continue or transfer here; score them first")
+    return all(first < 0 for first in played)
+
+
+def _errands(request: Request, tasks: Sequence[str] | None) -> Iterator[Errand]:
+    """Yield what a request needs, its references' jobs included, after writing the rows' own files."""
+    benchmark = benchmarks.load(request.benchmark)
+    budget = benchmark.budget(request.budget)
     wanted = list(budget.tasks) if tasks is None else list(tasks)
     for task in wanted:
-        benchmark.rules(budget_name, task)  # raises where the budget is too short for it
-    entrant = resolve(name_or_path, benchmark_name)
+        benchmark.rules(request.budget, task)  # raises where the budget is too short for it
     roles = plans.roles_of(wanted)
     lives = benchmarks.teacher_lives(benchmark)
-    rows = [(entrant, roles)]
+    entrant = resolve(request.name_or_path, request.benchmark)
+    players = range(len(entrant.players(benchmark, lives)))
+    _write_row(entrant, benchmark, request.results_of(entrant.name))
+    yield from (Errand(request, role, player) for role in roles for player in players)
+    if "skill" in wanted:
+        yield from (Errand(request, LIKENESS, player) for player in players)
     for name, reference_roles in REFERENCES.items():
-        needed = [role for role in reference_roles if role in roles]
-        if name != entrant.name and (name != "policy-at-w" or _networks_at_w(benchmark, lives)):
-            rows.append((resolve(name, benchmark_name), needed))
-    folders = []
-    for row, row_roles in rows:
-        folder = results / benchmark_name / budget_name / row.name
-        folders.append(folder)
-        scorer = _Scorer(row, benchmark, lives, folder, restart and row is entrant, report)
-        for planned in plans.plan(row, benchmark, budget_name, row_roles, lives, lanes, threads):
-            scorer.play(planned)
-        if "skill" in wanted and row is entrant:
-            scorer.measure_likeness(budget.likeness_moves)
-    return folders
+        if name != entrant.name and (name != "policy-at-w" or networks_at_w(benchmark, lives)):
+            reference = replace(request, name_or_path=name, restart=False)
+            _write_row(resolve(name, request.benchmark), benchmark, request.results_of(name))
+            yield from (Errand(reference, role, 0) for role in reference_roles if role in roles)
 
 
 class _Scorer:
-    """Plays the jobs of one row, reading each teacher life and each player once."""
+    """Plays the jobs of one row, reading each teacher life once."""
 
-    def __init__(
-        self,
-        entrant: Entrant,
-        benchmark: Benchmark,
-        lives: Sequence[TeacherLife],
-        folder: Path,
-        restart: bool,
-        report: Report,
-    ) -> None:
-        self.entrant, self.benchmark, self.folder, self.restart = entrant, benchmark, folder, restart
-        self.lives = {life.name: life for life in lives}
-        self.report = report
+    def __init__(self, request: Request, report: Report) -> None:
+        self.request, self.report = request, report
+        self.benchmark = benchmarks.load(request.benchmark)
+        self.entrant = resolve(request.name_or_path, request.benchmark)
+        self.lives = {life.name: life for life in benchmarks.teacher_lives(self.benchmark)}
+        self.folder = request.results_of(self.entrant.name)
         self.histories: dict[str, History] = {}
-        _write_row(entrant, benchmark, folder)
 
-    def play(self, planned: PlannedJob) -> None:
+    def play(self, role: str, player_index: int) -> None:
         """Play one job, unless it is done."""
+        planned = self._planned(role, player_index)
         job = planned.job
         teachers = [lane.teacher for lane in job.lanes]
         for teacher in set(teachers):
@@ -114,34 +167,60 @@ class _Scorer:
             player,
             lambda: self._outset(player, teachers, job.priming_moves),
             self.folder / planned.path,
-            lambda done, total: self.report(Progress(self.entrant.name, planned.role, done, total)),
-            self.restart,
+            lambda done, total: self.report(Progress(self.entrant.name, role, done, total)),
+            self.request.restart,
         )
 
-    def measure_likeness(self, moves: int) -> None:
+    def measure_likeness(self, player_index: int) -> None:
         """Measure next-action prediction on the teachers' moves from W on, where they are recorded."""
-        for player in self.entrant.players(self.benchmark, list(self.lives.values())):
-            teachers = sorted({teacher for _, teacher in self._start_lanes(player.checkpoint)})
-            for teacher in teachers:
-                path = (
-                    self.folder / "likeness" / player.checkpoint / f"{teacher.replace('/', '.')}.safetensors"
-                )
-                history = self._history(teacher)
-                start = self.benchmark.watched_moves
-                network_path = self.lives[teacher].network_path
-                if path.exists() and not self.restart:
-                    continue
-                if history.num_moves < start + moves or network_path is None:
-                    continue
-                imitator = player.load([teacher])
-                outset = self._outset(imitator, [teacher], self.entrant.priming_moves)
-                store = frames(history, start, start + moves)
-                measured = likeness_of.measure(imitator, outset, history, store, start, moves, network_path)
-                files.write_columns(path, measured)
+        planned = self._planned("start", player_index)
+        teachers = sorted({lane.teacher for lane in planned.job.lanes})
+        moves = self.benchmark.budget(self.request.budget).likeness_moves
+        start = self.benchmark.watched_moves
+        torch.set_num_threads(planned.job.threads)
+        for done, teacher in enumerate(teachers):
+            self.report(Progress(self.entrant.name, LIKENESS, done, len(teachers)))
+            name = f"{teacher.replace('/', '.')}.safetensors"
+            path = self.folder / LIKENESS / planned.player.checkpoint / name
+            history, network_path = self._history(teacher), self.lives[teacher].network_path
+            if path.exists() and not self.request.restart:
+                continue
+            if history.num_moves < start + moves or network_path is None:
+                continue
+            imitator = planned.player.load([teacher])
+            outset = self._outset(imitator, [teacher], self.entrant.priming_moves)
+            store = frames(history, start, start + moves)
+            measured = likeness_of.measure(imitator, outset, history, store, start, moves, network_path)
+            files.write_columns(path, measured)
 
-    def _start_lanes(self, checkpoint: str) -> list[tuple[str, str]]:
-        job = files.read_json(self.folder / "start" / checkpoint / "job.json")
-        return [(lane["unit"], lane["teacher"]) for lane in job["lanes"]]
+    def check_isolation(self, role: str, lane: int) -> int | None:
+        """Return the first move at which a lane of any job differs, -1 for none; None if none was played."""
+        players = self.entrant.players(self.benchmark, list(self.lives.values()))
+        found: list[int] = []
+        for planned in (self._planned(role, index) for index in range(len(players))):
+            job, folder = planned.job, self.folder / planned.path
+            paths = [folder / f"lane-{index}" / records.HISTORY for index in range(len(job.lanes))]
+            if not all(path.exists() for path in paths):
+                continue
+            torch.set_num_threads(job.threads)
+            teachers = [lane.teacher for lane in job.lanes]
+            player = planned.player.load(teachers)
+            outset = self._outset(player, teachers, job.priming_moves)
+            histories = [history_format.read(path) for path in paths]
+            move = isolation.first_difference(job, player, outset, histories, lane)
+            moves = min(isolation.CHECKED_MOVES, job.moves)
+            files.write_json(
+                folder / ISOLATION, {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move}
+            )
+            found.append(-1 if move is None else move)
+        return max(found, default=None)
+
+    def _planned(self, role: str, player_index: int) -> PlannedJob:
+        request = self.request
+        lives = list(self.lives.values())
+        return plans.plan(
+            self.entrant, self.benchmark, request.budget, [role], lives, request.lanes, request.threads
+        )[player_index]
 
     def _outset(self, player: nn.Module, teachers: Sequence[str], priming_moves: int) -> Outset:
         imitator: Any = player
@@ -171,7 +250,8 @@ class _Scorer:
             )
 
 
-def _networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
+def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
+    """Return whether every watched life reached W, so that its network there can play."""
     watched = [life for life in lives if life.game in benchmark.watched_games]
     return all(life.network_path is not None for life in watched)
 

@@ -183,7 +183,7 @@ def test_an_unknown_benchmark_gets_a_suggestion(capsys):
 
 def in_process(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "understudy", *arguments]
-    return subprocess.run(command, text=True, check=False, timeout=60, **settings)
+    return subprocess.run(command, text=True, check=False, timeout=300, **settings)
 
 
 def test_the_module_is_the_command():

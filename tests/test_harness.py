@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from understudy.suite import draws, files, harness
+from understudy.suite import draws, files, harness, isolation
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import Job, Lane
 from understudy.suite.histories import format as history_format
@@ -190,3 +190,32 @@ def test_record_is_a_function_of_job_and_log(tmp_path):
     assert record["explored"] == history.explored.sum()
     assert record["history_sha256"] == history.content_sha256
     assert record["state_bytes"] == {"start": 8, "end": 8}
+
+
+class Eavesdropper(Spy):
+    """Chooses by the mean of what all rows last gained: a memory that leaks between lanes."""
+
+    def step(self, timestep, state):
+        logits = torch.zeros(len(timestep.first), 5)
+        logits[:, int(timestep.previous_action.sum()) % 5] = 1.0
+        return logits, {"age": state["age"] + 1}
+
+
+def test_isolation_holds_for_a_player_that_sees_its_own_row_only(tmp_path):
+    histories = play(job(), tmp_path)
+    spy = Spy()
+    for lane in range(LANES):
+        outset = harness.empty_outset(spy, LANES)
+        assert isolation.first_difference(job(), spy, outset, histories, lane) is None
+
+
+def test_isolation_finds_a_memory_that_leaks_between_lanes(tmp_path):
+    player = Eavesdropper()
+    histories = play(job(), tmp_path, player)
+    outset = harness.empty_outset(player, LANES)
+    assert isolation.first_difference(job(), player, outset, histories, 0) is not None
+
+
+def test_every_other_row_is_fed_another_life():
+    assert isolation.fed_lanes(4, 1) == [1, 1, 0, 2]
+    assert isolation.fed_lanes(1, 0) == [0]

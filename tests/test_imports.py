@@ -38,7 +38,7 @@ ALLOWED = {
     "leaderboard": SUITE,
     "front door": SUITE | {"baselines", "submissions", "leaderboard"},
 }
-STANDS_WITH = {"judging": "tasks", "records": "harness", "likeness": "harness"}
+STANDS_WITH = {"judging": "tasks", "records": "harness", "likeness": "harness", "isolation": "harness"}
 
 
 def modules() -> dict[str, Path]:
@@ -149,7 +149,7 @@ def loaded_by(code: str) -> set[str]:
     """Return the top-level names that a fresh interpreter has loaded after running the code."""
     report = "import sys; print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
     ran = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True, timeout=300
     )
     return set(ran.stdout.rpartition("LOADED ")[2].split())
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from understudy.leaderboard import rows, scores, tables, verify
+from understudy.submissions import engines, scoring
 from understudy.submissions import plan as plans
-from understudy.submissions import scoring
 from understudy.submissions.entrants import resolve
 from understudy.suite import benchmarks, files, records
 from understudy.suite.errors import CheckFailed, InputError
@@ -24,8 +24,8 @@ LIFE = "darkroom-v1/quick/random/start/control/lane-3"
 def results(tmp_path_factory):
     """Real rows: random and policy-at-w, their start lives on darkroom."""
     folder = tmp_path_factory.mktemp("results")
-    scoring.score("policy-at-w", "darkroom-v1", "quick", folder, tasks=["skill"])
-    scoring.score("random", "darkroom-v1", "quick", folder, tasks=["skill"])
+    requests = [scoring.Request(name, "darkroom-v1", "quick", folder) for name in ("policy-at-w", "random")]
+    scoring.score(requests, tasks=["skill"])
     scores.rescore(folder)
     return folder
 
@@ -57,12 +57,13 @@ def test_lives_that_were_not_played_get_no_verdict(results):
 
 def test_scoring_again_plays_nothing(results):
     before = {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
-    scoring.score("random", "darkroom-v1", "quick", results, tasks=["skill"])
+    scoring.score([scoring.Request("random", "darkroom-v1", "quick", results)], tasks=["skill"])
     assert before == {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
 
 
-def test_same_job_twice_gives_the_same_bytes(results, tmp_path):
-    scoring.score("random", "darkroom-v1", "quick", tmp_path, tasks=["skill"])
+@pytest.mark.parametrize("engine", engines.ENGINES)
+def test_same_job_twice_gives_the_same_bytes(results, tmp_path, engine):
+    scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path)], ["skill"], engine)
     for path in (tmp_path / "darkroom-v1" / "quick" / "random").rglob("lane-*/*"):
         if path.name in (records.HISTORY, records.RECORD):
             assert path.read_bytes() == (results / path.relative_to(tmp_path)).read_bytes()
@@ -162,12 +163,14 @@ def test_flipped_byte_is_named(copied):
 
 def test_unknown_names_suggest_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'random'"):
-        scoring.score("randon", "darkroom-v1", "quick", tmp_path)
+        scoring.score([scoring.Request("randon", "darkroom-v1", "quick", tmp_path)])
     with pytest.raises(InputError, match="did you mean 'darkroom-v1'"):
-        scoring.score("random", "darkrom-v1", "quick", tmp_path)
+        scoring.score([scoring.Request("random", "darkrom-v1", "quick", tmp_path)])
     with pytest.raises(InputError, match="did you mean 'quick'"):
-        scoring.score("random", "darkroom-v1", "quik", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        scoring.score([scoring.Request("random", "darkroom-v1", "quik", tmp_path)])
+    with pytest.raises(InputError, match="did you mean 'serial'"):
+        scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path / "x")], engine="serail")
+    assert not list(tmp_path.rglob(records.RECORD))
 
 
 @pytest.mark.parametrize("name", benchmarks.names())

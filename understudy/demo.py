@@ -22,12 +22,14 @@ def run(out: Path) -> None:
 
     Raises CheckFailed if a replay differs from its record.
     """
+    requests = [
+        scoring.Request(player, benchmark, BUDGET, out)
+        for benchmark in reversed(BENCHMARKS)  # the longest jobs first
+        for player in PLAYERS
+        if player != "policy-at-w" or _has_networks(benchmark)
+    ]
     with screen.progress() as shown:
-        for benchmark in BENCHMARKS:
-            report = _reporter(shown, benchmark)
-            for player in PLAYERS:
-                if player != "policy-at-w" or _has_networks(benchmark):
-                    scoring.score(player, benchmark, BUDGET, out, report=report)
+        scoring.score(requests, engine="process", report=_reporter(shown))
         scored = scores.rescore(out)
         findings = verification.verify(out, report=lambda done, total: shown.report("replay", done, total))
     tables = rows.tables_of(scored)
@@ -39,15 +41,13 @@ def run(out: Path) -> None:
         typer.echo(path)
 
 
-def _reporter(shown: screen.Progress, benchmark: str) -> scoring.Report:
+def _reporter(shown: screen.Progress) -> scoring.Report:
     def report(progress: scoring.Progress) -> None:
-        name = f"{benchmark}: {progress.row} {progress.role}"
-        shown.report(name, progress.moves, progress.target_moves)
+        shown.report(f"{progress.row} {progress.role}", progress.moves, progress.target_moves)
 
     return report
 
 
 def _has_networks(benchmark_name: str) -> bool:
     benchmark = benchmarks.load(benchmark_name)
-    lives = benchmarks.teacher_lives(benchmark)
-    return all(life.network_path for life in lives if life.game in benchmark.watched_games)
+    return scoring.networks_at_w(benchmark, benchmarks.teacher_lives(benchmark))

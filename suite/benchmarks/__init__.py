@@ -8,10 +8,19 @@ from pathlib import Path
 from understudy.suite import registry
 from understudy.suite.benchmarks import declaration
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
-from understudy.suite.benchmarks.teacher_data import TeacherLife, teacher_lives
+from understudy.suite.benchmarks.teacher_data import TeacherLife, roots, teacher_lives
 from understudy.suite.errors import InputError
 
-__all__ = ["Benchmark", "Budget", "TeacherLife", "differences_from_games", "load", "names", "teacher_lives"]
+__all__ = [
+    "Benchmark",
+    "Budget",
+    "TeacherLife",
+    "differences_from_games",
+    "load",
+    "names",
+    "roots",
+    "teacher_lives",
+]
 
 FOLDER = Path(__file__).parent
 

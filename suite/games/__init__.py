@@ -20,7 +20,7 @@ class SeededVectorEnv(Protocol):
     def reset(
         self, *, seed: np.ndarray | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Restart the lanes of `options["reset_mask"]` (bool [B]; default all); return observations [B, ...]."""
+        """Restart the lanes of `options["reset_mask"]` (bool [B]); return observations [B, ...]."""
 
     def step(
         self, actions: np.ndarray

@@ -143,7 +143,7 @@ def read(path: Path | str) -> History:
 
     data = checked_bytes(path)
     try:
-        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
         header = json.loads(table.schema.metadata[_HEADER_KEY.encode()])
         if header["format"] != FORMAT:
             raise InputError(
@@ -151,7 +151,7 @@ def read(path: Path | str) -> History:
             )
         claimed = header.pop("content_sha256")
         segments = tuple(Segment(**segment) for segment in header.pop("segments"))
-        columns = {name: table.column(name).to_numpy() for name in COLUMNS}
+        columns = {name: _as_numpy(table.column(name)) for name in COLUMNS}
         history = History(Header(segments=segments, **header), **columns)
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise InputError(
@@ -187,6 +187,16 @@ def checked_bytes(path: Path) -> bytes:
             "the file was altered: fetch it again"
         )
     return data
+
+
+def _as_numpy(column: Any) -> np.ndarray:
+    """Return a pyarrow.ChunkedArray as numpy, by a way that doesn't import pandas; TypeError for nulls."""
+    import pyarrow as pa
+
+    array = column.combine_chunks()
+    if array.type == pa.bool_():
+        return np.from_dlpack(array.cast(pa.uint8())).astype(bool)
+    return np.from_dlpack(array)
 
 
 def _only_match(data: bytes) -> re.Match[bytes] | None:

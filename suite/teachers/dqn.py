@@ -36,7 +36,9 @@ class Settings:
     def exploration(self, move: int) -> float:
         """Return the probability of exploring at a move: 1, then a line, then the end value."""
         progress = (move - self.learning_starts) / self.exploration_moves
-        return 1 + (self.exploration_end - 1) * min(1.0, max(0.0, progress))
+        if progress >= 1:
+            return self.exploration_end
+        return 1 + (self.exploration_end - 1) * max(0.0, progress)
 
 
 # Sources: the configurations published with Dopamine (Castro et al., arXiv:1812.06110): atari, its Adam

@@ -80,7 +80,9 @@ def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor
             weight = parameters[f"conv{i}.weight"].flatten(0, 1)  # [S*O, C, k, k]
             bias = parameters[f"conv{i}.bias"].flatten()
             x = functional.relu(functional.conv2d(x, weight, bias, stride, groups=S))
-        x = x.permute(0, 2, 3, 1).reshape(x.shape[0], *x.shape[2:], S, -1)  # [B, H, W, S, C], in memory's own order
+        x = x.permute(0, 2, 3, 1).reshape(
+            x.shape[0], *x.shape[2:], S, -1
+        )  # [B, H, W, S, C], in memory's own order
         x = x.permute(3, 0, 1, 2, 4).flatten(2)  # [S, B, F]
     else:
         x = functional.one_hot(observations.long(), game.observation_values).float()  # [S, B, F]

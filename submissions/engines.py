@@ -1,0 +1,84 @@
+"""Engines: how a list of jobs is run. Every engine runs the same list and leaves the same bytes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from understudy.suite import registry
+from understudy.suite.errors import MachineError
+from understudy.suite.histories.segments import available_cores
+
+Job = TypeVar("Job")
+Note = TypeVar("Note")
+Work = Callable[[Job, Callable[[Note], None]], None]  # a function of a module, so that a process finds it
+
+ENGINES = ("serial", "process")
+NOTE_SECONDS = 0.5  # between notes of one process
+_shared: dict[str, Any] = {}  # of a worker process: the notes' queue, the order to stop
+
+
+def run(engine: str, jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
+    """Do `work(job, report)` for every job; what it raises is raised here, after the others were stopped.
+
+    Raises:
+        InputError: no such engine.
+        MachineError: a process was killed from outside, for memory perhaps.
+    """
+    registry.choose(engine, ENGINES, "engine")
+    count = min(available_cores(), len(jobs))
+    if engine == "serial" or count < 2:
+        for job in jobs:
+            work(job, report)
+    else:
+        _in_processes(jobs, work, report, count)
+
+
+def _in_processes(
+    jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None], count: int
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    notes, stop = context.SimpleQueue(), context.Event()
+    with ProcessPoolExecutor(count, context, _begin, (notes, stop)) as pool:
+        waiting: set[Future[None]] = {pool.submit(_do, work, job) for job in jobs}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
+                while not notes.empty():
+                    report(notes.get())
+                for future in done:
+                    future.result()
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "a worker process was ended from outside, out of memory perhaps; the same command goes on"
+            ) from error
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+
+def _begin(notes: Any, stop: Any) -> None:
+    """Prepare a worker: the parent alone answers Ctrl-C, and tells the workers to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _shared.update(notes=notes, stop=stop)
+
+
+def _do(work: Work[Job, Note], job: Job) -> None:
+    last = 0.0
+
+    def report(note: Note) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > NOTE_SECONDS:
+            if _shared["stop"].is_set():
+                raise KeyboardInterrupt
+            _shared["notes"].put(note)
+            last = now
+
+    work(job, report)

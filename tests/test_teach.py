@@ -1,0 +1,142 @@
+"""Teaching: lives that a kill does not change, that can be carried on, and that grow in skill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from understudy.suite import benchmarks, files, games
+from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories import replay
+from understudy.suite.teachers import dqn, network, teach
+
+GAMES = ("darkroom/goal-40", "darkroom/goal-41")
+SETTINGS = replace(
+    dqn.SETTINGS["darkroom"], learning_starts=50, exploration_moves=100, target_every=40, memory_moves=150
+)
+LESSON = teach.Lesson(GAMES, (0, 0), 200, 90, SETTINGS)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(move):
+    def report(progress):
+        if progress.moves == move:
+            raise Killed
+
+    return report
+
+
+def files_of(out):
+    return {
+        path.relative_to(out): path.read_bytes()
+        for path in out.rglob("*")
+        if path.suffix in (".parquet", ".safetensors")
+    }
+
+
+def test_killed_lessons_go_on_to_the_same_bytes(tmp_path):
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    for kills in ((1,), (59, 61), (60, 120, 199, 200, 299)):
+        out = tmp_path / f"killed-{'-'.join(map(str, kills))}"
+        for move in kills:
+            with pytest.raises(Killed):
+                teach.teach(LESSON, out, 300, checkpoint_moves=60, report=kill_at(move))
+        teach.teach(LESSON, out, 300, checkpoint_moves=60)
+        assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_finished_life_is_carried_on(tmp_path):
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    teach.teach(LESSON, tmp_path / "parts", 180, checkpoint_moves=60)
+    first = history_format.read(tmp_path / "parts" / "goal-40" / "seed-0" / teach.HISTORY)
+    assert first.num_moves == 180
+    teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_carried_on_with_other_threads_is_a_stage_of_its_own(tmp_path):
+    teach.teach(LESSON, tmp_path, 180)
+    (path, _) = teach.teach(replace(LESSON, threads=2), tmp_path, 240)
+    stages = history_format.read(path).header.player["stages"]
+    assert [(stage["from_move"], stage["threads"]) for stage in stages] == [(0, 1), (180, 2)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(LESSON, settings=replace(SETTINGS, discount=0.9)),
+        replace(LESSON, watched_moves=100),
+        replace(LESSON, threads=2),
+    ],
+)
+def test_interrupted_lives_are_not_gone_on_with_otherwise(tmp_path, other):
+    with pytest.raises(Killed):
+        teach.teach(LESSON, tmp_path, 300, checkpoint_moves=60, report=kill_at(130))
+    before = files_of(tmp_path)
+    with pytest.raises(InputError, match="begun with"):
+        teach.teach(other, tmp_path, 300)
+    assert files_of(tmp_path) == before
+
+
+def test_network_at_w_is_the_one_that_played_on_from_w(tmp_path):
+    teach.teach(replace(LESSON, watched_moves=180), tmp_path, 180)
+    folder = tmp_path / "goal-40" / "seed-0"
+    parameters = network.load_parameters(folder / teach.NETWORK_AT_W, games.load("darkroom/goal-40"))
+    final = load_file(folder / teach.CHECKPOINT)
+    for name, tensor in parameters.items():
+        assert torch.equal(tensor[0], final[f"network.{name}"])
+
+
+def test_life_replays_and_ends_exploring_at_the_benchmarks_rate(tmp_path):
+    (path, _) = teach.teach(LESSON, tmp_path, 4_000)
+    history = history_format.read(path)
+    for index in range(len(history.header.segments)):
+        for _ in replay.segment_frames(history, index):
+            pass
+    assert history.explored[:50].all()
+    late = history.explored[200:].mean()
+    assert late == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_teachers_explore_at_the_benchmarks_rate_before_w(name):
+    benchmark = benchmarks.load(name)
+    settings = dqn.SETTINGS[benchmark.family]
+    assert settings.exploration(benchmark.watched_moves - 5_000 if name != "darkroom-v1" else 1_100) == (
+        benchmark.exploration
+    )
+    assert settings.learning_starts + settings.exploration_moves < benchmark.watched_moves
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_embedded_lives_are_whole_and_their_skill_rises(name):
+    benchmark = benchmarks.load(name)
+    rises = []
+    for life in benchmarks.teacher_lives(benchmark):
+        history = history_format.read(life.history_path)
+        fifth = history.num_moves // 5
+        early, late = (
+            history.reward[part].sum() / max(1, history.ended[part].sum())
+            for part in (slice(0, fifth), slice(-fifth, None))
+        )
+        rises.append(late - early)
+        assert history.header.game == life.game
+        assert history.header.life["watched_moves"] == benchmark.watched_moves
+    assert rises
+    assert np.mean(rises) > 0
+    assert np.mean(np.array(rises) > 0) >= 0.95
+
+
+def test_checksums_of_the_embedded_lives_hold():
+    for root in benchmarks.roots():
+        for line in (root / "SHA256SUMS").read_text().splitlines():
+            expected, path = line.split("  ")
+            assert files.sha256(root / path) == expected, path
