@@ -70,7 +70,7 @@ def fed_lanes(num_lanes: int, lane: int) -> list[int]:
     Were the other logs only exchanged, a leak of their sum or mean would stay unseen.
     """
     others = [other for other in range(num_lanes) if other != lane]
-    feeds = dict(zip(others, [lane, *others[:-1]], strict=True)) | {lane: lane}
+    feeds = dict(zip(others, [lane, *others], strict=False)) | {lane: lane}
     return [feeds[row] for row in range(num_lanes)]
 
 

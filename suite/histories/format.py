@@ -193,6 +193,8 @@ def _as_numpy(column: Any) -> np.ndarray:
     """Return a pyarrow.ChunkedArray as numpy, by a way that doesn't import pandas; TypeError for nulls."""
     import pyarrow as pa
 
+    if column.null_count:
+        raise TypeError(f"a column with {column.null_count} nulls, expected none")
     array = column.combine_chunks()
     if array.type == pa.bool_():
         return np.from_dlpack(array.cast(pa.uint8())).astype(bool)

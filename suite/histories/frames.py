@@ -159,7 +159,8 @@ class FrameStore:
         starts = self._episode_start(moves)[:, None]
         stacked = frames[np.searchsorted(held, np.maximum(wanted, starts))]  # [N, depth, *frame_shape]
         stacked[wanted < starts] = 0
-        return stacked.reshape((len(moves), *self.game.observation_shape))
+        observations: np.ndarray = stacked.reshape((len(moves), *self.game.observation_shape))
+        return observations
 
     def _episode_start(self, moves: np.ndarray) -> np.ndarray:
         """Return the first move of the episode that each move [...] is in."""

@@ -70,7 +70,7 @@ def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
     try:
         for move in range(segment.first_move, segment.first_move + segment.length):
             frame = game.newest_frame(observation)[0]
-            crc = zlib.crc32(np.ascontiguousarray(frame), crc)
+            crc = zlib.crc32(frame.tobytes(), crc)
             yield frame
             action = history.action[move : move + 1].astype(np.int64)
             observation, reward, terminated, truncated, _ = env.step(action)

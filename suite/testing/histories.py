@@ -47,9 +47,9 @@ def check_segments(game: Game, history: History, rule: SegmentRule) -> None:
     """Segments start at the first episode start at or after each boundary, and nowhere else."""
     starts = [segment.first_move for segment in history.header.segments if segment.length]
     expected, boundary = [], 0
-    for move in np.flatnonzero(history.first):
+    for move in np.flatnonzero(history.first).tolist():
         if move >= boundary:
-            expected.append(int(move))
+            expected.append(move)
             later = (edge for edge in rule.also_at if edge > move)
             boundary = min([(move // rule.every_moves + 1) * rule.every_moves, *later])
     if starts != expected:
@@ -112,13 +112,19 @@ def check_frames(game: Game, history: History, observations: np.ndarray, cache: 
 def random_lives(game: Game, folder: Path, lanes: int, seed: int = 0) -> list[Life]:
     """Return lives to be played at random, one a lane, below a folder."""
     seeds = [draws.derive("random life", game.name, seed, lane) for lane in range(lanes)]
-    header = {"fingerprint": dict(game.fingerprint), "player": {"kind": "random"}, "versions": {}}
     return [
         Life(
             folder / f"lane-{lane}.parquet",
             game,
             seeds[lane],
-            Header(game=game.name, life={"seed": f"{seeds[lane]:032x}"}, segments=(), **header),
+            Header(
+                game=game.name,
+                fingerprint=dict(game.fingerprint),
+                player={"kind": "random"},
+                life={"seed": f"{seeds[lane]:032x}"},
+                segments=(),
+                versions={},
+            ),
         )
         for lane in range(lanes)
     ]
