@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from understudy.leaderboard import tables
 from understudy.leaderboard.scores import ScoredRow
@@ -81,9 +81,25 @@ def _teacher_row(scored: Sequence[ScoredRow]) -> Row:
 def _notes(benchmark: str, scored: Sequence[ScoredRow]) -> list[str]:
     reasons = {v.reason for one in scored for v in one.verdicts if v.answer is None and v.reason}
     notes = sorted(reason for reason in reasons if reason.startswith("teacher life incomplete"))
+    notes += [text for one in scored for text in _agreement(one)]
     if not benchmarks.load(benchmark).frozen:
         notes.append("benchmark not frozen: its rows are not citable")
     return notes
+
+
+def _agreement(scored: ScoredRow) -> Iterator[str]:
+    """Yield how often a submission predicts the teacher's next move, between constant player and ceiling."""
+    for verdict in scored.verdicts:
+        numbers = verdict.numbers
+        found = [numbers.get(name) for name in ("agreement", "majority", "ceiling")]
+        if scored.row["control"] or any(number is None for number in found):
+            continue
+        agreement, majority, ceiling = (number for number in found if number is not None)
+        bounds = "" if agreement.low is None else f" [{agreement.low:.3f}, {agreement.high:.3f}]"
+        yield (
+            f"{scored.row['name']} predicts {agreement.estimate:.3f}{bounds} of the teacher's next moves; "
+            f"a constant player {majority.estimate:.3f}, the teacher's network at W {ceiling.estimate:.3f}"
+        )
 
 
 def _estimate(interval: Interval | None) -> Estimate | None:

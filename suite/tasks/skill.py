@@ -30,13 +30,21 @@ class Skill:
         recorded = evidence.watched_moves
         if recorded is not None and recorded < rules.watched_moves:
             incomplete = verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
-            return Verdict(self.name, evidence.claim, None, incomplete)
+            return Verdict(self.name, evidence.claim, None, incomplete, numbers=_own_points(evidence, rules))
         if not evidence.starts:
             return Verdict(self.name, evidence.claim, None, verdicts.NOT_PLAYED)
         return _both(skill_verdict(evidence, rules), likeness.verdict(evidence, rules))
 
 
 TASK = Skill()
+
+
+def _own_points(evidence: Evidence, rules: Rules) -> dict[str, Interval | None]:
+    """Return what the imitator scored, which needs no ruler to be shown."""
+    if not evidence.starts:
+        return {}
+    imitator = contrasts.start_sample(evidence.starts, evidence.claim, "imitator", rules.minima.ends)
+    return {"imitator": contrasts.contrast([(1.0, imitator)], rules.thresholds.confidence)}
 
 
 def skill_verdict(evidence: Evidence, rules: Rules) -> Verdict:

@@ -80,19 +80,21 @@ def teach(
     """
     torch.set_num_threads(lesson.threads)
     torch.set_flush_denormal(True)  # or a tenth of Adam's averages, of dead units, cost half of its time
-    school = _School(lesson, out, target_moves, checkpoint_moves)
-    school.open()
-    if school.moves > target_moves:
-        raise InputError(f"{out}: these lives are {school.moves} moves long already, beyond {target_moves}")
     try:
+        school = _School(lesson, out, target_moves, checkpoint_moves)
+        school.open()
+        if school.moves > target_moves:
+            raise InputError(f"{out}: these lives are {school.moves} moves long already, not {target_moves}")
         while school.moves < target_moves:
             school.play_move()
             if school.moves % checkpoint_moves == 0:
                 school.checkpoint()
             report(school.progress())
+        return school.finish()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on from {out}") from None
-    return school.finish()
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class _School:
