@@ -38,7 +38,7 @@ def _row(scored: ScoredRow) -> Row:
     row = scored.row
     cells = {verdict.task: _cell(verdict) for verdict in scored.verdicts}
     kind = "control" if row["control"] else "submission"
-    units = sorted({f"{v.claim} claim" for v in scored.verdicts})
+    units = sorted({f"{v.claim} claim" for v in scored.verdicts if v.numbers})
     notes = [kind, *units] if row["control"] else [row["track"], f"K = {row['priming_moves']:,}", *units]
     return Row(row["name"], kind, **cells, note=", ".join(notes))
 

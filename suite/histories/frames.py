@@ -150,7 +150,8 @@ class FrameStore:
         read = [self[run[0] : run[-1] + 1][run - run[0]] for run in runs]
         found = np.concatenate(read) if read else self[0:0]
         stacked = self._stacked(moves.reshape(-1), needed, found)
-        return stacked.reshape(moves.shape + self.game.observation_shape)
+        shaped: np.ndarray = stacked.reshape(moves.shape + self.game.observation_shape)
+        return shaped
 
     def _stacked(self, moves: np.ndarray, held: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Return [N, *observation_shape] of moves [N], from the frames [M, ...] before the moves held [M]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,26 +65,24 @@ def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
     game = games.load(history.header.game)
     segment = history.header.segments[index]
     _check_actions(game, history, index)
+    moves = slice(segment.first_move, segment.first_move + segment.length)
+    actions = history.action[moves].astype(np.int64)
+    logged = [column[moves].tolist() for column in (history.reward, history.terminated, history.truncated)]
     env = games.make([game])
     observation, _ = env.reset(seed=np.array([segment.seed], np.int64))
     crc = 0
     try:
-        for move in range(segment.first_move, segment.first_move + segment.length):
+        for offset, expected in enumerate(zip(*logged, strict=True)):
             frame = game.newest_frame(observation)[0]
             crc = zlib.crc32(frame.tobytes(), crc)
             yield frame
-            action = history.action[move : move + 1].astype(np.int64)
-            observation, reward, terminated, truncated, _ = env.step(action)
-            found = (float(np.float32(reward[0])), bool(terminated[0]), bool(truncated[0]))
-            logged = (
-                float(history.reward[move]),
-                bool(history.terminated[move]),
-                bool(history.truncated[move]),
-            )
-            if found != logged:
+            observation, reward, *ended, _ = env.step(actions[offset : offset + 1])
+            found = (reward.astype(np.float32).item(), *(flag.item() for flag in ended))
+            if found != expected:
                 raise CheckFailed(
-                    f"{_place(index, segment)}, differs at move {move}: reward, terminated, truncated are "
-                    f"{_shown(found)}, logged {_shown(logged)}; {_cause(game, history)}"
+                    f"{_place(index, segment)}, differs at move {segment.first_move + offset}: reward, "
+                    f"terminated, truncated are {_shown(found)}, logged {_shown(expected)}; "
+                    f"{_cause(game, history)}"
                 )
     finally:
         env.close()
@@ -137,7 +136,7 @@ def _place(index: int, segment: Segment) -> str:
     return f"segment {index} (moves {segment.first_move} to {last}), played again"
 
 
-def _shown(outcome: tuple[float, bool, bool]) -> str:
+def _shown(outcome: tuple[Any, ...]) -> str:
     reward, *flags = outcome
     return f"{reward:g}, {', '.join(str(flag).lower() for flag in flags)}"
 
