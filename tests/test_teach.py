@@ -62,6 +62,14 @@ def test_a_finished_life_is_carried_on(tmp_path):
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
 
 
+def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    teach.teach(LESSON, tmp_path / "parts", 180, checkpoint_moves=60)
+    (tmp_path / "parts" / teach.PROGRESS).unlink()
+    teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
 def test_carried_on_with_other_threads_is_a_stage_of_its_own(tmp_path):
     teach.teach(LESSON, tmp_path, 180)
     (path, _) = teach.teach(replace(LESSON, threads=2), tmp_path, 240)

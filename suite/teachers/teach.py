@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 
 from understudy.suite import draws, exploration, files, games
 from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
 from understudy.suite.histories import replay
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
@@ -127,7 +128,7 @@ class _School:
         lesson = self.lesson
         rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
         stages = [{"from_move": 0, **lesson.spec()}]
-        done: dict[str, Any] | None = files.read_json(path) if path.exists() else None
+        done = files.read_json(path) if path.exists() else _handed_over(self.folders)
         if done is not None:
             stages = _stages(done, stages[0], path)
         lives = [
@@ -244,6 +245,18 @@ class _School:
         for lane in np.flatnonzero(ended):
             self.returns[lane] = [*self.returns[lane][-19:], float(self.episode_return[lane])]
             self.episode_return[lane] = 0
+
+
+def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
+    """Return what the progress file would say of finished lives that came without one; None if none did."""
+    if not all((folder / HISTORY).exists() and (folder / CHECKPOINT).exists() for folder in folders):
+        return None
+    histories = [history_format.read(folder / HISTORY) for folder in folders]
+    lengths = {history.num_moves for history in histories}
+    if len(lengths) > 1:
+        raise InputError(f"{folders[0]}: lives of {sorted(lengths)} moves are not carried on together")
+    stages = histories[0].header.player["stages"]
+    return {"moves": lengths.pop(), "finished": True, "stages": stages}
 
 
 def _frames(history: History, first_move: int) -> Any:
