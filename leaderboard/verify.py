@@ -99,16 +99,16 @@ def _draw_differences(job: Mapping[str, Any], lane: int, history: History) -> It
         expected = draws.environment_seed(seed, index)
         if segment.seed != expected:
             yield f"segment {index}: emulator seed {segment.seed}, the life's seed gives {expected}"
-    legal = np.array([games.load(history.header.game).legal_actions])
-    explorer = exploration.Explorer([seed], legal)
-    for move in range(history.num_moves):
-        executed, explored = explorer.execute(move, np.array([history.action[move]]), job["exploration"])
-        if explored[0] != history.explored[move] or executed[0] != history.action[move]:
-            yield (
-                f"move {move}: action {history.action[move]}, explored {bool(history.explored[move])}; the "
-                f"life's seed gives action {executed[0]}, explored {bool(explored[0])}"
-            )
-            return
+    legal = np.array(games.load(history.header.game).legal_actions)
+    explored, drawn = exploration.exploration_of(seed, legal, history.num_moves, job["exploration"])
+    wrong = (explored != history.explored) | (explored & (drawn != history.action))
+    if wrong.any():
+        move = int(wrong.argmax())
+        yield (
+            f"move {move}: action {history.action[move]}, explored {bool(history.explored[move])}; its "
+            f"life's seed gives explored {bool(explored[move])}"
+            + (f", action {drawn[move]}" if explored[move] else "")
+        )
 
 
 def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -45,3 +45,11 @@ class Uniforms:
             self._block_index = block_index
         row_values: np.ndarray = self._block[row]
         return row_values
+
+    def first(self, count: int) -> np.ndarray:
+        """Return the numbers of indices 0 to count - 1: float64 [count, width]."""
+        blocks = []
+        for start in range(0, count, self.BLOCK):
+            self.at(start)
+            blocks.append(self._block[: count - start])
+        return np.concatenate(blocks) if blocks else np.empty((0, self._width))

@@ -37,6 +37,15 @@ class Explorer:
         return executed, explored
 
 
+def exploration_of(
+    life_seed: int, legal: np.ndarray, num_moves: int, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a life's seed makes of its moves: explored bool [n], and the action it then gives, [n]."""
+    uniforms = draws.Uniforms(life_seed, "exploration", width=2).first(num_moves)  # [n, 2]
+    actions = np.flatnonzero(legal)
+    return uniforms[:, 0] < epsilon, actions[(uniforms[:, 1] * len(actions)).astype(np.int64)]
+
+
 class Sampler:
     """Draws each lane's action from the softmax of its legal logits, by the Gumbel-max rule.
 

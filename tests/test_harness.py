@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from understudy.suite import draws, files, harness, isolation
+from understudy.suite import draws, exploration, files, harness, isolation
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import Job, Lane
 from understudy.suite.histories import format as history_format
@@ -94,6 +94,13 @@ def test_exploration_is_the_harness_s_own_and_uniform(tmp_path):
     actions = np.concatenate([history.action for history in histories])[explored]
     assert abs(explored.mean() - 0.3) < 0.02
     assert np.abs(np.bincount(actions, minlength=5) / len(actions) - 0.2).max() < 0.03
+
+
+def test_a_life_s_exploration_follows_from_its_seed(tmp_path):
+    for lane, history in zip(job().lanes, play(job(moves=5000), tmp_path), strict=True):
+        explored, drawn = exploration.exploration_of(lane.seed, np.ones(5, bool), 5000, 0.2)
+        assert (explored == history.explored).all()
+        assert (drawn[explored] == history.action[explored]).all()
 
 
 def test_start_lives_restore_everything_at_every_episode_start(tmp_path):
