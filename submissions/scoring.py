@@ -130,7 +130,14 @@ def _errands(request: Request, tasks: Sequence[str] | None) -> Iterator[Errand]:
     roles = plans.roles_of(wanted)
     lives = benchmarks.teacher_lives(benchmark)
     entrant = resolve(request.name_or_path, request.benchmark)
-    players = range(len(entrant.players(benchmark, lives)))
+    if entrant.name == "policy-at-w" and not networks_at_w(benchmark, lives):
+        raise InputError(
+            f"policy-at-w: a watched teacher life of {benchmark.name} is shorter than W = "
+            f"{benchmark.watched_moves:,} moves, so it has no network at W; carry it on: understudy teach"
+        )
+    players = range(len(found := entrant.players(benchmark, lives)))
+    for player in found:
+        player.load(player.teachers[:1])  # whatever can't play is refused before anything is written
     _write_row(entrant, benchmark, request.results_of(entrant.name))
     yield from (Errand(request, role, player) for role in roles for player in players)
     if "skill" in wanted:
@@ -158,8 +165,6 @@ class _Scorer:
         planned = self._planned(role, player_index)
         job = planned.job
         teachers = [lane.teacher for lane in job.lanes]
-        for teacher in set(teachers):
-            self._refuse_incomplete_network(teacher)
         torch.set_num_threads(job.threads)
         player = planned.player.load(teachers)
         harness.play(
@@ -240,14 +245,6 @@ class _Scorer:
         if teacher not in self.histories:
             self.histories[teacher] = history_format.read(self.lives[teacher].history_path)
         return self.histories[teacher]
-
-    def _refuse_incomplete_network(self, teacher: str) -> None:
-        if self.entrant.name == "policy-at-w" and self.lives[teacher].network_path is None:
-            raise InputError(
-                f"policy-at-w: teacher life {teacher} has {self._history(teacher).num_moves:,} of "
-                f"{self.benchmark.watched_moves:,} watched moves, so there is no network at W; "
-                "carry the life on with: understudy teach"
-            )
 
 
 def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:

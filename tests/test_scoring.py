@@ -173,6 +173,19 @@ def test_unknown_names_suggest_the_nearest(tmp_path):
     assert not list(tmp_path.rglob(records.RECORD))
 
 
+def test_what_cannot_play_is_refused_before_anything_is_written(tmp_path):
+    if not scoring.networks_at_w(atari := benchmarks.load("atari-v1"), benchmarks.teacher_lives(atari)):
+        with pytest.raises(InputError, match="no network at W"):
+            scoring.score([scoring.Request("policy-at-w", "atari-v1", "quick", tmp_path / "out")])
+    broken = tmp_path / "broken"
+    shutil.copytree(resolve("markov", "darkroom-v1").folder, broken)
+    weights = broken / "all" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\xff\xff\xff\xff")  # a NaN
+    with pytest.raises(InputError, match="finite"):
+        scoring.score([scoring.Request(str(broken), "darkroom-v1", "quick", tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", benchmarks.names())
 def test_plans_give_every_life_its_own_seed(name):
     benchmark = benchmarks.load(name)
