@@ -17,7 +17,7 @@ from understudy.suite.judging.evidence import Evidence, Likeness
 from understudy.suite.judging.lives import Life
 from understudy.suite.verdicts import Verdict
 
-ROW, SCORES, ISOLATION = "row.json", "scores.json", "isolation.json"
+ROW, SCORES = "row.json", "scores.json"
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _lives(folder: RowFolder, role: str) -> Iterable[Life]:
 def _isolation(folder: RowFolder, role: str) -> bool | None:
     """Return whether isolation holds in every job of a role; None where it was not checked in all."""
     jobs = [path.parent for path in folder.path.glob(f"{role}/*/{records.JOB}")]
-    found = [job / ISOLATION for job in jobs]
+    found = [job / records.ISOLATION for job in jobs]
     if not found or not all(path.exists() for path in found):
         return None
     return all(files.read_json(path)["holds"] for path in found)

@@ -67,7 +67,6 @@ class Errand:
 
 Report = Callable[[Progress], None]
 LIKENESS = "likeness"
-ISOLATION = "isolation.json"  # in a job's folder
 
 
 def score(
@@ -215,7 +214,8 @@ class _Scorer:
             move = isolation.first_difference(job, player, outset, histories, lane)
             moves = min(isolation.CHECKED_MOVES, job.moves)
             files.write_json(
-                folder / ISOLATION, {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move}
+                folder / records.ISOLATION,
+                {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move},
             )
             found.append(-1 if move is None else move)
         return max(found, default=None)

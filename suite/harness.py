@@ -24,7 +24,7 @@ from understudy.suite.histories.frames import FrameStore
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.histories.timesteps import timesteps_of_new_memory
 from understudy.suite.protocols import Imitator, State, Timestep
-from understudy.suite.records import HISTORY, JOB, RECORD, RUN
+from understudy.suite.records import HISTORY, ISOLATION, JOB, RECORD, RUN
 
 PROGRESS = "progress.json"  # of a job under way: the move up to which its files belong together
 PRIMING_CHUNK_MOVES = 256
@@ -317,5 +317,5 @@ def _forget(folder: Path, life_folders: Sequence[Path]) -> None:
             for file in journal.iterdir():
                 file.unlink()
             journal.rmdir()
-    for path in (folder / JOB, folder / PROGRESS, *folder.glob("state-*.safetensors")):
+    for path in (folder / JOB, folder / PROGRESS, folder / ISOLATION, *folder.glob("state-*.safetensors")):
         path.unlink(missing_ok=True)

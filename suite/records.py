@@ -10,6 +10,7 @@ from understudy.suite.histories.format import History
 
 RECORD_FORMAT = 1
 HISTORY, RECORD, RUN, JOB = "history.parquet", "record.json", "run.json", "job.json"
+ISOLATION = "isolation.json"  # in a job's folder: what a check of its lives found
 
 
 def record(

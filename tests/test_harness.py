@@ -14,7 +14,7 @@ from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import Job, Lane
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
-from understudy.suite.records import HISTORY, RECORD
+from understudy.suite.records import HISTORY, ISOLATION, RECORD
 
 LANES = 3
 
@@ -143,7 +143,9 @@ def test_another_job_in_the_folder_is_refused_unless_restarted(tmp_path):
     other = job(threads=2)
     with pytest.raises(InputError, match=r"threads: 2, not 1.*--restart"):
         play(other, tmp_path)
+    (tmp_path / ISOLATION).touch()  # found for lives that are about to go
     assert len(play(other, tmp_path, restart=True)) == LANES
+    assert not (tmp_path / ISOLATION).exists()
 
 
 def test_finished_job_is_not_played_again(tmp_path):
