@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from understudy import cli
-from understudy.commands.histories import sparkline
+from understudy.history_commands.info import sparkline
 from understudy.suite import games
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History, Segment

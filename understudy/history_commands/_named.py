@@ -1,0 +1,38 @@
+"""Histories as they are named on the command line: files, journals, folders of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from understudy.suite.histories.format import History
+
+HISTORY = "history.parquet"
+
+
+def files(path: Path) -> list[Path]:
+    """Return the histories that an argument names: itself, or all below a folder."""
+    from understudy.suite.errors import InputError
+    from understudy.suite.histories.journal import Journal
+
+    if not path.is_dir() or Journal(path).exists:
+        return [path]
+    found = sorted(path.rglob(HISTORY))
+    if not found:
+        raise InputError(f"{path}: expected {HISTORY} files below this folder, found none")
+    return found
+
+
+def read(path: Path) -> History:
+    """Read a history file, or a journal's life up to its last checkpoint."""
+    from understudy.suite.histories import format as history_format
+    from understudy.suite.histories.journal import Journal
+
+    return Journal(path).load() if path.is_dir() else history_format.read(path)
+
+
+def segments(history: History) -> str:
+    """Return the number of segments that hold moves, as text."""
+    count = sum(segment.length > 0 for segment in history.header.segments)
+    return f"{count} segment{'' if count == 1 else 's'}"

@@ -1,0 +1,92 @@
+"""`understudy histories info FILE...`: who played what, for how long and how well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from understudy.history_commands import _named
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from understudy.suite.histories.format import History
+
+COMMAND = typer.Typer()
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@COMMAND.command("info")
+def info(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="History files, or journals.")],
+) -> None:
+    """Show who played what, for how long and how well. No emulator is started."""
+    for path in paths:
+        history = _named.read(path)
+        typer.echo(str(path))
+        for name, text in _facts(history).items():
+            typer.echo(f"  {name:<9} {text}")
+
+
+def _facts(history: History) -> dict[str, str]:
+    """Return what `info` shows of a life, by heading."""
+    header = history.header
+    explored = f", {100 * history.explored.mean():.1f} % explored" if history.num_moves else ""
+    return {
+        "game": header.game,
+        "player": _scalars(header.player),
+        "life": _scalars(header.life),
+        "moves": f"{history.num_moves:,} in {_named.segments(history)}{explored}",
+        **_episodes(history),
+        "recorded": _scalars({"format": header.format, **header.versions}),
+        "content": f"SHA-256 {history.content_sha256}",
+    }
+
+
+def _episodes(history: History) -> dict[str, str]:
+    ends = history.ended.nonzero()[0]
+    if not len(ends):
+        return {"episodes": "none ended"}
+    returns = _episode_returns(history, ends)  # [episodes]
+    tenth = -(-len(returns) // 10)
+    values = _skill_blocks(history)
+    truncated = int((history.truncated & ~history.terminated).sum())
+    return {
+        "episodes": f"{len(ends):,} ended: {len(ends) - truncated:,} terminal, {truncated:,} by the cap",
+        "returns": f"{returns.min():g} to {returns.max():g}; mean of the first tenth "
+        f"{returns[:tenth].mean():.4g}, of the last {returns[-tenth:].mean():.4g}",
+        "skill": f"{sparkline(values)} {min(values):.4g} to {max(values):.4g} points an episode, "
+        f"in {len(values)} blocks",
+    }
+
+
+def _episode_returns(history: History, ends: np.ndarray) -> np.ndarray:
+    """Return the points of each ended episode, float64 [episodes]."""
+    import numpy as np
+
+    return np.diff(np.cumsum(history.reward, dtype=np.float64)[ends], prepend=0.0)
+
+
+def _skill_blocks(history: History) -> list[float]:
+    from understudy.suite.judging import lives
+
+    life = lives.Life("", 0, 0, history.reward, history.ended)
+    count = min(lives.NUM_BLOCKS, history.num_moves)
+    blocks = lives.blocks(life, history.num_moves, minimum_ends=1, num_blocks=count)
+    return [block.value for block in blocks]
+
+
+def sparkline(values: list[float]) -> str:
+    """Return one bar a value, the lowest for the least and the highest for the greatest."""
+    low, high = min(values), max(values)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] for value in values)
+
+
+def _scalars(values: Mapping[str, Any]) -> str:
+    """Return the plain values of a mapping as text; what is nested stays in the file."""
+    plain = {key: value for key, value in values.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{key} {value}" for key, value in plain.items()) or "-"
