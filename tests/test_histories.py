@@ -14,6 +14,7 @@ import pytest
 
 from understudy.suite import games
 from understudy.suite.errors import CheckFailed, InputError, MachineError
+from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import frames, replay, segments
 from understudy.suite.histories.format import History
@@ -161,7 +162,7 @@ def test_every_slice_around_blocks_and_chunks_is_right(lived, tmp_path, monkeypa
 def test_moves_outside_a_life_or_a_store_are_refused(lived, tmp_path):
     history, seen = lived
     store = frames.frames(history, 250, 300, processes=1, cache=tmp_path)
-    assert [path.name for path in store.folder.iterdir()] == ["segment-00001.b2frame"]
+    assert [path.name for path in store.folder.glob("seg*")] == ["segment-00001.b2frame"]
     assert (store.observations(200, 400) == seen[200:400]).all()
     with pytest.raises(ValueError, match=r"no frames of moves \[0, 200\) .*; build them with"):
         store.observations(199, 250)
@@ -177,7 +178,7 @@ def test_moves_outside_a_life_or_a_store_are_refused(lived, tmp_path):
 def test_a_store_is_built_once(lived, tmp_path, monkeypatch):
     history, seen = lived
     frames.frames(history, processes=1, cache=tmp_path)
-    monkeypatch.setattr(replay, "segment_frames", lambda *_: pytest.fail("replayed again"))
+    monkeypatch.setattr(replay, "play", lambda *_: pytest.fail("replayed again"))
     reported: list[tuple[int, int]] = []
     store = frames.frames(history, report=lambda *done: reported.append(done), cache=tmp_path)
     assert (store.observations(0, MOVES) == seen).all()
@@ -186,40 +187,41 @@ def test_a_store_is_built_once(lived, tmp_path, monkeypatch):
 
 def test_an_interrupted_or_damaged_store_is_completed(lived, tmp_path, monkeypatch):
     history, seen = lived
-    whole, replayed = replay.segment_frames, []
+    whole, replayed = replay.play, []
+    monkeypatch.setattr(segments, "WAVE_LANES", 1)  # or all segments of so small a life are played at once
 
-    def interrupted(history, index):
-        replayed.append(index)
-        for offset, frame in enumerate(whole(history, index)):
-            if index == 1 and offset == 70:
+    def interrupted(histories, wave):
+        replayed.extend(wave)
+        for stretch in whole(histories, wave):
+            if wave == [(0, 1)]:
                 raise KeyboardInterrupt
-            yield frame
+            yield stretch
 
-    monkeypatch.setattr(replay, "segment_frames", interrupted)
+    monkeypatch.setattr(replay, "play", interrupted)
     with pytest.raises(KeyboardInterrupt):
         frames.frames(history, processes=1, cache=tmp_path)
-    folder = frames.store_folder(tmp_path, history)
-    assert [path.name for path in folder.iterdir()] == ["segment-00000.b2frame"]
-    monkeypatch.setattr(replay, "segment_frames", lambda h, i: replayed.append(i) or whole(h, i))
+    folder = caches.store_folder(tmp_path, history)
+    assert [path.name for path in folder.glob("seg*")] == ["segment-00000.b2frame"]
+    monkeypatch.setattr(replay, "play", lambda h, wave: replayed.extend(wave) or whole(h, wave))
     frames.frames(history, processes=1, cache=tmp_path)
-    assert replayed == [0, 1, 1, 2]
+    assert replayed == [(0, 0), (0, 1), (0, 1), (0, 2)]
     for damage in (b"", (folder / "segment-00000.b2frame").read_bytes()[:100]):
         (folder / "segment-00002.b2frame").write_bytes(damage)
         store = frames.frames(history, processes=1, cache=tmp_path)
         assert (store.observations(0, MOVES) == seen).all()
-    assert replayed == [0, 1, 1, 2, 2, 2]
+    assert replayed[4:] == [(0, 2), (0, 2)]
 
 
 def test_what_a_killed_build_left_is_removed_after_a_day(lived, tmp_path):
     history, _ = lived
-    folder = frames.store_folder(tmp_path, history)
+    folder = caches.store_folder(tmp_path, history)
     folder.mkdir(parents=True)
     for name, age_seconds in (("old", 90_000), ("new", 60)):
         part = folder / f".segment-00000.b2frame.{name}.part"
         part.touch()
         os.utime(part, (time.time() - age_seconds,) * 2)
     frames.frames(history, processes=1, cache=tmp_path)
-    assert [path.name for path in folder.glob(".*")] == [".segment-00000.b2frame.new.part"]
+    assert [path.name for path in folder.glob(".seg*")] == [".segment-00000.b2frame.new.part"]
 
 
 def test_two_builders_at_once_do_no_harm(lived, tmp_path):
@@ -237,9 +239,9 @@ def test_two_builders_at_once_do_no_harm(lived, tmp_path):
         for _ in range(2)
     ]
     assert [builder.wait(timeout=120) for builder in builders] == [0, 0]
-    store = frames.FrameStore(history, frames.store_folder(tmp_path, history))
+    store = frames.FrameStore(history, caches.store_folder(tmp_path, history))
     assert (store.observations(0, MOVES) == seen).all()
-    assert sorted(path.name for path in store.folder.iterdir()) == [
+    assert sorted(path.name for path in store.folder.glob("seg*")) == [
         f"segment-{index:05d}.b2frame" for index in range(3)
     ]
 
@@ -247,18 +249,18 @@ def test_two_builders_at_once_do_no_harm(lived, tmp_path):
 def test_a_segment_that_another_builder_made_meanwhile_is_not_built_again(lived, tmp_path, monkeypatch):
     history, _ = lived
     frames.frames(history, processes=1, cache=tmp_path)
-    monkeypatch.setattr(replay, "segment_frames", lambda *_: pytest.fail("replayed again"))
-    frames._build(tmp_path, history, 1, lambda: None)
+    monkeypatch.setattr(replay, "play", lambda *_: pytest.fail("replayed again"))
+    frames._build(tmp_path, [history], [(0, 1), (0, 2)], lambda moves: None)
 
 
 def test_the_cache_is_where_the_user_says(monkeypatch):
     monkeypatch.delenv("UNDERSTUDY_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert frames.cache_folder() == Path("/elsewhere/understudy")
+    assert caches.folder() == Path("/elsewhere/understudy")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert frames.cache_folder() == Path.home() / ".cache" / "understudy"
+    assert caches.folder() == Path.home() / ".cache" / "understudy"
     monkeypatch.setenv("UNDERSTUDY_CACHE", "/here")
-    assert frames.cache_folder() == Path("/here")
+    assert caches.folder() == Path("/here")
 
 
 # Several processes
@@ -290,3 +292,75 @@ def test_a_process_that_dies_is_said_so(lived, monkeypatch):
     fields = {field.name: getattr(history, field.name) for field in dataclasses.fields(history)}
     with pytest.raises(MachineError, match="a replaying process died"):
         replay.verify(Deadly(**fields), processes=2)
+
+
+# What goes when the cache is full
+
+
+def stores_of(cache: Path, histories: list[History]) -> list[frames.FrameStore]:
+    """Build stores one after another, so that the first is the least recently used; none is held any more."""
+    found = []
+    for used, history in enumerate(histories):
+        frames.frames(history, processes=1, cache=cache)
+        folder = caches.store_folder(cache, history)
+        os.utime(folder / ".in-use", (1_000_000 + used,) * 2)
+        found.append(frames.FrameStore(history, folder))
+    return found
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory) -> list[History]:
+    folder = tmp_path_factory.mktemp("lives")
+    recorded = random_lives(games.load("minatar/breakout"), folder, 3)
+    for _ in play_on(recorded, SegmentRule(100), 200):
+        pass
+    return [history_format.read(life.path) for life in recorded]
+
+
+def test_the_least_recently_used_stores_are_evicted_first(lives, tmp_path):
+    stores = stores_of(tmp_path, lives)
+    sizes = [size(store.folder) for store in stores]
+    assert caches.evict(tmp_path, sum(sizes)) == []
+    assert caches.evict(tmp_path, sum(sizes) - 1) == [stores[0].folder]
+    assert [store.folder.exists() for store in stores] == [False, True, True]
+    assert stores[2][0:200].shape == (200, 10, 10, 10)
+
+
+def test_stores_in_use_and_imported_ones_are_never_evicted(lives, tmp_path):
+    stores = stores_of(tmp_path, lives)
+    (stores[0].folder / caches.IMPORTED).touch()
+    held = frames.frames(lives[1], cache=tmp_path)
+    assert caches.evict(tmp_path, 1) == [stores[2].folder]
+    assert held[0:200].shape == (200, 10, 10, 10)
+    del held
+    assert caches.evict(tmp_path, 1) == [stores[1].folder]
+
+
+def test_another_process_s_use_counts(lives, tmp_path):
+    (store,) = stores_of(tmp_path, lives[:1])
+    code = (
+        "import sys; from pathlib import Path; from understudy.suite.histories import cache\n"
+        "hold = cache.Hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(store.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"held\n"
+    assert caches.evict(tmp_path, 1) == []
+    other.communicate()
+    assert caches.evict(tmp_path, 1) == [store.folder]
+
+
+def test_building_keeps_the_cache_within_its_limit(lives, tmp_path, monkeypatch):
+    stores = stores_of(tmp_path, lives[:2])
+    monkeypatch.setenv("UNDERSTUDY_CACHE_GB", str((size(stores[0].folder) * 2 + 100) / 1e9))
+    frames.frames(lives[2], processes=1, cache=tmp_path)
+    assert not stores[0].folder.exists()
+    monkeypatch.setenv("UNDERSTUDY_CACHE_GB", "much")
+    with pytest.raises(InputError, match=r"UNDERSTUDY_CACHE_GB: expected a size in GB above 0.*'much'"):
+        frames.frames(lives[0], processes=1, cache=tmp_path)

@@ -137,9 +137,9 @@ class Watcher:
     def __init__(self, store: FrameStore) -> None:
         self.game, self._store, self.read = store.game, store, set[int]()
 
-    def observations(self, start: int, stop: int) -> np.ndarray:
+    def observations(self, start: int, stop: int, out: np.ndarray) -> np.ndarray:
         self.read |= set(range(start, stop))
-        return self._store.observations(start, stop)
+        return self._store.observations(start, stop, out)
 
 
 def test_no_move_at_or_after_w_is_ever_read(lives, tmp_path):
@@ -168,22 +168,18 @@ def test_no_move_at_or_after_w_is_ever_read(lives, tmp_path):
 def test_a_store_of_the_watched_moves_is_enough(lives, tmp_path):
     history = lives[1].history
     store = frames.frames(history, 0, 77, processes=1, cache=tmp_path)
-    assert len(list(store.folder.iterdir())) < len(history.header.segments)
+    assert len(list(store.folder.glob("seg*"))) < len(history.header.segments)
     WatchedLives([history], [store], 77).sample(100, 10, np.random.default_rng(0))
 
 
 def test_every_stretch_is_equally_likely(lives):
     """Lives of 80, 80 and 30 watched moves hold 61, 61 and 11 stretches of 20."""
-    watchers = [Watcher(a.store) for a in lives]
-    source = WatchedLives([a.history for a in lives], watchers, 80)
+    source = WatchedLives([a.history for a in lives], [a.store for a in lives], 80)
     drawn: Counter[tuple[int, int]] = Counter()
     rng = np.random.default_rng(0)
-    original = source._window
-    source._window = lambda life, start, moves: (
-        drawn.update([(int(life), int(start))]) or original(life, start, moves)
-    )
     for _ in range(20):
-        source.sample(133, 20, rng)
+        windows = source.sample(133, 20, rng)
+        drawn.update(zip(windows.lives.tolist(), windows.starts.tolist(), strict=True))
     assert len(drawn) == 133
     assert {life: sum(1 for each, _ in drawn if each == life) for life in range(3)} == {0: 61, 1: 61, 2: 11}
     counts = np.array(list(drawn.values()))  # expected: 20 each
@@ -199,3 +195,58 @@ def test_windows_that_do_not_fit_are_refused(lives):
             source.sample(2, moves, np.random.default_rng(0))
     with pytest.raises(InputError, match="one game family; found no life"):
         WatchedLives([], [], 80)
+
+
+def test_windows_are_successive_samples(lives):
+    source = WatchedLives([a.history for a in lives], [a.store for a in lives], 80)
+    rng = np.random.default_rng(3)
+    for windows, _ in zip(source.windows(7, 5, np.random.default_rng(3)), range(4), strict=False):
+        expected = source.sample(5, 7, rng)
+        for one, other in zip(
+            (*windows.timesteps, *windows[1:]), (*expected.timesteps, *expected[1:]), strict=True
+        ):
+            assert torch.equal(one, other)
+        assert (windows.starts + 7 <= 80).all()
+
+
+def test_in_order_every_watched_move_is_seen_once_as_it_was_lived(lives):
+    """Lives of other lengths, three of them two at a time; windows of 30 don't divide any."""
+    watched = 200
+    source = WatchedLives([a.history for a in lives], [a.store for a in lives], watched)
+    seen = [[] for _ in lives]
+    for windows in source.in_order(30, 2):
+        B, T = windows.actions.shape
+        assert B <= 2
+        assert T <= 30
+        for row, (life, start) in enumerate(
+            zip(windows.lives.tolist(), windows.starts.tolist(), strict=True)
+        ):
+            whole = timesteps(lives[life].history, lives[life].store, start, start + T)
+            for one, other in zip(windows.timesteps, whole, strict=True):
+                assert torch.equal(one[row], other[0])
+            assert (windows.actions[row].numpy() == lives[life].history.action[start : start + T]).all()
+            assert (windows.explored[row].numpy() == lives[life].history.explored[start : start + T]).all()
+            seen[life] += range(start, start + T)
+    assert seen == [list(range(min(watched, life.history.num_moves))) for life in lives]
+
+
+def test_arrays_share_the_tensors_memory(lives):
+    windows = WatchedLives([lives[0].history], [lives[0].store], 80).sample(3, 9, np.random.default_rng(0))
+    arrays = windows.arrays()
+    assert isinstance(arrays.timesteps.observation, np.ndarray)
+    assert np.shares_memory(arrays.actions, windows.actions.numpy())
+    assert (arrays.timesteps.previous_reward == windows.timesteps.previous_reward.numpy()).all()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_pinned_batches_need_a_device(lives):
+    source = WatchedLives([lives[0].history], [lives[0].store], 80)
+    with pytest.raises(InputError, match="pinned batches are for a CUDA device"):
+        source.sample(3, 9, np.random.default_rng(0), pinned=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pinned_batches_are_pinned(lives):
+    source = WatchedLives([lives[0].history], [lives[0].store], 80)
+    windows = source.sample(3, 9, np.random.default_rng(0), pinned=True)
+    assert all(tensor.is_pinned() for tensor in (*windows.timesteps, windows.actions, windows.explored))

@@ -34,6 +34,8 @@ class SeededVectorEnv(Protocol):
 class Family(Protocol):
     """A family of games that share observation, action set and emulator."""
 
+    mixes_variants: bool  # whether the lanes of one environment may play different games
+
     def variants(self) -> tuple[str, ...]:
         """Return the names of the family's games, without the family's name."""
 

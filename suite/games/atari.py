@@ -46,6 +46,8 @@ VARIANTS = ("asterix", "breakout", "freeway", "pong", "seaquest", "space_invader
 class Atari:
     """The family: games whose ROMs ship inside the package ale-py."""
 
+    mixes_variants = False
+
     def variants(self) -> tuple[str, ...]:
         """Return the games of the protocol's tracks."""
         return VARIANTS
@@ -79,6 +81,7 @@ class Atari:
                 "rom_md5": hashlib.md5(rom_path.read_bytes()).hexdigest(),
                 **ENVIRONMENT_ARGUMENTS,
             },
+            action_names=tuple(action.name.lower() for action in emulator.getLegalActionSet()),
         )
 
     def make(self, variants: Sequence[str], threads: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:

@@ -30,6 +30,8 @@ RULES_VERSION = 1  # raise it with any change of dynamics, reward or draws: old 
 class DarkRoom:
     """The family: one game a goal cell, `goal-00` ... `goal-80`, numbered row by row from the top left."""
 
+    mixes_variants = True
+
     def variants(self) -> tuple[str, ...]:
         """Return the names of the 81 goals."""
         return tuple(f"goal-{cell:02d}" for cell in range(NUM_CELLS))
@@ -55,6 +57,7 @@ class DarkRoom:
                 "episode_cap_moves": EPISODE_CAP_MOVES,
                 "start": "uniform, splitmix64 of (seed, episode)",
             },
+            action_names=ACTIONS,
         )
 
     def make(self, variants: Sequence[str], threads: int) -> DarkRoomVectorEnv:

@@ -24,6 +24,7 @@ from understudy.suite.protocols import Game
 
 OBSERVATION_SHAPE = (10, 10, 10)  # channel, row, column
 ACTIONS = ("n", "l", "u", "r", "d", "f")  # the package's letters
+ACTION_NAMES = ("none", "left", "up", "right", "down", "fire")
 STICKY_ACTION_PROBABILITY = 0.1
 EPISODE_CAP_MOVES = 2_500
 EXPLORATION = 0.01
@@ -32,6 +33,8 @@ VARIANTS = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
 
 class MinAtar:
     """The family: the package's five games."""
+
+    mixes_variants = True
 
     def variants(self) -> tuple[str, ...]:
         """Return the package's names of its games."""
@@ -64,6 +67,7 @@ class MinAtar:
                 "episode_cap_moves": EPISODE_CAP_MOVES,
                 "observation": "channel,row,column padded to 10",
             },
+            action_names=ACTION_NAMES,
         )
 
     def make(self, variants: Sequence[str], threads: int) -> MinAtarVectorEnv:

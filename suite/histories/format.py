@@ -35,7 +35,7 @@ class Segment:
 
     first_move: int  # of the life
     length: int  # moves
-    seed: int  # of the emulator, in [0, 2^31)
+    seed: int | None  # of the emulator, in [0, 2^31); None where nobody knows it: no replay
     crc32: int  # of the newest frames seen before each of its moves, in order
 
 
@@ -83,6 +83,11 @@ class History:
     def num_moves(self) -> int:
         """Length of the life in moves."""
         return len(self.action)
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the life can be replayed; a life brought in from elsewhere can't."""
+        return all(segment.seed is not None for segment in self.header.segments)
 
     @cached_property
     def ended(self) -> np.ndarray:

@@ -6,10 +6,10 @@ history's content; frames are stacked when they are read.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from understudy.suite import games
-from understudy.suite.errors import MachineError
+from understudy.suite.errors import CheckFailed, MachineError
+from understudy.suite.histories import cache as caches
 from understudy.suite.histories import replay, segments
-from understudy.suite.histories.format import FORMAT, History
-from understudy.suite.histories.segments import Report, Tick
+from understudy.suite.histories.format import History
+from understudy.suite.histories.segments import RUN_MOVES, Place, Report, Tick
 from understudy.suite.protocols import Game
 
-CACHE_VARIABLE = "UNDERSTUDY_CACHE"
-CHUNK_FRAMES = 256  # compressed together and appended at once
+CHUNK_FRAMES = RUN_MOVES  # compressed together and appended at once
 BLOCK_FRAMES = 32  # decompressed at once
-ABANDONED_SECONDS = 86_400  # an unfinished file this old belongs to a build that was killed
+OPEN_FILES = 256  # kept open by a process; opening one takes as long as reading 150 frames
 
 
 def frames(
@@ -60,10 +60,12 @@ def frames_of_lives(
     cache: Path | None = None,
 ) -> list[FrameStore]:
     """Return a store for each history, as `frames` does; the segments of all are replayed side by side."""
+    cache = cache or caches.folder()
     for history in histories:
-        replay.require_comparable(history)
-    cache = cache or cache_folder()
-    stores = [FrameStore(history, store_folder(cache, history)) for history in histories]
+        if history.has_seeds or not caches.store_folder(cache, history).exists():
+            replay.require_comparable(history)
+    limit = caches.limit_bytes()
+    stores = [FrameStore(history, caches.store_folder(cache, history), hold=True) for history in histories]
     missing = [
         (life, index)
         for life, store in enumerate(stores)
@@ -71,34 +73,27 @@ def frames_of_lives(
         if not store.holds(index)
     ]
     for life in sorted({life for life, _ in missing}):
-        _prepare(stores[life].folder)
+        replay.require_comparable(histories[life])  # or an imported life's frames are damaged
+        caches.drop_abandoned(stores[life].folder)
     segments.over_segments(functools.partial(_build, cache), histories, missing, processes, report)
+    if missing:
+        caches.evict(cache, limit)
     return stores
-
-
-def store_folder(cache: Path, history: History) -> Path:
-    """Return where a cache keeps the history's frames; the folder need not exist."""
-    return cache / "frames" / f"{history.content_sha256}-{FORMAT}"
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: UNDERSTUDY_CACHE, or the user's cache."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "understudy"
 
 
 class FrameStore:
     """Frames seen before each move of a life; `store[start:stop]` reads single ones, [T, *frame_shape]."""
 
-    def __init__(self, history: History, folder: Path) -> None:
-        """Look at a folder of segment files; nothing is opened before it is read."""
+    def __init__(self, history: History, folder: Path, hold: bool = False) -> None:
+        """Look at a folder of segment files; none is opened before it is read.
+
+        A store that is held isn't evicted from the cache as long as it is referenced.
+        """
+        self._hold = caches.Hold(folder) if hold else None
         self.history = history
         self.folder = folder
         self.game = games.load(history.header.game)
         self._episode_starts = np.flatnonzero(history.first)  # rising
-        self._opened: dict[int, Any] = {}  # blosc2.SChunk by position of the segment
 
     @property
     def num_moves(self) -> int:
@@ -127,17 +122,22 @@ class FrameStore:
             )
         return result
 
-    def observations(self, start: int, stop: int) -> np.ndarray:
-        """Return what a player sees before each of the moves [start, stop): [T, *observation_shape]."""
+    def observations(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Return what a player sees before each of the moves [start, stop): [T, *observation_shape].
+
+        Given an array `out` of that shape and the game's dtype, it is filled and returned.
+        """
         if not 0 <= start <= stop <= self.num_moves:
             raise ValueError(f"moves [{start}, {stop}) are not within this life of {self.num_moves} moves")
+        if out is None:
+            out = np.empty((stop - start, *self.game.observation_shape), self.game.observation_dtype)
         depth = self.game.stacked_frames
         if depth == 1:
-            return self[start:stop]
-        if start == stop:
-            return np.empty((0, *self.game.observation_shape), self.game.observation_dtype)
-        oldest = max(start - depth + 1, int(self._episode_start(np.array(start))))
-        return self._stacked(np.arange(start, stop), np.arange(oldest, stop), self[oldest:stop])
+            out[...] = self[start:stop]
+        elif start < stop:
+            oldest = max(start - depth + 1, int(self._episode_start(np.array(start))))
+            self._stack(np.arange(start, stop), np.arange(oldest, stop), self[oldest:stop], out)
+        return out
 
     def observations_at(self, moves: np.ndarray) -> np.ndarray:
         """Return what a player sees before any moves int [...], in any order: [..., *observation_shape]."""
@@ -149,19 +149,19 @@ class FrameStore:
         runs = np.split(needed, np.flatnonzero(np.diff(needed) > BLOCK_FRAMES) + 1) if needed.size else []
         read = [self[run[0] : run[-1] + 1][run - run[0]] for run in runs]
         found = np.concatenate(read) if read else self[0:0]
-        stacked = self._stacked(moves.reshape(-1), needed, found)
+        stacked = np.empty((moves.size, *self.game.observation_shape), self.game.observation_dtype)
+        self._stack(moves.reshape(-1), needed, found, stacked)
         shaped: np.ndarray = stacked.reshape(moves.shape + self.game.observation_shape)
         return shaped
 
-    def _stacked(self, moves: np.ndarray, held: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Return [N, *observation_shape] of moves [N], from the frames [M, ...] before the moves held [M]."""
+    def _stack(self, moves: np.ndarray, held: np.ndarray, frames: np.ndarray, out: np.ndarray) -> None:
+        """Fill out [N, *observation_shape] for moves [N], from the frames before the moves held, both [M]."""
         depth = self.game.stacked_frames
         wanted = moves[:, None] + np.arange(1 - depth, 1)  # [N, depth], oldest first
         starts = self._episode_start(moves)[:, None]
-        stacked = frames[np.searchsorted(held, np.maximum(wanted, starts))]  # [N, depth, *frame_shape]
-        stacked[wanted < starts] = 0
-        observations: np.ndarray = stacked.reshape((len(moves), *self.game.observation_shape))
-        return observations
+        rows = out.reshape(len(moves), depth, *self.game.frame_shape)
+        np.take(frames, np.searchsorted(held, np.maximum(wanted, starts)), axis=0, out=rows, mode="clip")
+        rows[wanted < starts] = 0
 
     def _episode_start(self, moves: np.ndarray) -> np.ndarray:
         """Return the first move of the episode that each move [...] is in."""
@@ -196,83 +196,105 @@ class FrameStore:
 
     def _segment(self, index: int) -> Any:
         """Return a segment's open file; an error if it is absent, broken or of another length."""
-        if index not in self._opened:
-            import blosc2
-
-            opened = blosc2.open(str(_segment_file(self.folder, index)), mode="r", mmap_mode="r")
-            expected = self.history.header.segments[index].length * _items_per_frame(self.game)
-            if opened.nbytes != expected * opened.typesize:
-                raise ValueError(f"{opened.nbytes} bytes of frames, expected {expected * opened.typesize}")
-            self._opened[index] = opened
-        return self._opened[index]
+        path = segment_file(self.folder, index)
+        state = path.stat()
+        opened = _opened(str(path), state.st_ino, state.st_mtime_ns, state.st_size)
+        expected = self.history.header.segments[index].length * _items_per_frame(self.game)
+        if opened.nbytes != expected * opened.typesize:
+            raise ValueError(f"{opened.nbytes} bytes of frames, expected {expected * opened.typesize}")
+        return opened
 
 
-def _build(cache: Path, history: History, index: int, tick: Tick) -> None:
-    """Replay one segment into its file; the file appears when all its frames are in it and checked."""
-    target = _segment_file(store_folder(cache, history), index)
-    if target.exists() and FrameStore(history, target.parent).holds(index):
-        return  # another builder was faster
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        _compress(part, games.load(history.header.game), replay.segment_frames(history, index), tick)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _compress(path: Path, game: Game, replayed: Iterator[np.ndarray], tick: Tick) -> None:
+@functools.lru_cache(OPEN_FILES)
+def _opened(path: str, *state: int) -> Any:
+    """Return a file as blosc2.SChunk; `state` tells it from another that had its name before."""
     import blosc2
 
-    itemsize = np.dtype(game.observation_dtype).itemsize
-    frame_bytes = _items_per_frame(game) * itemsize
-    path.unlink(missing_ok=True)
+    return blosc2.open(path, mode="r", mmap_mode="r")
+
+
+def _build(cache: Path, histories: Sequence[History], wave: Sequence[Place], tick: Tick) -> list[None]:
+    """Replay a wave of segments into their files, which appear when all frames are in them and checked."""
+    stores = [FrameStore(histories[life], caches.store_folder(cache, histories[life])) for life, _ in wave]
+    todo = [
+        row for row, (_, index) in enumerate(wave) if not stores[row].holds(index)
+    ]  # others may build too
+    if not todo:
+        return [None] * len(wave)
+    with contextlib.ExitStack() as opened:
+        writers = [
+            opened.enter_context(
+                SegmentWriter(segment_file(stores[row].folder, wave[row][1]), stores[row].game)
+            )
+            for row in todo
+        ]
+        for stretch in replay.play(histories, [wave[row] for row in todo]):
+            if stretch.difference:
+                raise CheckFailed(stretch.difference)
+            writers[stretch.place].append(stretch.frames)
+            tick(len(stretch.frames))
+        for writer in writers:
+            writer.finish()
+    return [None] * len(wave)
+
+
+class SegmentWriter:
+    """Compresses one segment's frames into its file, which appears when it is whole."""
+
+    def __init__(self, target: Path, game: Game) -> None:
+        """Begin the file beside its place."""
+        import blosc2
+
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        itemsize = np.dtype(game.observation_dtype).itemsize
+        frame_bytes = _items_per_frame(game) * itemsize
+        self._part.unlink(missing_ok=True)
+        with _disk_errors(self._part):
+            self._store = blosc2.SChunk(
+                chunksize=CHUNK_FRAMES * frame_bytes,
+                cparams={
+                    "codec": blosc2.Codec.ZSTD,
+                    "clevel": 1,
+                    "filters": [blosc2.Filter.NOFILTER],  # shuffles make flat screens larger and slower
+                    "typesize": itemsize,
+                    "blocksize": BLOCK_FRAMES * frame_bytes,
+                    "nthreads": 1,
+                },
+                urlpath=str(self._part),
+                contiguous=True,
+                mode="w",
+            )
+
+    def append(self, frames: np.ndarray) -> None:
+        """Append frames [n, *frame_shape]: n = CHUNK_FRAMES but in the last call."""
+        if len(frames):
+            with _disk_errors(self._part):
+                self._store.append_data(np.ascontiguousarray(frames))
+
+    def finish(self) -> None:
+        """Sync the file and put it in its place, over another builder's equal one."""
+        with self._part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self._part, self._target)
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
     try:
-        store = blosc2.SChunk(
-            chunksize=CHUNK_FRAMES * frame_bytes,
-            cparams={
-                "codec": blosc2.Codec.ZSTD,
-                "clevel": 1,
-                "filters": [blosc2.Filter.NOFILTER],  # shuffles make flat screens larger and slower
-                "typesize": itemsize,
-                "blocksize": BLOCK_FRAMES * frame_bytes,
-                "nthreads": 1,
-            },
-            urlpath=str(path),
-            contiguous=True,
-            mode="w",
-        )
-        for chunk in _chunks(game, replayed, tick):
-            store.append_data(chunk)
+        yield
     except RuntimeError as error:
         raise MachineError(f"{path.parent}: frames can't be written ({error}); is the disk full?") from error
 
 
-def _chunks(game: Game, replayed: Iterator[np.ndarray], tick: Tick) -> Iterator[np.ndarray]:
-    """Yield the frames in arrays [256, *frame_shape], the last one shorter."""
-    chunk = np.empty((CHUNK_FRAMES, *game.frame_shape), game.observation_dtype)
-    filled = 0
-    for frame in replayed:
-        chunk[filled] = frame
-        filled += 1
-        tick()
-        if filled == CHUNK_FRAMES:
-            yield chunk
-            filled = 0
-    if filled:
-        yield chunk[:filled].copy()
-
-
-def _prepare(folder: Path) -> None:
-    """Make the folder, and drop what killed builds have left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in folder.glob(".*.part"):
-        if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
-            part.unlink(missing_ok=True)
-
-
-def _segment_file(folder: Path, index: int) -> Path:
+def segment_file(folder: Path, index: int) -> Path:
+    """Return where a store keeps the frames of a segment."""
     return folder / f"segment-{index:05d}.b2frame"
 
 
