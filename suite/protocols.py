@@ -52,11 +52,16 @@ class Game:
     episode_cap_moves: int  # an episode is truncated after so many moves
     exploration: float  # probability with which the harness replaces a move
     fingerprint: Mapping[str, Any]  # package versions, ROM hash, every environment argument
+    action_names: tuple[str, ...] = ()  # [A] for people to read; empty where the actions have none
 
     def __post_init__(self) -> None:
         if len(self.legal_actions) != self.num_actions:
             raise ValueError(
                 f"{self.name}: {len(self.legal_actions)} legal-action flags for {self.num_actions} actions"
+            )
+        if self.action_names and len(self.action_names) != self.num_actions:
+            raise ValueError(
+                f"{self.name}: {len(self.action_names)} action names for {self.num_actions} actions"
             )
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from understudy.suite import registry
 from understudy.suite.benchmarks import declaration
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
-from understudy.suite.benchmarks.teacher_data import TeacherLife, roots, teacher_lives
+from understudy.suite.benchmarks.teacher_data import TeacherLife, read, roots, teacher_lives
 from understudy.suite.errors import InputError
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "differences_from_games",
     "load",
     "names",
+    "read",
     "roots",
     "teacher_lives",
 ]

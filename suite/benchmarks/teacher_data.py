@@ -1,19 +1,31 @@
-"""Which teacher lives are on this machine: a scan of the data folders, nothing opened."""
+"""Which teacher lives are on this machine, and the one way to read them."""
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from understudy.suite import registry
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
+from understudy.suite.hub import client, locations
 
-ENVIRONMENT_VARIABLE = "UNDERSTUDY_DATA"  # folders, separated as in PATH; used instead of the usual ones
+if TYPE_CHECKING:
+    from understudy.suite.histories.format import History
+
+ENVIRONMENT_VARIABLE = (
+    "UNDERSTUDY_DATA"  # folders or hf://..., separated as in PATH; instead of the usual ones
+)
 HISTORY = "history.parquet"
 NETWORK_AT_W = "network_at_w.safetensors"
+TEACHER = "teacher"  # a history's player.kind
+KEPT_HISTORIES = 256  # of a process, the last ones read
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,13 @@ class TeacherLife:
 
 
 def roots() -> tuple[Path, ...]:
-    """Return the data folders: those of UNDERSTUDY_DATA if set, else suite/data and a checkout's data."""
+    """Return the data folders: those of UNDERSTUDY_DATA if set, else suite/data and a checkout's data.
+
+    One that is `hf://datasets/user/repo@<commit hash>` is fetched if need be, and checked.
+    """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
-        return tuple(Path(part).expanduser() for part in chosen.split(os.pathsep) if part)
+        return tuple(map(_root, _parts(chosen)))
     suite = Path(__file__).resolve().parent.parent
     checkout = suite.parent
     beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
@@ -67,6 +82,63 @@ def teacher_lives(benchmark: Benchmark, folders: Sequence[Path] | None = None) -
                 )
     order = {game: position for position, game in enumerate(benchmark.games)}
     return sorted(found.values(), key=lambda life: (order[life.game], life.seed))
+
+
+def read(life: TeacherLife) -> History:
+    """Return a teacher's life, read and checked once in a process as long as its file stays as it is.
+
+    Raises InputError where it can't be read, isn't a teacher's, is of another game or seed than its folder
+    says, or was recorded under settings that this installation doesn't have.
+    """
+    try:
+        stored = life.history_path.stat()
+    except OSError as error:
+        raise InputError(f"{life.history_path}: no such history file") from error
+    return _read(life, stored.st_mtime_ns, stored.st_size)
+
+
+@functools.lru_cache(maxsize=KEPT_HISTORIES)
+def _read(life: TeacherLife, modified_ns: int, size_bytes: int) -> History:
+    from understudy.suite.histories import format as history_format
+    from understudy.suite.histories import replay
+
+    history = history_format.read(life.history_path)
+    problem = _misplaced(life, history)
+    if problem:
+        raise InputError(f"{life.history_path}: {problem}")
+    try:
+        replay.require_comparable(history)
+    except InputError as error:
+        raise InputError(f"{life.history_path}: {error}") from error
+    return history
+
+
+def _misplaced(life: TeacherLife, history: History) -> str | None:
+    """Return why a history is not the teacher's life that its folder says, or None."""
+    header = history.header
+    kind = header.player.get("kind")
+    if kind != TEACHER:
+        return (
+            f"expected a teacher's life, found player.kind {kind!r}; rulers and watched data are teachers' "
+            "lives only: move it out of the data folder"
+        )
+    if header.game != life.game:
+        return f"its folder says {life.game}, its history {header.game}; rename the folder"
+    if header.player.get("seed") != life.seed:
+        return f"its folder says seed-{life.seed}, its history seed {header.player.get('seed')}; rename it"
+    return None
+
+
+def _parts(chosen: str) -> list[str]:
+    """Split at the separator of PATH, which a name on the Hub may hold too."""
+    separator = re.escape(os.pathsep)
+    return re.findall(rf"{locations.SCHEME}[^{separator}]*|[^{separator}]+", chosen)
+
+
+def _root(part: str) -> Path:
+    if not locations.names_hub(part):
+        return Path(part).expanduser()
+    return client.folder(part, lambda line: print(line, file=sys.stderr))
 
 
 def _teacher_life(benchmark: Benchmark, history_path: Path) -> TeacherLife:

@@ -137,7 +137,7 @@ class _Taken:
         if self._writer is None:
             target = frame_store.segment_file(self._folder, len(self._segments))
             self._writer = SegmentWriter(target, self._game)
-        self._crc = zlib.crc32(np.ascontiguousarray(frames), self._crc)
+        self._crc = zlib.crc32(np.ascontiguousarray(frames).data, self._crc)
         self._moves += len(frames)
         self._length += len(frames)
         self._pending.append(np.array(frames))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import zlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +18,20 @@ from understudy.suite.histories.format import Header, History, Segment
 
 ROW = np.dtype([("action", "u1"), ("reward", "<f4"), ("flags", "u1")])  # 6 bytes a move
 TERMINATED, TRUNCATED, EXPLORED = 1, 2, 4
+GO_BACK = "the journal was altered: go back to an older copy, or start the life anew"
 
 
 class Journal:
     """One life's growing log: `header.json`, `moves.bin` (rows of ROW), `segments-<moves>.json`.
 
-    A checkpoint syncs the rows and writes the segments up to it; the newest two are kept, so that whoever
-    commits several files together can go back to the one before. Rows after a checkpoint are cut on resume.
+    A checkpoint syncs the rows and writes the segments up to it, with checksums of rows, header and itself;
+    the newest two are kept, so that whoever commits several files together can go back to the one before.
+    Rows after a checkpoint are cut on resume.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._rows_crc: int | None = None  # CRC-32 of all rows in moves.bin; None until they are read
 
     @property
     def exists(self) -> bool:
@@ -35,7 +41,7 @@ class Journal:
     def checkpoints(self) -> list[int]:
         """Return the moves of the checkpoints that can be gone back to, rising."""
         names = (path.stem.partition("-")[2] for path in self.folder.glob("segments-*.json"))
-        return sorted(int(name) for name in names)
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def create(self, header: Header) -> None:
         """Start an empty journal; one that holds moves is an error, never overwritten."""
@@ -44,48 +50,66 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         fields = {k: v for k, v in asdict(header).items() if k != "segments"}
-        files.write_json(self.folder / "header.json", fields)
-        (self.folder / "moves.bin").touch()
+        files.write_json(self._header_path, fields)
+        self._rows_path.touch()
+        self._rows_crc = 0
 
     def append(self, rows: np.ndarray) -> None:
         """Append rows [n] of ROW; they count from the next checkpoint on."""
-        with (self.folder / "moves.bin").open("ab") as file:
-            file.write(rows.tobytes())
+        data = rows.tobytes()
+        with self._rows_path.open("ab") as file:
+            file.write(data)
+        if self._rows_crc is not None:
+            self._rows_crc = zlib.crc32(data, self._rows_crc)
 
     def checkpoint(self, segments: list[Segment]) -> None:
         """Sync the rows and commit them: `segments` must cover all of them."""
-        with (self.folder / "moves.bin").open("ab") as file:
+        with self._rows_path.open("ab") as file:
             os.fsync(file.fileno())
+        if self._rows_crc is None:
+            self._rows_crc = zlib.crc32(self._rows_path.read_bytes())
         num_moves = sum(segment.length for segment in segments)
-        files.write_json(self._segments_path(num_moves), [asdict(segment) for segment in segments])
+        body = {
+            "segments": [asdict(segment) for segment in segments],
+            "rows_crc32": self._rows_crc,
+            "header_sha256": files.sha256(self._header_path),
+        }
+        files.write_atomically(self._segments_path(num_moves), _sealed(body))
         for old in self.checkpoints()[:-2]:
             self._segments_path(old).unlink()
 
     def load(self, num_moves: int | None = None) -> History:
-        """Return the life up to a checkpoint, the newest by default; InputError if there is none such."""
+        """Return the life up to a checkpoint, the newest by default.
+
+        Raises:
+            InputError: there is no such checkpoint, or a byte of it, of the rows up to it or of the header is
+                not the one that was written. A checkpoint that is a bare list of segments has no checksums
+                and is taken as it is.
+        """
         known = self.checkpoints()
         if not known:
             raise InputError(f"{self.folder}: no journal with a checkpoint here")
         wanted = known[-1] if num_moves is None else num_moves
         if wanted not in known:
             raise InputError(f"{self.folder}: expected a checkpoint at move {wanted}, found {known}")
-        segments = tuple(Segment(**s) for s in files.read_json(self._segments_path(wanted)))
-        rows = np.fromfile(self.folder / "moves.bin", ROW, count=wanted)
-        if len(rows) < wanted:
+        checkpoint = files.read_json(self._segments_path(wanted))
+        rows = self._rows(wanted)
+        try:
+            segments = self._segments(wanted, checkpoint, rows)
+            return history_of(Header(segments=segments, **files.read_json(self._header_path)), rows)
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{self.folder}/moves.bin: {len(rows)} moves, the checkpoint says {wanted}; "
-                "the journal was cut: go back to an older copy"
-            )
-        header = Header(segments=segments, **files.read_json(self.folder / "header.json"))
-        return history_of(header, rows)
+                f"{self.folder}: no journal of this form ({type(error).__name__}: {error}); {GO_BACK}"
+            ) from error
 
     def cut(self, num_moves: int) -> None:
         """Drop every row and checkpoint after `num_moves`."""
         for later in self.checkpoints():
             if later > num_moves:
                 self._segments_path(later).unlink()
-        with (self.folder / "moves.bin").open("r+b") as file:
+        with self._rows_path.open("r+b") as file:
             file.truncate(num_moves * ROW.itemsize)
+        self._rows_crc = None
 
     def remove(self) -> None:
         """Delete the journal; its life has become a history file."""
@@ -93,8 +117,59 @@ class Journal:
             self._segments_path(num_moves).unlink()
         shutil.rmtree(self.folder)
 
+    def _rows(self, num_moves: int) -> np.ndarray:
+        try:
+            rows = np.fromfile(self._rows_path, ROW, count=num_moves)
+        except FileNotFoundError as error:
+            raise InputError(f"{self._rows_path}: no such file; {GO_BACK}") from error
+        if len(rows) < num_moves:
+            raise InputError(
+                f"{self._rows_path}: {len(rows)} moves, the checkpoint says {num_moves}; "
+                "the journal was cut: go back to an older copy"
+            )
+        return rows
+
+    def _segments(self, num_moves: int, checkpoint: Any, rows: np.ndarray) -> tuple[Segment, ...]:
+        """Return a checkpoint's segments; InputError unless rows [n] of ROW and header are those it says."""
+        if isinstance(checkpoint, dict):
+            body = {key: value for key, value in checkpoint.items() if key != "sha256"}
+            path = self._segments_path(num_moves)
+            if path.read_bytes() != _sealed(body):
+                raise InputError(f"{path}: its SHA-256 is not that of its content; {GO_BACK}")
+            self._check(body, rows)
+            checkpoint = body["segments"]
+        return tuple(Segment(**segment) for segment in checkpoint)
+
+    def _check(self, body: dict[str, Any], rows: np.ndarray) -> None:
+        found = zlib.crc32(rows.tobytes())
+        if found != body["rows_crc32"]:
+            raise InputError(
+                f"{self._rows_path}: CRC-32 of the first {len(rows)} moves is {found:08x}, "
+                f"the checkpoint says {body['rows_crc32']:08x}; {GO_BACK}"
+            )
+        header = files.sha256(self._header_path) if self._header_path.exists() else "absent"
+        if header != body["header_sha256"]:
+            raise InputError(
+                f"{self._header_path}: SHA-256 is {header[:12]}, "
+                f"the checkpoint says {body['header_sha256'][:12]}; {GO_BACK}"
+            )
+
+    @property
+    def _header_path(self) -> Path:
+        return self.folder / "header.json"
+
+    @property
+    def _rows_path(self) -> Path:
+        return self.folder / "moves.bin"
+
     def _segments_path(self, num_moves: int) -> Path:
         return self.folder / f"segments-{num_moves}.json"
+
+
+def _sealed(body: dict[str, Any]) -> bytes:
+    """Return the one text of a checkpoint, its own hash among its entries."""
+    sealed = {**body, "sha256": files.text_sha256(files.canonical_json(body))}
+    return (json.dumps(sealed, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def history_of(header: Header, rows: np.ndarray) -> History:

@@ -67,6 +67,7 @@ class Recorder:
     def __init__(self, lives: Sequence[Life], rule: SegmentRule, threads: int = 1) -> None:
         """Make the environments. Call `start` or `resume` before the first `step`."""
         self.lives = list(lives)
+        self._journals = [life.journal for life in self.lives]
         self.move = 0  # moves played so far, the same in every lane
         self.first = np.ones(len(self.lives), bool)  # [B], the move to come starts an episode
         self.observation: np.ndarray  # [B, *observation_shape], before the move to come
@@ -81,8 +82,8 @@ class Recorder:
 
     def start(self) -> None:
         """Begin the lives at move 0 with empty journals."""
-        for life in self.lives:
-            life.journal.create(life.header)
+        for life, journal in zip(self.lives, self._journals, strict=True):
+            journal.create(life.header)
         self._begin_segments(np.ones(len(self.lives), bool))
         self.checkpoint()
 
@@ -97,15 +98,15 @@ class Recorder:
         lengths = {history.num_moves for history in histories}
         assert len(lengths) == 1, "lanes are in lock-step"
         self.move = lengths.pop()
-        for lane, (life, history) in enumerate(zip(self.lives, histories, strict=True)):
+        for lane, (journal, history) in enumerate(zip(self._journals, histories, strict=True)):
             self._segments[lane] = list(history.header.segments)
             self._boundary[lane] = self._rule.next_boundary(self._segments[lane][-1].first_move)
-            if life.journal.exists:
-                life.journal.cut(self.move)
+            if journal.exists:
+                journal.cut(self.move)
             else:
-                life.journal.create(life.header)
-                life.journal.append(rows_of(history))
-                life.journal.checkpoint(self._segments[lane])
+                journal.create(self.lives[lane].header)
+                journal.append(rows_of(history))
+                journal.checkpoint(self._segments[lane])
         self._replay_open_segments(histories)
 
     def step(self, actions: np.ndarray, explored: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,8 +131,8 @@ class Recorder:
     def checkpoint(self) -> None:
         """Sync the journals: from here on a crash loses nothing before this move."""
         self._flush()
-        for lane, life in enumerate(self.lives):
-            life.journal.checkpoint(self.segments(lane))
+        for lane, journal in enumerate(self._journals):
+            journal.checkpoint(self.segments(lane))
 
     def segments(self, lane: int) -> list[Segment]:
         """Return a lane's segments so far, the open one with its length and checksum up to now."""
@@ -141,9 +142,9 @@ class Recorder:
     def finish(self) -> list[Path]:
         """Write each life as a history file and drop its journal; return the files."""
         self.checkpoint()
-        for life in self.lives:
-            history_format.write(life.path, life.journal.load())
-            life.journal.remove()
+        for life, journal in zip(self.lives, self._journals, strict=True):
+            history_format.write(life.path, journal.load())
+            journal.remove()
         self.close()
         return [life.path for life in self.lives]
 
@@ -197,6 +198,6 @@ class Recorder:
             crc[lane] = zlib.crc32(frames[lane], crc[lane])
 
     def _flush(self) -> None:
-        for lane, life in enumerate(self.lives):
-            life.journal.append(self._rows[: self._pending, lane])
+        for lane, journal in enumerate(self._journals):
+            journal.append(self._rows[: self._pending, lane])
         self._pending = 0

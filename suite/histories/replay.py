@@ -219,7 +219,7 @@ def _compared(
     reward, terminated, truncated = (column[:held] for column in outcomes)
     differing = lane.other_outcome(begin, (reward.astype(np.float32), terminated, truncated))
     if differing is None:
-        lane.crc = zlib.crc32(frames[:held], lane.crc)
+        lane.crc = zlib.crc32(frames[:held].data, lane.crc)
         yield Stretch(position, frames[:held], None)
         difference = lane.other_frames() if begin + held == lane.segment.length else None
     else:

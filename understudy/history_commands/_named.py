@@ -1,9 +1,11 @@
-"""Histories as they are named on the command line: files, journals, folders of them."""
+"""Histories as they are named on the command line: files, journals, folders of them, data sets on the Hub."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from understudy.suite.histories.format import History
@@ -11,17 +13,27 @@ if TYPE_CHECKING:
 HISTORY = "history.parquet"
 
 
-def files(path: Path) -> list[Path]:
-    """Return the histories that an argument names: itself, or all below a folder."""
+def files(named: str | Path) -> list[Path]:
+    """Return the histories that an argument names: itself, or all below a folder or a pinned data set."""
     from understudy.suite.errors import InputError
     from understudy.suite.histories.journal import Journal
 
+    path = _local(str(named))
     if not path.is_dir() or Journal(path).exists:
         return [path]
     found = sorted(path.rglob(HISTORY))
     if not found:
-        raise InputError(f"{path}: expected {HISTORY} files below this folder, found none")
+        raise InputError(f"{named}: expected {HISTORY} files below this folder, found none")
     return found
+
+
+def _local(named: str) -> Path:
+    """Return a path as it is; what lies on the Hub is fetched if need be, and checked."""
+    from understudy.suite.hub import client, locations
+
+    if not locations.names_hub(named):
+        return Path(named)
+    return client.folder(named, lambda line: typer.echo(line, err=True))
 
 
 def read(path: Path) -> History:

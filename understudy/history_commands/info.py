@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from understudy.suite.histories.format import History
+    from understudy.suite.pictures.learning_curve import Curve
 
 COMMAND = typer.Typer()
 BARS = "▁▂▃▄▅▆▇█"
@@ -21,14 +22,29 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @COMMAND.command("info")
 def info(
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="History files, or journals.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...|FOLDER...", help="History files, journals, folders of them, hf://datasets/..."
+        ),
+    ],
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the learning curves too: .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
     """Show who played what, for how long and how well. No emulator is started."""
-    for path in paths:
+    if plot is not None:
+        _require_drawable(plot)
+    curves: list[Curve] = []
+    for path in [file for named in paths for file in _named.files(named)]:
         history = _named.read(path)
         typer.echo(str(path))
         for name, text in _facts(history).items():
             typer.echo(f"  {name:<9} {text}")
+        if plot is not None and history.ended.any():
+            curves.append(_curve(path, history))
+    if plot is not None:
+        _write_plot(plot, curves)
 
 
 def _facts(history: History) -> dict[str, str]:
@@ -77,6 +93,46 @@ def _skill_blocks(history: History) -> list[float]:
     count = min(lives.NUM_BLOCKS, history.num_moves)
     blocks = lives.blocks(life, history.num_moves, minimum_ends=1, num_blocks=count)
     return [block.value for block in blocks]
+
+
+def _require_drawable(plot: Path) -> None:
+    from understudy.suite.pictures import learning_curve
+
+    learning_curve.require_suffix(plot)
+
+
+def _curve(path: Path, history: History) -> Curve:
+    import numpy as np
+
+    from understudy.suite.pictures.learning_curve import Curve
+
+    skill = np.array(_skill_blocks(history))
+    edges = np.arange(len(skill) + 1) * history.num_moves // len(skill)
+    watched = history.header.life.get("watched_moves")
+    return Curve(
+        game=history.header.game,
+        name=_short(path),
+        moves=(edges[:-1] + edges[1:]) / 2,
+        skill=skill,
+        watched_moves=watched if isinstance(watched, int) else None,
+    )
+
+
+def _short(path: Path) -> str:
+    """Return a life's name for a legend: the folder it lies in, or its file where it isn't named as usual."""
+    return path.absolute().parent.name if path.name.startswith(_named.HISTORY) else path.stem
+
+
+def _write_plot(plot: Path, curves: list[Curve]) -> None:
+    from understudy.suite import files
+    from understudy.suite.errors import InputError
+    from understudy.suite.pictures import learning_curve
+
+    if not curves:
+        raise InputError(f"{plot}: nothing to draw, no episode has ended in these lives")
+    figure = learning_curve.learning_curve(curves)
+    files.write_atomically(plot, learning_curve.picture(figure, plot.suffix.lower()))
+    typer.echo(f"{plot}: {len(curves)} {'life' if len(curves) == 1 else 'lives'}")
 
 
 def sparkline(values: list[float]) -> str:

@@ -18,9 +18,10 @@ COMMAND = typer.Typer()
 @COMMAND.command("verify")
 def verify(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="FILE...|FOLDER...", help="History files, or folders of history.parquet files."
+            metavar="FILE...|FOLDER...",
+            help="History files, folders of history.parquet files, or hf://datasets/...",
         ),
     ],
     processes: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: pinned locations, checked fetches, atomic publishing; for data sets and models."""

@@ -1,0 +1,57 @@
+"""A plain folder with what a pinned location holds, and `source.json` that says which."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from understudy.suite import files
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.hub import manifest
+from understudy.suite.hub.locations import Location
+
+
+def holds(out: Path, location: Location) -> bool:
+    """Return whether a folder is a whole copy of a location; False if it is absent or empty.
+
+    Raises:
+        InputError: something else is there; it is never overwritten.
+        CheckFailed: it is a copy of this location, and was altered since.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not out.is_dir() or not (out / manifest.SOURCE).is_file():
+        raise InputError(f"{out}: expected a new or empty folder, found other content; choose another --out")
+    source = files.read_json(out / manifest.SOURCE)
+    if source != _source(location):
+        raise InputError(
+            f"{out}: expected a copy of {location}, its {manifest.SOURCE} says {str(source)[:200]}; choose "
+            "another --out"
+        )
+    try:
+        manifest.check(out)
+    except manifest.Mismatch as mismatch:
+        raise CheckFailed(f"{mismatch}; the copy was altered: delete {out} and pull again") from mismatch
+    return True
+
+
+def copy(folder: Path, location: Location, out: Path) -> None:
+    """Copy a fetched folder to `out`, which is absent or empty, so that it is whole or not there at all."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        shutil.copytree(folder, part, symlinks=False)
+        files.write_json(part / manifest.SOURCE, _source(location))
+        manifest.check(part)
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _source(location: Location) -> dict[str, str | None]:
+    return {
+        "location": str(location),
+        "repo": location.repo,
+        "type": location.repo_type,
+        "revision": location.revision,
+    }

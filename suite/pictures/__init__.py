@@ -1,0 +1,1 @@
+"""Pictures for people, drawn from arrays; each file draws one kind."""

@@ -1,0 +1,161 @@
+"""Learning curves: skill a block over the moves of lives, a panel a game."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from understudy.suite.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg", ".pdf")
+MOST_LINES = 6  # of lives told apart in one panel; more become thin lines and their mean
+MOST_GAMES = 6  # of a family with a panel each; more share one
+DOTS_PER_INCH = 200
+# Colours that no common colour blindness confuses; dashes and shapes tell them apart in grey.
+# Source: Okabe and Ito, Color universal design (2008), https://jfly.uni-koeln.de/color/
+LINES = (
+    ("#0072B2", "-", "o"),
+    ("#D55E00", "--", "s"),
+    ("#009E73", "-.", "^"),
+    ("#CC79A7", ":", "D"),
+    ("#E69F00", "-", "v"),
+    ("#56B4E9", "--", "P"),
+)
+WATCHED = "#555555"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The skill of one life, block after block."""
+
+    game: str  # "family/variant"
+    name: str  # of the life, for the legend
+    moves: np.ndarray  # [blocks] the middle of each block, in moves of the life, rising
+    skill: np.ndarray  # [blocks] points an episode
+    watched_moves: int | None = None  # W, where the life has one
+
+    def __post_init__(self) -> None:
+        if self.moves.ndim != 1 or self.moves.shape != self.skill.shape or not len(self.moves):
+            raise ValueError(
+                f"{self.name}: expected moves and skill [blocks], at least one; "
+                f"found {list(self.moves.shape)} and {list(self.skill.shape)}"
+            )
+
+
+def require_suffix(path: Path) -> None:
+    """Raise InputError unless a picture can have this name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; found {path.suffix!r}")
+
+
+def learning_curve(curves: Sequence[Curve]) -> Figure:
+    """Return the lives' learning curves: a panel a game, or one for a family of more than six games.
+
+    Up to six lives in a panel are a line each; more are thin lines under their mean. A vertical line stands
+    at W where a life has one. ValueError if there is no life.
+    """
+    from matplotlib.figure import Figure
+
+    if not curves:
+        raise ValueError("expected at least one life to draw")
+    panels = _panels(curves)
+    columns = min(len(panels), 2 if len(panels) != 3 else 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(6.4 if columns == 1 else 4.8 * columns, 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (title, members) in zip(grid.flat, panels.items(), strict=False):
+        _draw_panel(axes, title, members)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.remove()
+    return figure
+
+
+def picture(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as a file's bytes: `.png`, `.svg` or `.pdf`. The same figure gives the same bytes."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+    sink = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "understudy", "svg.fonttype": "none"}):
+        figure.savefig(sink, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH, metadata=undated)
+    return sink.getvalue()
+
+
+def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Return the curves of each panel by its title, in the order in which they are given."""
+    games_of: dict[str, set[str]] = {}
+    for curve in curves:
+        games_of.setdefault(_family(curve), set()).add(curve.game)
+    panels: dict[str, list[Curve]] = {}
+    for curve in curves:
+        games = len(games_of[_family(curve)])
+        title = curve.game if games <= MOST_GAMES else f"{_family(curve)}, {games} games"
+        panels.setdefault(title, []).append(curve)
+    return panels
+
+
+def _family(curve: Curve) -> str:
+    return curve.game.partition("/")[0]
+
+
+def _draw_panel(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    if len(curves) <= MOST_LINES:
+        for curve, (colour, dashes, marker) in zip(curves, LINES, strict=False):
+            axes.plot(
+                curve.moves,
+                curve.skill,
+                dashes,
+                color=colour,
+                marker=marker,
+                markersize=3.5,
+                label=curve.name,
+            )
+    else:
+        _draw_many(axes, curves)
+    axes.set_title(title, fontsize="medium", loc="left")
+    axes.set_xlabel("move of the life")
+    axes.set_ylabel("skill (points an episode)")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlim(0, 1.05 * max(curve.moves[-1] for curve in curves))
+    for watched in sorted({curve.watched_moves for curve in curves if curve.watched_moves}):
+        _mark_watched(axes, watched)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize="small", edgecolor="none", framealpha=0.8, loc="best")
+
+
+def _mark_watched(axes: Axes, watched: int) -> None:
+    """Draw a line at W; where W lies far beyond the lives, say so rather than squeeze them."""
+    style: dict[str, Any] = {"color": WATCHED, "linewidth": 1, "linestyle": (0, (2, 2))}
+    _, last = axes.get_xlim()
+    if watched > 1.25 * last:
+        axes.plot([], [], label=f"W = {watched:,} (not reached)", **style)
+    else:
+        axes.axvline(watched, label=f"W = {watched:,}", **style)
+        axes.set_xlim(0, max(last, 1.02 * watched))
+
+
+def _draw_many(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Draw each life thin and grey, and their mean wherever all of them have moves."""
+    for curve in curves:
+        axes.plot(curve.moves, curve.skill, color="0.6", linewidth=0.6, alpha=0.5)
+    axes.plot([], [], color="0.6", linewidth=0.6, label=f"{len(curves)} lives")
+    first = max(curve.moves[0] for curve in curves)
+    last = min(curve.moves[-1] for curve in curves)
+    if first <= last:
+        shared = np.linspace(first, last, max(len(curve.moves) for curve in curves))
+        mean = np.mean([np.interp(shared, curve.moves, curve.skill) for curve in curves], axis=0)
+        axes.plot(shared, mean, color=LINES[0][0], linewidth=2, label="their mean")

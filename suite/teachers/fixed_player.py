@@ -1,0 +1,114 @@
+"""A fixed player: a finished network plays under a game's settings and is recorded like any life.
+
+Its history replays and verifies; it is no teacher's life, for nothing is learned in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from understudy.suite import draws, exploration, files, games
+from understudy.suite.errors import InputError
+from understudy.suite.histories.format import Header
+from understudy.suite.histories.record import Life, Recorder, SegmentRule
+from understudy.suite.protocols import Game
+from understudy.suite.teachers import network
+from understudy.suite.teachers.network import Parameters
+
+HISTORY = "history.parquet"
+NETWORK = "network.safetensors"
+SEGMENT_MOVES = 10_000
+CHECKPOINT_SECONDS = 60.0
+
+
+def play(
+    game: Game,
+    parameters: Parameters,
+    source: Mapping[str, Any],
+    lacks: tuple[str, ...],
+    out: Path,
+    moves: int,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Play `moves` moves greedily, with the game's exploration; return `<out>/history.parquet`.
+
+    The network, S = 1, is kept beside it. `source` says where it comes from, `lacks` what it is missing; both
+    stand in the header. The life's seed derives from the network's bytes. A killed run goes on from its last
+    checkpoint.
+
+    Raises:
+        InputError: `out` holds a history already, or another player's unfinished one.
+    """
+    path = out / HISTORY
+    if path.exists():
+        raise InputError(f"{path}: exists already; choose another folder, or remove it to import anew")
+    torch.set_num_threads(1)
+    stored = save({name: tensor[0].contiguous() for name, tensor in parameters.items()})
+    recorder, seed = _recorder(game, stored, source, lacks, path, moves)
+    files.write_atomically(out / NETWORK, stored)
+    legal = np.array([game.legal_actions])  # [1, A]
+    explorer = exploration.Explorer([seed], legal)
+    last = time.monotonic()
+    try:
+        while recorder.move < moves:
+            observation = torch.from_numpy(recorder.observation).unsqueeze(0)  # [S, B, ...], both 1
+            with torch.inference_mode():
+                q = network.q_values(game, parameters, observation)[0].numpy()  # [1, A]
+            chosen = exploration.greedy_actions(q, legal)
+            recorder.step(*explorer.execute(recorder.move, chosen, game.exploration))
+            if time.monotonic() - last > CHECKPOINT_SECONDS:
+                recorder.checkpoint()
+                last = time.monotonic()
+            report(recorder.move, moves)
+    except KeyboardInterrupt:
+        recorder.checkpoint()
+        raise
+    (written,) = recorder.finish()
+    return written
+
+
+def _recorder(
+    game: Game, stored: bytes, source: Mapping[str, Any], lacks: tuple[str, ...], path: Path, moves: int
+) -> tuple[Recorder, int]:
+    """Return a recorder, at move 0 or the last checkpoint of this player's life, and the life's seed."""
+    sha256 = hashlib.sha256(stored).hexdigest()
+    seed = draws.derive("fixed player", game.name, sha256)
+    header = Header(
+        game=game.name,
+        fingerprint=dict(game.fingerprint),
+        player={"kind": "fixed", "algorithm": "greedy", "network_sha256": sha256, "source": dict(source)},
+        life={"kind": "fixed", "seed": f"{seed:032x}", "exploration": game.exploration, "lacks": list(lacks)},
+        segments=(),
+        versions={name: version(name) for name in ("understudy", "torch", "numpy")},
+    )
+    life = Life(path, game, seed, header)
+    recorder = Recorder([life], SegmentRule(SEGMENT_MOVES))
+    if not life.journal.exists:
+        recorder.start()
+        return recorder, seed
+    begun = life.journal.load()
+    differing = _differing(begun.header, header)
+    if differing or begun.num_moves > moves:
+        recorder.close()
+        what = differing or f"{begun.num_moves} moves, not {moves}"
+        raise InputError(
+            f"{life.journal.folder}: another life was begun here ({what}); choose another folder"
+        )
+    recorder.resume([begun])
+    return recorder, seed
+
+
+def _differing(one: Header, other: Header) -> str | None:
+    plain = [{k: v for k, v in asdict(header).items() if k != "segments"} for header in (one, other)]
+    found = games.differing_settings(*plain)
+    return found[0][:200] if found else None

@@ -1,0 +1,104 @@
+"""Others' layers as a teacher network's parameters: order of axes, order of features, number of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from understudy.suite.errors import InputError
+from understudy.suite.protocols import Game
+from understudy.suite.teachers import network
+from understudy.suite.teachers.network import Parameters
+
+
+def parameters(
+    game: Game, state: Mapping[str, np.ndarray], layers: Sequence[str], where: object
+) -> Parameters:
+    """Return layers, named in the order of their use, as a teacher network's with S = 1.
+
+    A layer `x` has `x.weight`, [out, in, k, k] or [out, in], and `x.bias`, as PyTorch's Conv2d and Linear
+    do. The last one has a value for each of the family's actions, or for each legal one. InputError unless
+    all fits.
+    """
+    shapes = network.shapes(game)
+    names = [name.removesuffix(".weight") for name in shapes if name.endswith(".weight")]
+    convolutions = [name for name in names if name.startswith("conv")]
+    if len(layers) != len(names):
+        raise InputError(
+            f"{where}: {len(layers)} layers ({_described(state, layers)}); a {game.family} teacher has "
+            f"{len(names)} ({_expected(shapes, names)}); this architecture can't be taken over"
+        )
+    found: dict[str, np.ndarray] = {}
+    for name, layer in zip(names, layers, strict=True):
+        weight, bias = (_numbers(state, f"{layer}.{part}", where) for part in ("weight", "bias"))
+        if name == names[-1]:
+            weight, bias = _all_actions(game, weight, bias)
+        if name == "linear0" and convolutions:
+            weight = _channels_last(weight, channels=shapes[f"{convolutions[-1]}.bias"][0])
+        if name.startswith("linear"):
+            weight = weight.T
+        found[f"{name}.weight"], found[f"{name}.bias"] = weight, bias
+        for part in ("weight", "bias"):
+            expected = _as_stored(shapes[f"{name}.{part}"], name, part)
+            original = state[f"{layer}.{part}"].shape
+            if found[f"{name}.{part}"].shape != shapes[f"{name}.{part}"]:
+                raise InputError(
+                    f"{where}: {layer}.{part} is {list(original)}, expected {list(expected)}"
+                    f"{_or_legal(game, expected, name == names[-1])} for a {game.family} teacher; "
+                    "this architecture or game can't be taken over"
+                )
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).unsqueeze(0)
+        for name, array in found.items()
+    }
+
+
+def _numbers(state: Mapping[str, np.ndarray], name: str, where: object) -> np.ndarray:
+    if name not in state:
+        raise InputError(f"{where}: no {name}; found {', '.join(list(state)[:12])}")
+    array = state[name]
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise InputError(f"{where}: {name}: expected finite floating-point numbers, found {array.dtype}")
+    return array
+
+
+def _all_actions(game: Game, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last layer with a row for each action; where only the legal ones have one, others are 0.
+
+    The value of an illegal action is never looked at.
+    """
+    legal = np.flatnonzero(game.legal_actions)
+    if len(weight) != len(legal) or len(bias) != len(legal) or len(legal) == game.num_actions:
+        return weight, bias
+    full_weight = np.zeros((game.num_actions, *weight.shape[1:]), weight.dtype)
+    full_bias = np.zeros(game.num_actions, bias.dtype)
+    full_weight[legal], full_bias[legal] = weight, bias
+    return full_weight, full_bias
+
+
+def _channels_last(weight: np.ndarray, channels: int) -> np.ndarray:
+    """Return [out, in] with inputs flattened from (channel, row, column) as from (row, column, channel)."""
+    if weight.ndim != 2 or weight.shape[1] % channels:
+        return weight  # the wrong shape is said with the others
+    return weight.reshape(len(weight), channels, -1).transpose(0, 2, 1).reshape(len(weight), -1)
+
+
+def _as_stored(shape: tuple[int, ...], name: str, part: str) -> tuple[int, ...]:
+    """Return one of our shapes in PyTorch's order of axes."""
+    return shape[::-1] if name.startswith("linear") and part == "weight" else shape
+
+
+def _or_legal(game: Game, shape: tuple[int, ...], is_last: bool) -> str:
+    legal = sum(game.legal_actions)
+    return f" or {[legal, *shape[1:]]}" if is_last and legal != game.num_actions else ""
+
+
+def _described(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> str:
+    return ", ".join(str(list(state[f"{layer}.weight"].shape)) for layer in layers) or "none"
+
+
+def _expected(shapes: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(str(list(_as_stored(shapes[f"{n}.weight"], n, "weight"))) for n in names)
