@@ -40,6 +40,9 @@ def _row(scored: ScoredRow) -> Row:
     kind = "control" if row["control"] else "submission"
     units = sorted({f"{v.claim} claim" for v in scored.verdicts if v.numbers})
     notes = [kind, *units] if row["control"] else [row["track"], f"K = {row['priming_moves']:,}", *units]
+    if scored.other_lanes:
+        own = benchmarks.load(scored.folder.benchmark).budget(scored.folder.budget).lanes
+        notes.append(f"{' and '.join(map(str, scored.other_lanes))} lanes, not the budget's {own}")
     return Row(row["name"], kind, **cells, note=", ".join(notes))
 
 

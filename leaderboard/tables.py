@@ -141,6 +141,25 @@ def to_terminal(table: Table) -> rich.table.Table:
     return shown
 
 
+def figure(name: str, estimate: Estimate, signed: bool = False) -> str:
+    """Return a number with its interval, e.g. `f 0.03 [unbounded, 0.40]`."""
+    bounds = [bound for bound in (estimate.low, estimate.high) if bound is not None]
+    decimals = _decimals(max(map(abs, [estimate.value, *bounds])))
+    number = _number(estimate.value, decimals, signed)
+    if not bounds:
+        return f"{name}{number}"
+    low, high = (
+        "unbounded" if b is None else _number(b, decimals, signed) for b in (estimate.low, estimate.high)
+    )
+    return f"{name}{number} [{low}, {high}]"
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in GitHub's Markdown, one line a row; a cell may hold Markdown."""
+    rows = [_line(headings), _line(["---"] * len(headings))]
+    return "\n".join([*rows, *(_line([_in_cell(cell) for cell in line]) for line in lines)])
+
+
 def _section(table: Table) -> str:
     lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
     for row in table.rows:
@@ -171,28 +190,16 @@ def _parts(question: str, cell: Cell) -> Iterator[str]:
         yield opening
     if cell.points is not None:
         yield (
-            _figure("" if question == "skill" else "gain ", cell.points, signed=question != "skill")
+            figure("" if question == "skill" else "gain ", cell.points, signed=question != "skill")
             + " points"
         )
     if cell.share is not None:
-        yield _figure("f ", cell.share)
+        yield figure("f ", cell.share)
     if cell.likeness is not None:
-        yield _figure("likeness ", cell.likeness)
+        yield figure("likeness ", cell.likeness)
     yield from cell.marks
     if not opening and cell.points is None:
         yield "not measured"
-
-
-def _figure(name: str, estimate: Estimate, signed: bool = False) -> str:
-    bounds = [bound for bound in (estimate.low, estimate.high) if bound is not None]
-    decimals = _decimals(max(map(abs, [estimate.value, *bounds])))
-    number = _number(estimate.value, decimals, signed)
-    if not bounds:
-        return f"{name}{number}"
-    low, high = (
-        "unbounded" if b is None else _number(b, decimals, signed) for b in (estimate.low, estimate.high)
-    )
-    return f"{name}{number} [{low}, {high}]"
 
 
 def _decimals(largest: float) -> int:

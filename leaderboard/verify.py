@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import scores
-from understudy.leaderboard.scores import RowFolder
+from understudy.leaderboard import scores, stored
+from understudy.leaderboard.stored import RowFolder
 from understudy.suite import draws, exploration, files, games, records
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import format as history_format
@@ -41,8 +41,8 @@ def verify(
 
     Raises InputError if there is no row.
     """
-    rows = scores.rows_in(results)
-    lives = {row: scores.life_folders(row) for row in rows}
+    rows = stored.rows_in(results)
+    lives = {row: stored.life_folders(row) for row in rows}
     failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
     histories: list[tuple[RowFolder, Path, History]] = []
     for row, folders in lives.items():
@@ -55,7 +55,7 @@ def verify(
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / records.HISTORY}: {error}"] if error else []
     for row in rows:
-        failures[row] += _check_scores(results, row)
+        failures[row] += [*_check_isolation(row), *_check_scores(results, row)]
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
     return [Finding(row, len(lives[row]), moves[row], tuple(failures[row])) for row in rows]
 
@@ -82,8 +82,8 @@ def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
         "job": history.header.life["job"],
         **records.measured(history),
     }
-    for place, stored, expected in _leaves(dict(record), derived):
-        yield f"{place} is {stored!r}, the log says {expected!r}"
+    for place, found, expected in _leaves(dict(record), derived):
+        yield f"{place} is {found!r}, the log says {expected!r}"
     parameters = record["parameters_sha256"]
     if parameters["before"] != parameters["after"]:
         yield "parameters_sha256 differ before and after: the player was not frozen"
@@ -126,6 +126,18 @@ def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, A
         yield place, stored, derived
 
 
+def _check_isolation(row: RowFolder) -> Iterator[str]:
+    """Yield each isolation check that is of other lives or weights than are stored."""
+    for folder in stored.job_folders(row):
+        try:
+            found = stored.isolation(folder)
+        except InputError as error:
+            yield str(error)
+            continue
+        if found is not None and found.mismatch:
+            yield f"{found.path}: {found.mismatch}"
+
+
 def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
     """Yield what differs in a row's stored verdicts from those of its lives."""
     path = row.path / scores.SCORES
@@ -133,11 +145,11 @@ def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
         return
     try:
         judged = scores.judge_row(results, row)
-        stored = files.read_json(path)
+        kept = files.read_json(path)
     except InputError as error:
         yield str(error)
         return
-    for place, found, expected in _leaves({"scores": stored}, {"scores": scores.scores_of(judged)}):
+    for place, found, expected in _leaves({"scores": kept}, {"scores": scores.scores_of(judged)}):
         yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the lives give {expected!r}"
 
 

@@ -34,6 +34,9 @@ class Player:
     training_seed: int | None  # None: not trained
     teachers: tuple[str, ...]  # names of the watched game's lives that it watched, e.g. ("breakout/seed-0",)
     sha256: str  # of the checkpoint's files; for a control, of its name, version and the teacher's network
+    networks_at_w: tuple[
+        tuple[str, str], ...
+    ]  # (teacher, SHA-256) that a control plays; none of a submission
     # Returns the imitator in evaluation mode, given the name of each lane's teacher life; a control may play
     # another network in each lane. InputError if it can't be had.
     load: Callable[[Sequence[str]], nn.Module]
@@ -153,7 +156,9 @@ def _control(name: str, benchmark: str) -> Entrant:
 
 
 def _control_player(name: str, benchmark: Benchmark, lives: dict[str, TeacherLife]) -> Player:
-    networks = [(life.name, files.sha256(life.network_path)) for life in lives.values() if life.network_path]
+    networks = tuple(
+        (life.name, files.sha256(life.network_path)) for life in lives.values() if life.network_path
+    )
 
     def load(teachers: Sequence[str]) -> nn.Module:
         game = games.load(benchmark.watched_games[0])
@@ -165,6 +170,7 @@ def _control_player(name: str, benchmark: Benchmark, lives: dict[str, TeacherLif
         training_seed=None,
         teachers=tuple(lives),
         sha256=_sha256("control", name, understudy.__version__, networks),
+        networks_at_w=networks,
         load=load,
     )
 
@@ -196,6 +202,7 @@ def _submitted_player(
         training_seed=checkpoint.training_seed,
         teachers=teachers,
         sha256=_sha256("checkpoint", hashes),
+        networks_at_w=(),
         load=load,
     )
 

@@ -117,6 +117,7 @@ def _job(
             "checkpoint": player.checkpoint,
             "checkpoint_sha256": player.sha256,
             "training_seed": player.training_seed,
+            "networks_at_w": {name: sha for name, sha in player.networks_at_w if name in teachers},
         },
         salt=DEV_SALT,
         decoding=entrant.decoding,

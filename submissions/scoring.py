@@ -16,17 +16,19 @@ from understudy.submissions import engines
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
 from understudy.submissions.plan import PlannedJob
-from understudy.suite import benchmarks, files, harness, isolation, records
+from understudy.suite import benchmarks, files, frozenness, harness, isolation, records
 from understudy.suite import likeness as likeness_of
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.harness import Outset
 from understudy.suite.histories import format as history_format
-from understudy.suite.histories.format import History
 from understudy.suite.histories.frames import FrameStore, frames
 
 ROW = "row.json"
 REFERENCES = {"policy-at-w": ("start",), "random": ("start", "start-new")}  # what every verdict compares with
+
+
+RULER_STARTS = {"improvement": ("policy-at-w", "start"), "transfer": ("random", "start-new")}  # of each task
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,25 @@ def score(
     engines.run(engine, list(errands), run_errand, report)
 
 
+def play_ruler_starts(
+    request: Request, engine: str = "serial", report: Report = lambda progress: None
+) -> list[str]:
+    """Play the start lives from which a benchmark's rulers gain at a budget; return the tasks that have them.
+
+    A task whose teacher lives are too few, or too short for the budget, has no ruler whatever its start is:
+    nothing is played for it. The request's name is not looked at. Raises as `score`.
+    """
+    benchmark = benchmarks.load(request.benchmark)
+    tasks = [task for task in RULER_STARTS if _has_ruler_lives(benchmark, request.budget, task)]
+    errands = []
+    for name, role in (RULER_STARTS[task] for task in tasks):
+        own = replace(request, name_or_path=name)
+        _write_row(resolve(name, request.benchmark), benchmark, request.results_of(name))
+        errands.append(Errand(own, role, 0))
+    engines.run(engine, errands, run_errand, report)
+    return tasks
+
+
 def run_errand(errand: Errand, report: Report) -> None:
     """Do one errand, unless it is done."""
     request = errand.request
@@ -149,7 +170,7 @@ def _errands(request: Request, tasks: Sequence[str] | None) -> Iterator[Errand]:
 
 
 class _Scorer:
-    """Plays the jobs of one row, reading each teacher life once."""
+    """Plays the jobs of one row."""
 
     def __init__(self, request: Request, report: Report) -> None:
         self.request, self.report = request, report
@@ -157,7 +178,6 @@ class _Scorer:
         self.entrant = resolve(request.name_or_path, request.benchmark)
         self.lives = {life.name: life for life in benchmarks.teacher_lives(self.benchmark)}
         self.folder = request.results_of(self.entrant.name)
-        self.histories: dict[str, History] = {}
 
     def play(self, role: str, player_index: int) -> None:
         """Play one job, unless it is done."""
@@ -186,7 +206,7 @@ class _Scorer:
             self.report(Progress(self.entrant.name, LIKENESS, done, len(teachers)))
             name = f"{teacher.replace('/', '.')}.safetensors"
             path = self.folder / LIKENESS / planned.player.checkpoint / name
-            history, network_path = self._history(teacher), self.lives[teacher].network_path
+            history, network_path = benchmarks.read(self.lives[teacher]), self.lives[teacher].network_path
             if path.exists() and not self.request.restart:
                 continue
             if history.num_moves < start + moves or network_path is None:
@@ -203,19 +223,24 @@ class _Scorer:
         found: list[int] = []
         for planned in (self._planned(role, index) for index in range(len(players))):
             job, folder = planned.job, self.folder / planned.path
-            paths = [folder / f"lane-{index}" / records.HISTORY for index in range(len(job.lanes))]
-            if not all(path.exists() for path in paths):
+            lives = [folder / f"lane-{index}" for index in range(len(job.lanes))]
+            if not all((life / records.RECORD).exists() for life in lives):
                 continue
             torch.set_num_threads(job.threads)
             teachers = [lane.teacher for lane in job.lanes]
             player = planned.player.load(teachers)
             outset = self._outset(player, teachers, job.priming_moves)
-            histories = [history_format.read(path) for path in paths]
+            histories = [history_format.read(life / records.HISTORY) for life in lives]
+            checked = records.isolation_binding(
+                [history.content_sha256 for history in histories],
+                frozenness.parameters_sha256(player),
+                job.player["checkpoint_sha256"],
+            )
             move = isolation.first_difference(job, player, outset, histories, lane)
             moves = min(isolation.CHECKED_MOVES, job.moves)
             files.write_json(
                 folder / records.ISOLATION,
-                {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move},
+                {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move, **checked},
             )
             found.append(-1 if move is None else move)
         return max(found, default=None)
@@ -235,22 +260,32 @@ class _Scorer:
         return harness.join_outsets([primed[teacher] for teacher in teachers])
 
     def _primed(self, imitator: Any, teacher: str, priming_moves: int) -> Outset:
-        history = self._history(teacher)
+        history = benchmarks.read(self.lives[teacher])
         stop = min(self.benchmark.watched_moves, history.num_moves)
         start = max(0, stop - priming_moves)
         store: FrameStore = frames(history, start, stop)
         return harness.primed_outset(imitator, history, store, start, stop)
-
-    def _history(self, teacher: str) -> History:
-        if teacher not in self.histories:
-            self.histories[teacher] = history_format.read(self.lives[teacher].history_path)
-        return self.histories[teacher]
 
 
 def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
     """Return whether every watched life reached W, so that its network there can play."""
     watched = [life for life in lives if life.game in benchmark.watched_games]
     return all(life.network_path is not None for life in watched)
+
+
+def _has_ruler_lives(benchmark: Benchmark, budget_name: str, task: str) -> bool:
+    """Return whether enough teacher lives are recorded over a task's moves at a budget."""
+    budget = benchmark.budget(budget_name)
+    if task not in budget.tasks:
+        return False
+    lives = benchmarks.teacher_lives(benchmark)
+    on_watched = task == "improvement"
+    if on_watched and not networks_at_w(benchmark, lives):
+        return False
+    ruled = benchmark.watched_games if on_watched else benchmark.new_games
+    needed = budget.moves + (benchmark.watched_moves if on_watched else 0)
+    long = [life for life in lives if life.game in ruled and benchmarks.read(life).num_moves >= needed]
+    return len(long) >= benchmark.minima.ruler_lives
 
 
 def _write_row(entrant: Entrant, benchmark: Benchmark, folder: Path) -> None:

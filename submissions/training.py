@@ -17,10 +17,9 @@ from understudy.baselines.learning import training as learning
 from understudy.submissions import format as submissions
 from understudy.submissions import loading, watched
 from understudy.submissions.format import Config, Declaration, Submission
-from understudy.suite import draws, files, games, registry
+from understudy.suite import benchmarks, draws, files, games, registry
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
-from understudy.suite.histories import format as histories
 from understudy.suite.histories import frames
 from understudy.suite.histories.windows import WatchedLives, Windows
 from understudy.suite.protocols import Game, Imitator
@@ -139,7 +138,7 @@ class _Work:
         self.game = games.load(benchmark.watched_games[0])
         self.architecture = baselines.load_architecture(recipe.architecture)
         self.parameters, self.training = _settings(self.architecture, self.game, recipe.settings or {})
-        self.histories = [histories.read(life.history_path) for life in lives]
+        self.histories = [benchmarks.read(life) for life in lives]
         self.watched = [
             watched.declared(life.name, history, benchmark.watched_moves)
             for life, history in zip(lives, self.histories, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from understudy.submissions.format import DECLARATION, Submission, WatchedHistory
-from understudy.suite import files, registry
+from understudy.suite import benchmarks, files, registry
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as histories
@@ -49,18 +50,24 @@ def check(submission: Submission, benchmark: Benchmark, lives: Sequence[TeacherL
         if entry.name not in here:
             unknown.append(f"watched life {entry.name} is not on this machine: its hash is not checked")
             continue
-        history = histories.read(here[entry.name].history_path)
+        history = benchmarks.read(here[entry.name])
         if history.num_moves < entry.moves:
             unknown.append(
                 f"watched life {entry.name} has {history.num_moves:,} of the declared {entry.moves:,} moves "
                 "on this machine: its hash is not checked"
             )
-        elif (own := sha256(history, entry.moves)) != entry.sha256:
+        elif (own := _known_sha256(here[entry.name], history.content_sha256, entry.moves)) != entry.sha256:
             raise InputError(
                 f"{path}: watched life {entry.name}: its first {entry.moves:,} moves have the SHA-256 "
                 f"{own[:12]} here, found {entry.sha256[:12]} declared; it was trained on other data"
             )
     return unknown
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_sha256(life: TeacherLife, content_sha256: str, moves: int) -> str:
+    """Return a stored life's hash, worked out once in a process for each content."""
+    return sha256(benchmarks.read(life), moves)
 
 
 def _check_allowed(submission: Submission, entry: WatchedHistory, benchmark: Benchmark, path: Path) -> None:

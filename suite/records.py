@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from understudy.suite import files
@@ -48,6 +48,17 @@ def measured(history: History) -> dict[str, Any]:
         "points": float(history.reward.sum(dtype="float64")),
         "episodes": int(history.ended.sum()),
         "explored": int(history.explored.sum()),
+    }
+
+
+def isolation_binding(
+    histories_sha256: Sequence[str], parameters_sha256: str, checkpoint_sha256: str
+) -> dict[str, Any]:
+    """Return what ties a check to what was checked: each lane's log, and the weights that played."""
+    return {
+        "histories_sha256": list(histories_sha256),
+        "parameters_sha256": parameters_sha256,
+        "checkpoint_sha256": checkpoint_sha256,
     }
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from understudy import cli
+from understudy.leaderboard import references
+from understudy.submissions import scoring
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import declaration, teacher_data
 from understudy.suite.errors import InputError
+from understudy.suite.histories import format as histories
 
 NAMES = benchmarks.names()
 SOURCE = (benchmarks.FOLDER / "minatar-v1.toml").read_text()
@@ -197,6 +201,98 @@ def test_lives_that_cannot_be_told_apart_or_placed_are_refused(tmp_path):
     put_life(tmp_path / "d", "breakout", "seed-one")
     with pytest.raises(InputError, match="expected a folder seed-<number>"):
         benchmarks.teacher_lives(benchmark, [tmp_path / "d"])
+
+
+# Reading a teacher's life
+
+DARKROOM = benchmarks.load("darkroom-v1")
+REAL = Path(benchmarks.__file__).parent.parent / "data" / "darkroom-v1" / "goal-00" / "seed-0"
+
+
+def altered(root: Path, variant: str = "goal-00", **header) -> benchmarks.TeacherLife:
+    """Put a real life into a data folder, its header changed, and return it as it is found there."""
+    history = histories.read(REAL / "history.parquet")
+    path = root / "darkroom-v1" / variant / "seed-0" / "history.parquet"
+    histories.write(path, dataclasses.replace(history, header=dataclasses.replace(history.header, **header)))
+    return benchmarks.teacher_lives(DARKROOM, [root])[0]
+
+
+def player_of(kind: str | None) -> dict:
+    player = {**histories.read(REAL / "history.parquet").header.player, "kind": kind}
+    return player if kind else {key: value for key, value in player.items() if key != "kind"}
+
+
+def test_a_teachers_life_is_read_as_it_is(tmp_path):
+    life = altered(tmp_path)
+    assert benchmarks.read(life).content_sha256 == histories.read(REAL / "history.parquet").content_sha256
+
+
+@pytest.mark.parametrize("kind", ["fixed", "foreign", "random", None])
+def test_a_life_of_another_player_is_no_teachers(tmp_path, kind):
+    life = altered(tmp_path, player=player_of(kind))
+    with pytest.raises(InputError, match=f"expected a teacher's life, found player.kind {kind!r}") as raised:
+        benchmarks.read(life)
+    assert str(life.history_path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_life_without_seeds_is_no_teachers(tmp_path):
+    segments = histories.read(REAL / "history.parquet").header.segments
+    life = altered(tmp_path, segments=tuple(dataclasses.replace(each, seed=None) for each in segments))
+    with pytest.raises(InputError, match=r"history\.parquet: a life of darkroom/goal-00 .* has no seeds"):
+        benchmarks.read(life)
+
+
+def test_a_life_in_a_folder_of_another_game_or_seed_is_refused(tmp_path):
+    with pytest.raises(InputError, match="folder says darkroom/goal-01, its history darkroom/goal-00"):
+        benchmarks.read(altered(tmp_path / "game", "goal-01"))
+    player = {**player_of("teacher"), "seed": 3}
+    with pytest.raises(InputError, match="folder says seed-0, its history seed 3"):
+        benchmarks.read(altered(tmp_path / "seed", player=player))
+
+
+def test_a_life_under_other_rules_is_refused(tmp_path):
+    fingerprint = {**histories.read(REAL / "history.parquet").header.fingerprint, "episode_cap_moves": 21}
+    with pytest.raises(InputError, match="episode_cap_moves"):
+        benchmarks.read(altered(tmp_path, fingerprint=fingerprint))
+
+
+def test_a_life_is_read_once_until_its_file_changes(tmp_path, monkeypatch):
+    life = altered(tmp_path)
+    opened = []
+    plain = histories.read
+    monkeypatch.setattr(histories, "read", lambda path: (opened.append(path), plain(path))[1])
+    assert benchmarks.read(life) is benchmarks.read(life)
+    assert len(opened) == 1
+    longer = histories.read(REAL.parent.parent / "goal-01" / "seed-0" / "history.parquet")
+    opened.clear()
+    histories.write(life.history_path, longer)
+    with pytest.raises(InputError, match="its history darkroom/goal-01"):
+        benchmarks.read(life)
+    life.history_path.unlink()
+    with pytest.raises(InputError, match="no such history file"):
+        benchmarks.read(life)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "foreign"])
+def test_no_command_takes_another_players_life_for_a_teachers(tmp_path, monkeypatch, capsys, kind):
+    altered(tmp_path / "data", player=player_of(kind))
+    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path / "data"))
+    out = str(tmp_path / "out")
+    for arguments in (
+        ["benchmarks", "darkroom-v1"],
+        ["train", "markov", "--benchmark", "darkroom-v1", "--out", out],
+        ["check", "markov", "--benchmark", "darkroom-v1"],
+        ["rulers", "darkroom-v1", "--out", out],
+    ):
+        assert cli.main(arguments) == 2, arguments
+        assert f"expected a teacher's life, found player.kind '{kind}'" in capsys.readouterr().err, arguments
+    with pytest.raises(InputError, match="expected a teacher's life"):
+        scoring.score([scoring.Request("markov", "darkroom-v1", "quick", tmp_path / "out")], ["skill"])
+    compared = references.References(tmp_path / "out", DARKROOM, DARKROOM.budget("quick"))
+    with pytest.raises(InputError, match="expected a teacher's life"):
+        compared.continuations()
+    assert not list(Path(out).rglob("*.parquet"))
 
 
 def test_loading_a_benchmark_needs_neither_torch_nor_a_game():

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from understudy.leaderboard import rows, scores, tables, verify
+from understudy.leaderboard import rows, scores, stored, tables, verify
 from understudy.submissions import engines, scoring
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
@@ -151,6 +151,66 @@ def test_forged_exploration_is_named(copied):
 
     forge(copied / LIFE, hidden)
     assert any("explored" in text and "life's seed" in text for text in failures(copied))
+
+
+# Isolation, lanes
+
+JOB = "darkroom-v1/quick/policy-at-w/start/control"
+
+
+@pytest.fixture
+def checked(copied):
+    """A copy of the rows, with a check of the isolation of one job's lives."""
+    request = scoring.Request("policy-at-w", "darkroom-v1", "quick", copied)
+    scorer = scoring._Scorer(request, lambda progress: None)
+    assert scorer.check_isolation("start", 0) == -1
+    return copied
+
+
+def isolation_of(folder):
+    row = next(row for row in stored.rows_in(folder) if row.name == "policy-at-w")
+    return scores.isolation_holds(row, "start")
+
+
+def test_an_isolation_check_names_the_lives_and_weights_that_it_is_of(checked):
+    found = files.read_json(checked / JOB / records.ISOLATION)
+    lanes = [files.read_json(checked / JOB / f"lane-{i}" / records.RECORD) for i in range(16)]
+    assert found["holds"]
+    assert found["histories_sha256"] == [lane["history_sha256"] for lane in lanes]
+    assert {found["parameters_sha256"]} == {lane["parameters_sha256"]["before"] for lane in lanes}
+    assert {found["checkpoint_sha256"]} == {lane["job"]["player"]["checkpoint_sha256"] for lane in lanes}
+    verify.require(verify.verify(checked, processes=1))
+    assert isolation_of(checked) is True
+    files.write_json(checked / JOB / records.ISOLATION, {**found, "holds": False})
+    assert isolation_of(checked) is False
+
+
+@pytest.mark.parametrize("place", ["histories_sha256", "parameters_sha256", "checkpoint_sha256"])
+def test_an_isolation_check_of_other_lives_or_weights_counts_for_nothing(checked, place):
+    path = checked / JOB / records.ISOLATION
+    found = files.read_json(path)
+    other = [*found[place][1:], found[place][0]] if place == "histories_sha256" else "0" * 64
+    files.write_json(path, {**found, place: other})
+    assert isolation_of(checked) is None
+    named = f"{path}: {place} is not that of the stored lives: check again"
+    assert named in failures(checked)
+    files.write_json(path, {name: value for name, value in found.items() if name != place})
+    assert isolation_of(checked) is None
+
+
+@pytest.mark.parametrize("text", ["[]", '{"holds": "yes"}', "{"])
+def test_a_broken_isolation_check_is_named(copied, text):
+    path = copied / JOB / records.ISOLATION
+    path.write_text(text)
+    assert any(str(path) in failure for failure in failures(copied))
+
+
+def test_lanes_other_than_the_budgets_are_shown(results, tmp_path):
+    scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path, lanes=4)], ["skill"])
+    (table,) = rows.tables_of(scores.judge_all(tmp_path))
+    assert "4 lanes, not the budget's 16" in next(row.note for row in table.rows if row.name == "random")
+    (table,) = rows.tables_of(scores.judge_all(results))
+    assert not any("lanes" in row.note for row in table.rows)
 
 
 def test_flipped_byte_is_named(copied):

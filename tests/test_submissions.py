@@ -50,7 +50,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def record(path: Path, game_name: str, moves: int) -> None:
     path.parent.mkdir(parents=True)
     game = games.load(game_name)
-    header = Header(game.name, dict(game.fingerprint), {"kind": "test"}, {"kind": "test"}, (), {})
+    player = {"kind": "teacher", "seed": 0}
+    header = Header(game.name, dict(game.fingerprint), player, {"kind": "test"}, (), {})
     recorder = Recorder([Life(path, game, 7, header)], SegmentRule(500))
     recorder.start()
     rng = np.random.default_rng(len(game_name) + moves)
@@ -211,6 +212,16 @@ def test_a_life_that_is_not_here_is_a_warning(make, capsys, data, here, monkeypa
     assert "warning: watched life goal-01/seed-0 is not on this machine" in capsys.readouterr().out
     with pytest.raises(InputError, match="teacher goal-01/seed-0 is not on this machine"):
         resolved(folder).players(BENCHMARK, benchmarks.teacher_lives(BENCHMARK))
+
+
+def test_watched_lives_are_read_once_however_many_jobs_ask(make, monkeypatch):
+    entrant, lives = resolved(make()), benchmarks.teacher_lives(BENCHMARK)
+    first = entrant.players(BENCHMARK, lives)
+    monkeypatch.setattr(histories, "read", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(watched, "sha256", lambda *_: pytest.fail("a watched life is hashed again"))
+    assert [player.sha256 for player in entrant.players(BENCHMARK, lives)] == [
+        player.sha256 for player in first
+    ]
 
 
 def test_the_watched_hash_outlives_the_continuation(data):

@@ -27,6 +27,7 @@ INTERRUPTED: Final = 130
 HELP_ORDER: Final = (  # a command that isn't listed comes last, by name
     "demo",
     "benchmarks",
+    "rulers",
     "teach",
     "histories",
     "train",

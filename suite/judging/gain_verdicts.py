@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from understudy.suite import stats, verdicts
-from understudy.suite.judging import conditions, contrasts
+from understudy.suite.judging import conditions, contrasts, rulers
 from understudy.suite.judging import gains as gains_of
 from understudy.suite.judging.contrasts import METHOD
 from understudy.suite.judging.evidence import Evidence
@@ -52,9 +52,9 @@ def judge(
 
 def unjudged(evidence: Evidence, rules: Rules) -> str | None:
     """Return why there is nothing to judge: incomplete teacher data, or lives not played to their end."""
-    recorded = evidence.watched_moves
-    if recorded is not None and recorded < rules.watched_moves:
-        return verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
+    missing = rulers.watched_incomplete(evidence, rules)
+    if missing:
+        return missing
     if not evidence.lives or not evidence.starts:
         return verdicts.NOT_PLAYED
     shortest = min(life.num_moves for life in (*evidence.lives, *evidence.yoked))
@@ -76,13 +76,7 @@ def _no_verdict(found: Verdict, gains: Gains, rules: Rules) -> str | None:
     """Return why these numbers carry no verdict: too few units, no ruler, or too short a window."""
     if found.claim == METHOD and len(gains.end.units) < rules.minima.method_units:
         return verdicts.FEW_UNITS.format(minimum=rules.minima.method_units)
-    gain = found.numbers.get("gain")
-    if gains.ruler.m < rules.minima.ruler_lives or gain is None or not gain.above(0):
-        return verdicts.NO_RULER
-    ends = gains.ruler.fewest_ends
-    if not rules.window_is_long and (ends is None or ends < rules.minima.window_ends):
-        return verdicts.WINDOW_TOO_SHORT
-    return None
+    return rulers.unusable(gains.ruler, rules)
 
 
 def _answer(found: Verdict, thresholds: Thresholds) -> str:

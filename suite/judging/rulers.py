@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from understudy.suite import verdicts
 from understudy.suite.judging import contrasts
 from understudy.suite.judging.contrasts import CHECKPOINT, METHOD, Sample, Term
 from understudy.suite.judging.evidence import Evidence
 from understudy.suite.judging.lives import Life, end_skill
 from understudy.suite.judging.rules import PublishedRuler, Rules
-from understudy.suite.stats import Moments
+from understudy.suite.stats import Interval, Moments
 
 NOTHING = Sample((), ())
 
@@ -61,6 +62,30 @@ def lives_from_scratch(evidence: Evidence, rules: Rules) -> Ruler:
     start = random_sample(evidence, rules, end)
     left_out = len(evidence.ruler_lives) - len(lives)
     return _or_published(Ruler(end, start, _fewest_ends(lives, rules), left_out), rules)
+
+
+def watched_incomplete(evidence: Evidence, rules: Rules) -> str | None:
+    """Return that a watched teacher life is shorter than W, so that nothing can be judged; or None."""
+    recorded = evidence.watched_moves
+    if recorded is None or recorded >= rules.watched_moves:
+        return None
+    return verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
+
+
+def gain(ruler: Ruler, rules: Rules) -> Interval | None:
+    """Return G, the ruler's end - start, with its interval; None where nothing measures it."""
+    return contrasts.contrast(ruler.terms(1.0, -1.0), rules.thresholds.confidence) if ruler.m else None
+
+
+def unusable(ruler: Ruler, rules: Rules) -> str | None:
+    """Return why a ruler allows no verdict: too few lives, no clear gain or too short a window; or None."""
+    measured = gain(ruler, rules)
+    if ruler.m < rules.minima.ruler_lives or measured is None or not measured.above(0):
+        return verdicts.NO_RULER
+    ends = ruler.fewest_ends
+    if not rules.window_is_long and (ends is None or ends < rules.minima.window_ends):
+        return verdicts.WINDOW_TOO_SHORT
+    return None
 
 
 def random_sample(evidence: Evidence, rules: Rules, like: Sample) -> Sample:

@@ -27,9 +27,8 @@ class Skill:
 
         The verdict's parts are called `skill` and `likeness`; it is yes (or above) if both are.
         """
-        recorded = evidence.watched_moves
-        if recorded is not None and recorded < rules.watched_moves:
-            incomplete = verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
+        incomplete = rulers.watched_incomplete(evidence, rules)
+        if incomplete:
             return Verdict(self.name, evidence.claim, None, incomplete, numbers=_own_points(evidence, rules))
         if not evidence.starts:
             return Verdict(self.name, evidence.claim, None, verdicts.NOT_PLAYED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,14 @@ COMMAND = typer.Typer()
 @COMMAND.command("benchmarks")
 def benchmarks(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this benchmark only.")] = None,
+    starts: Annotated[
+        Path | None,
+        typer.Option(
+            "--rulers", help="Results with the rulers' start lives; default: those of the leaderboard."
+        ),
+    ] = None,
 ) -> None:
-    """Show the benchmarks: games, moves, budgets, teacher data."""
+    """Show the benchmarks: games, moves, budgets, teacher data, rulers."""
     from rich.console import Console
 
     from understudy.suite import benchmarks as registered
@@ -32,6 +39,7 @@ def benchmarks(
         console.print(line, highlight=False, markup=False)
     console.print(_budgets(benchmark))
     console.print(_teacher_data(benchmark))
+    typer.echo(_rulers(benchmark, starts))
 
 
 def _overview(shown: list[Benchmark]) -> rich.table.Table:
@@ -68,15 +76,27 @@ def _budgets(benchmark: Benchmark) -> rich.table.Table:
 
 def _teacher_data(benchmark: Benchmark) -> rich.table.Table:
     from understudy.suite import benchmarks as registered
-    from understudy.suite.histories import format as histories
 
     table = _table("teacher life", "moves", "network at W", "folder")
     for life in registered.teacher_lives(benchmark):
-        moves = histories.read(life.history_path).num_moves
+        moves = registered.read(life).num_moves
         table.add_row(life.name, f"{moves:,}", "yes" if life.network_path else "no", str(life.folder))
     if not table.rows:
         table.caption = f"no teacher life of {benchmark.name} here"
     return table
+
+
+def _rulers(benchmark: Benchmark, starts: Path | None) -> str:
+    """Return the rulers, or that the leaderboard's starts are of other lives than this machine's."""
+    from understudy.leaderboard import rulers
+    from understudy.suite.errors import InputError
+
+    if starts is not None:
+        return rulers.to_text(rulers.rulers(benchmark, starts))
+    try:
+        return rulers.to_text(rulers.rulers(benchmark))
+    except InputError as error:
+        return f"no ruler from the leaderboard's starts: {error}"
 
 
 def _short(games: tuple[str, ...]) -> str:

@@ -1,0 +1,106 @@
+"""Results on disk: where the lives of a row lie, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.suite import files, records
+from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.judging.lives import Life
+
+ROW = "row.json"
+
+
+@dataclass(frozen=True)
+class RowFolder:
+    """Where the lives of one row lie: `<results>/<benchmark>/<budget>/<name>`."""
+
+    path: Path
+    benchmark: str
+    budget: str
+    name: str
+
+
+def rows_in(results: Path) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted; InputError if there is none."""
+    found = [
+        RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
+        for path in sorted(results.glob(f"*/*/*/{ROW}"))
+    ]
+    if not found:
+        raise InputError(
+            f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{ROW} in it; "
+            "score something first: understudy score"
+        )
+    return found
+
+
+def life_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+    """Return the folders of a row's finished lives, of one role or of all."""
+    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/lane-*/{records.RECORD}"))
+
+
+def job_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+    """Return the folders of a row's jobs, begun or finished, of one role or of all."""
+    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/{records.JOB}"))
+
+
+def lives(row: RowFolder, role: str) -> tuple[Life, ...]:
+    """Return a row's finished lives of one role; InputError where one can't be read."""
+    return tuple(_lives(row, role))
+
+
+def require_benchmark(row: dict[str, Any], folder: RowFolder, benchmark_sha256: str) -> None:
+    """Raise InputError if a row was scored under another file of its benchmark."""
+    if row["benchmark_sha256"] != benchmark_sha256:
+        raise InputError(
+            f"{folder.path}: scored under another {folder.benchmark} (file SHA-256 "
+            f"{row['benchmark_sha256'][:12]}, here {benchmark_sha256[:12]}); play its lives again"
+        )
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What a check of a job's lives found, and whether it is of the lives and weights that lie here."""
+
+    path: Path
+    holds: bool
+    mismatch: str | None  # why it says nothing of these lives; None: it is of them
+
+
+def isolation(job_folder: Path) -> Isolation | None:
+    """Return a job's isolation check, None where there was none; InputError where it can't be read."""
+    path = job_folder / records.ISOLATION
+    if not path.exists():
+        return None
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("holds"), bool):
+        raise InputError(f"{path}: expected an object with holds, true or false; check again")
+    differing = [name for name, value in _binding(job_folder).items() if found.get(name) != value]
+    mismatch = f"{differing[0]} is not that of the stored lives: check again" if differing else None
+    return Isolation(path, found["holds"], mismatch)
+
+
+def _binding(job_folder: Path) -> dict[str, Any]:
+    """Return the binding that a check of the stored lives has."""
+    job = files.read_json(job_folder / records.JOB)
+    lanes = [files.read_json(job_folder / f"lane-{i}" / records.RECORD) for i in range(len(job["lanes"]))]
+    weights = {lane["parameters_sha256"]["after"] for lane in lanes}
+    return records.isolation_binding(
+        [lane["history_sha256"] for lane in lanes],
+        ", ".join(sorted(weights)),  # one, or a check can't hold
+        job["player"]["checkpoint_sha256"],
+    )
+
+
+def _lives(row: RowFolder, role: str) -> Iterator[Life]:
+    for path in life_folders(row, role):
+        record = files.read_json(path / records.RECORD)
+        history = history_format.read(path / records.HISTORY)
+        lane = record["job"]["lanes"][record["lane"]]
+        seed = record["job"]["player"]["training_seed"] or 0
+        yield Life(lane["unit"], seed, lane["number"], history.reward, history.ended)

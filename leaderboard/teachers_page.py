@@ -1,0 +1,212 @@
+"""The tables of `docs/teachers.md`: every stored teacher life, its skill, its command, and the rulers.
+
+`python -m understudy.leaderboard.teachers_page docs/teachers.md` fills them in.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from understudy.leaderboard import pages, rulers, tables
+from understudy.suite import benchmarks
+from understudy.suite.benchmarks import Benchmark, TeacherLife
+from understudy.suite.judging import lives as judged
+from understudy.suite.judging.lives import Life
+
+CHECKPOINT: Final = "checkpoint.safetensors"
+SHOWN_SHA: Final = 12  # hex digits
+POOLED_GAMES: Final = 8  # of more games than this, the skill of all lives is one table
+LIVES_HEADINGS: Final = (
+    "game", "seed", "moves", "W", "network at W", "checkpoint", "command", "content SHA-256"
+)  # fmt: skip
+Window = tuple[int, int]  # moves [begin, end) of a life
+WINDOWS: Final[Mapping[str, tuple[Window, ...]]] = {
+    "darkroom-v1": (
+        (0, 300),
+        (900, 1_100),
+        (1_100, 1_300),
+        (2_000, 3_000),
+        (5_000, 7_500),
+        (13_000, 14_300),
+    ),
+    "minatar-v1": ((0, 25_000), (50_000, 100_000), (100_000, 200_000), (200_000, 250_000)),
+    "atari-v1": (
+        (0, 20_000),
+        (20_000, 100_000),
+        (100_000, 200_000),
+        (0, 250_000),
+        *((mark - 500_000, mark) for mark in map((1_000_000).__mul__, (1, 2, 3, 5, 8, 10, 11))),
+    ),
+}
+# Mean and standard deviation of 5 runs of Dopamine's DQN in each window, with Adam and with RMSProp.
+# Source: Castro et al., Dopamine (2018), published baselines, https://github.com/google/dopamine
+PUBLISHED: Final[Mapping[str, Mapping[Window, tuple[str, str]]]] = {
+    "atari/breakout": {
+        (0, 250_000): ("1.8 ± 0.1", "1.6 ± 0.0"),
+        (500_000, 1_000_000): ("17.0 ± 0.4", "5.3 ± 0.5"),
+        (1_500_000, 2_000_000): ("35.4 ± 1.6", "15.2 ± 1.7"),
+        (2_500_000, 3_000_000): ("54.1 ± 3.1", "26.6 ± 5.2"),
+        (4_500_000, 5_000_000): ("86.1 ± 4.5", "51.4 ± 5.7"),
+        (7_500_000, 8_000_000): ("113.0 ± 5.6", "71.4 ± 9.1"),
+        (9_500_000, 10_000_000): ("106.1 ± 13.2", "82.8 ± 11.1"),
+        (10_500_000, 11_000_000): ("104.8 ± 11.2", "87.4 ± 11.3"),
+    },
+    "atari/space_invaders": {
+        (0, 250_000): ("164.2 ± 8.3", "167.2 ± 7.7"),
+        (500_000, 1_000_000): ("377.8 ± 14.7", "253.3 ± 13.9"),
+        (1_500_000, 2_000_000): ("663.4 ± 27.7", "536.5 ± 41.4"),
+        (2_500_000, 3_000_000): ("703.0 ± 17.8", "671.9 ± 17.8"),
+        (4_500_000, 5_000_000): ("944.9 ± 35.0", "778.3 ± 14.4"),
+        (7_500_000, 8_000_000): ("1227.3 ± 50.1", "1009.0 ± 25.4"),
+        (9_500_000, 10_000_000): ("1386.5 ± 48.6", "1140.6 ± 10.3"),
+        (10_500_000, 11_000_000): ("1487.7 ± 62.5", "1230.6 ± 28.5"),
+    },
+}
+
+
+def page_tables(results: Path = rulers.RESULTS) -> dict[str, str]:
+    """Return the page's tables by the names of their places, from the lives of this machine.
+
+    Raises InputError where a stored life can't be read or isn't a teacher's.
+    """
+    found = {}
+    for name in benchmarks.names():
+        benchmark = benchmarks.load(name)
+        found[f"{name} lives"] = lives_table(benchmark)
+        found[f"{name} skill"] = skill_tables(benchmark)
+        found[f"{name} rulers"] = rulers.to_markdown(rulers.rulers(benchmark, results))
+    return found
+
+
+def lives_table(benchmark: Benchmark) -> str:
+    """Return a line for each stored life, then the commands that made them, then what has no life."""
+    lives = benchmarks.teacher_lives(benchmark)
+    commands: dict[tuple[str, ...], int] = {}
+    lines = []
+    for life in lives:
+        made_by = tuple(_commands(benchmark, life))
+        lines.append(_life_line(benchmark, life, commands.setdefault(made_by, len(commands) + 1)))
+    numbered = [
+        f"{number}. {', then '.join(f'`{command}`' for command in made_by)}"
+        for made_by, number in commands.items()
+    ]
+    absent = [game for game in benchmark.games if game not in {life.game for life in lives}]
+    notes = [f"No life of: {', '.join(absent)}."] if absent else []
+    blocks = [tables.markdown(LIVES_HEADINGS, lines), *(["\n".join(numbered)] if numbered else []), *notes]
+    return "\n\n".join(blocks)
+
+
+def skill_tables(benchmark: Benchmark) -> str:
+    """Return the skill in each window, a table a game; one for all where there are many games."""
+    by_game: dict[str, list[TeacherLife]] = {}
+    for life in benchmarks.teacher_lives(benchmark):
+        by_game.setdefault(life.game, []).append(life)
+    if len(by_game) > POOLED_GAMES:
+        every = [life for lives in by_game.values() for life in lives]
+        return _skill_table(benchmark, f"{len(by_game)} games of {benchmark.family}", every, "")
+    return "\n\n".join(_skill_table(benchmark, game, lives, game) for game, lives in by_game.items())
+
+
+def _life_line(benchmark: Benchmark, life: TeacherLife, command: int) -> list[str]:
+    history = benchmarks.read(life)
+    sha256 = history.content_sha256[:SHOWN_SHA]
+    return [
+        life.variant,
+        str(life.seed),
+        f"{history.num_moves:,}",
+        f"{history.header.life['watched_moves']:,}",
+        "yes" if life.network_path else "no",
+        _checkpoint(benchmark, life),
+        str(command),
+        sha256,
+    ]
+
+
+def _checkpoint(benchmark: Benchmark, life: TeacherLife) -> str:
+    """Return the data folder that holds the checkpoint from which a life is carried on, or `-`."""
+    checkout = Path(__file__).resolve().parent.parent
+    for root in benchmarks.roots():
+        if (root / benchmark.name / life.name / CHECKPOINT).is_file():
+            return root.relative_to(checkout).as_posix() if root.is_relative_to(checkout) else str(root)
+    return "-"
+
+
+def _commands(benchmark: Benchmark, life: TeacherLife) -> Iterator[str]:
+    """Yield the command of each stage of a life, as its header tells them."""
+    history = benchmarks.read(life)
+    stages: Sequence[Mapping[str, Any]] = history.header.player["stages"]
+    ends = [*(stage["from_move"] for stage in stages[1:]), history.num_moves]
+    for stage, moves in zip(stages, ends, strict=True):
+        first, last = min(stage["seeds"]), max(stage["seeds"])
+        threads = f" --threads {stage['threads']}" if stage["threads"] > 1 else ""
+        yield (
+            f"understudy teach {benchmark.name} --game {_chosen(benchmark, stage['game_names'])} "
+            f"--seeds {first}:{last + 1} --moves {moves}{threads} --out LIVES"
+        )
+
+
+def _chosen(benchmark: Benchmark, game_names: Sequence[str]) -> str:
+    """Return what `--game` says for the games that were taught together."""
+    played = tuple(dict.fromkeys(game_names))
+    groups = {
+        benchmark.watched_games: "watched",
+        benchmark.new_games: "new",
+        benchmark.watched_games + benchmark.new_games: "all",
+    }
+    if len(played) == 1:
+        return played[0].partition("/")[2]
+    return groups.get(played, ",".join(name.partition("/")[2] for name in played))
+
+
+def _skill_table(benchmark: Benchmark, title: str, stored: Sequence[TeacherLife], game: str) -> str:
+    lives = [_scored(life) for life in stored]
+    published = PUBLISHED.get(game, {})
+    headings = ["moves", "lives", "skill", *(["published, Adam", "published, RMSProp"] if published else [])]
+    windows = {*WINDOWS.get(benchmark.name, ()), *(_ends(benchmark, game) if game else ())}
+    lines = []
+    for begin, end in sorted(windows, key=lambda window: (window[1], window[0])):
+        figures = published.get((begin, end), ("", "")) if published else ()
+        lines.append([*_skill_line(benchmark, lives, begin, end), *figures])
+    return f"{title}:\n\n{tables.markdown(headings, lines)}"
+
+
+def _scored(stored: TeacherLife) -> Life:
+    history = benchmarks.read(stored)
+    return Life(stored.name, 0, 0, history.reward, history.ended)
+
+
+def _ends(benchmark: Benchmark, game: str) -> Iterator[Window]:
+    """Yield the end windows of a ruler's lives at the budgets that have one."""
+    task, before = (
+        ("transfer", 0) if game in benchmark.new_games else ("improvement", benchmark.watched_moves)
+    )
+    for budget in benchmark.budgets:
+        if budget.name != "quick" and task in budget.tasks:
+            end = before + budget.moves
+            yield end - budget.end_moves, end
+
+
+def _skill_line(benchmark: Benchmark, lives: Sequence[Life], begin: int, end: int) -> list[str]:
+    """Return moves, lives and skill of a window, as far as any life goes into it by at least half."""
+    longest = max(life.num_moves for life in lives)
+    reached = min(end, longest)
+    span = f"{begin:,}-{end:,}"
+    if reached - begin < (end - begin) / 2:
+        return [span, "0", "not reached"]
+    if reached < end:
+        span = f"{begin:,}-{reached:,} of {begin:,}-{end:,}"
+    inside = [life for life in lives if life.num_moves >= reached]
+    skills = [judged.skill([life], begin, reached, benchmark.minima.ends) for life in inside]
+    values = np.array([skill.value for skill in skills])
+    text = f"{values.mean():.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
+    few = sum(skill.few_ends for skill in skills)
+    return [span, str(len(inside)), f"{text}, few ends in {few}" if few else text]
+
+
+if __name__ == "__main__":
+    pages.fill(Path(sys.argv[1]), page_tables())
