@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 FARTHEST_UNITS = 100_000  # a case that needs more units than this is not called settled by units
+CERTAIN_HALVES = 100.0  # an effect of so many half-widths is found for certain; its noncentral t is no number
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class Moments:
     n: int
 
     def __post_init__(self) -> None:
-        if self.n < 1 or (self.variance is not None and not self.variance >= 0) or not np.isfinite(self.mean):
-            raise ValueError(f"expected n >= 1, a finite mean and a variance >= 0 or None; found {self}")
+        known = self.variance is None or (np.isfinite(self.variance) and self.variance >= 0)
+        if self.n < 1 or not known or not np.isfinite(self.mean):
+            raise ValueError(f"expected n >= 1, a finite mean and variance >= 0 or None; found {self}")
 
     def scaled(self, factor: float) -> Moments:
         """Return the moments of `factor` times the sample."""
@@ -53,8 +55,9 @@ def moments(values: ArrayLike) -> Moments:
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or not sample.size or not np.isfinite(sample).all():
         raise ValueError(f"expected finite numbers in a row; found {values!r}")
-    variance = float(sample.var(ddof=1)) if sample.size > 1 else None
-    return Moments(float(sample.mean()), variance, sample.size)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused as moments
+        variance = float(sample.var(ddof=1)) if sample.size > 1 else None
+        return Moments(float(sample.mean()), variance, sample.size)
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -82,27 +85,41 @@ def welch_interval(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -
 def sum_interval(parts: Sequence[Moments], confidence: float = 0.95) -> Interval:
     """Return the interval of the sum of the means of independent samples of unequal variance.
 
-    With one part this is Student's interval, with two Welch's. Degrees of freedom:
-    (sum v_i)^2 / sum(v_i^2 / (n_i - 1)), v_i = s_i^2 / n_i.
-    Source: Satterthwaite, An approximate distribution of estimates of variance components,
-    Biometrics 2 (1946).
+    With one part this is Student's interval, with two Welch's; bounds are None where a variance is unknown.
     """
     estimate = float(sum(part.mean for part in parts))
-    squared_error = _squared_error(parts)
-    if squared_error is None:
+    variances = [part.variance for part in parts if part.variance is not None]
+    if len(variances) < len(parts):
         return Interval(estimate, None, None, confidence)
-    half = float(np.sqrt(squared_error)) * _critical_t(parts, confidence)
+    half = float(half_width(variances, [part.n for part in parts], confidence))
     return Interval(estimate, estimate - half, estimate + half, confidence)
 
 
-def degrees_of_freedom(parts: Sequence[Moments]) -> float:
-    """Return Satterthwaite's degrees of freedom; infinite where nothing varies."""
-    errors = np.array([(part.variance or 0.0) / part.n for part in parts])
-    if not errors.any():
-        return float("inf")
-    shares = errors / errors.sum()  # squares of tiny variances would underflow
-    frees = np.array([max(part.n - 1, 1) for part in parts])
-    return float(1 / np.sum(shares**2 / frees))
+def half_width(variances: ArrayLike, counts: ArrayLike, confidence: float = 0.95) -> NDArray[np.float64]:
+    """Return half the width of intervals of sums of means, t(free) sqrt(sum v_i), v_i = s_i^2 / n_i.
+
+    Args:
+        variances: of one unit in each independent sample, float [..., parts].
+        counts: units in each sample, int [..., parts] or [parts].
+        confidence: two-sided.
+
+    Returns:
+        float [...]; 0 where nothing varies.
+    """
+    errors = _squared_errors(variances, counts)  # [..., parts]
+    free = _satterthwaite(errors, np.asarray(counts))  # [...]
+    half: NDArray[np.float64] = np.sqrt(errors.sum(axis=-1)) * _critical_t(free, confidence)
+    return half
+
+
+def degrees_of_freedom(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
+    """Return (sum v_i)^2 / sum(v_i^2 / (n_i - 1)), v_i = s_i^2 / n_i; infinite where nothing varies.
+
+    Args as those of `half_width`, [..., parts] -> [...].
+    Source: Satterthwaite, An approximate distribution of estimates of variance components,
+    Biometrics 2 (1946).
+    """
+    return _satterthwaite(_squared_errors(variances, counts), np.asarray(counts))
 
 
 def fieller_set(contrast: Callable[[float], Interval], denominator: Interval) -> tuple[float, float] | None:
@@ -138,17 +155,18 @@ def needed_units(parts: Sequence[Moments], confidence: float = 0.95, power: floa
     for the behavioral sciences (1988), chapter 2.
     """
     effect = abs(sum(part.mean for part in parts))
-    if effect == 0 or any(part.variance is None for part in parts):
+    variances = [part.variance for part in parts if part.variance is not None]
+    if effect == 0 or len(variances) < len(parts):
         return None
 
     def enough(n: int) -> bool:
-        planned = [Moments(part.mean, part.variance, n) for part in parts]
-        squared_error = _squared_error(planned)
-        if not squared_error:
+        counts = np.full(len(parts), n)
+        half = float(half_width(variances, counts, confidence))
+        if effect > CERTAIN_HALVES * half:
             return True
-        free = degrees_of_freedom(planned)
-        critical = _critical_t(planned, confidence)
-        return bool(1 - special.nctdtr(free, effect / np.sqrt(squared_error), critical) >= power)
+        errors = _squared_errors(variances, counts)
+        free, error = _satterthwaite(errors, counts), float(np.sqrt(errors.sum()))
+        return bool(1 - special.nctdtr(free, effect / error, half / error) >= power)
 
     high = 2
     while not enough(high):
@@ -162,29 +180,28 @@ def needed_units(parts: Sequence[Moments], confidence: float = 0.95, power: floa
     return high
 
 
-def interquartile_mean(values: ArrayLike) -> float:
-    """Return the mean of the middle half of all values, any shape.
-
-    Source: Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice (2021).
-    """
-    flat: NDArray[np.float64] = np.asarray(values, dtype=np.float64).ravel()
-    return float(stats.trim_mean(flat, proportiontocut=0.25))
-
-
-def _squared_error(parts: Sequence[Moments]) -> float | None:
-    """Squared standard error of the sum of means; None if a spread is unknown."""
-    total = 0.0
-    for part in parts:
-        if part.variance is None:
-            return None
-        total += part.variance / part.n
-    return total
+def _squared_errors(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
+    """Squared standard error of each sample's mean, [..., parts]; ValueError if one is no variance."""
+    spreads = np.asarray(variances, dtype=np.float64)
+    if not (np.isfinite(spreads) & (spreads >= 0)).all() or np.any(np.asarray(counts) < 1):
+        raise ValueError(f"expected finite variances >= 0 and counts >= 1; found {variances!r}, {counts!r}")
+    errors: NDArray[np.float64] = spreads / np.asarray(counts)
+    return errors
 
 
-def _critical_t(parts: Sequence[Moments], confidence: float) -> float:
-    free = degrees_of_freedom(parts)
+def _satterthwaite(errors: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = errors.sum(axis=-1, keepdims=True)
+    shares = errors / np.where(total > 0, total, 1.0)  # squares of tiny variances would underflow
+    lost = (shares**2 / np.maximum(counts - 1, 1)).sum(axis=-1)
+    free: NDArray[np.float64] = np.divide(1.0, lost, out=np.full(lost.shape, np.inf), where=lost > 0)
+    return free
+
+
+def _critical_t(free: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     quantile = (1 + confidence) / 2
-    return float(special.ndtri(quantile) if np.isinf(free) else special.stdtrit(free, quantile))
+    limited = special.stdtrit(np.where(np.isinf(free), 1.0, free), quantile)
+    critical: NDArray[np.float64] = np.where(np.isinf(free), special.ndtri(quantile), limited)
+    return critical
 
 
 def _edge(excess: Callable[[float], float], inside: float, direction: float) -> float:

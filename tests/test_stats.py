@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 from scipy import stats as scipy_stats
 
 from understudy.suite import stats
@@ -28,8 +29,7 @@ def test_mean_interval_by_hand():
 def test_welch_interval_by_hand():
     # v = 1/3 and 16/3 over n = 3 each: df = (17/3)^2 / ((1/9 + 256/9) / 2) = 578/257, se = sqrt(17/3)
     interval = stats.welch_interval([1.0, 2.0, 3.0], [2.0, 6.0, 10.0])
-    parts = [Moments(2.0, 1.0, 3), Moments(-6.0, 16.0, 3)]
-    assert stats.degrees_of_freedom(parts) == pytest.approx(578 / 257)
+    assert stats.degrees_of_freedom([1.0, 16.0], [3, 3]) == pytest.approx(578 / 257)
     half = scipy_stats.t.ppf(0.975, 578 / 257) * np.sqrt(17 / 3)
     assert bounds(interval) == pytest.approx((-4 - half, -4 + half))
 
@@ -80,10 +80,64 @@ def test_one_unit_has_no_known_spread():
 
 def test_units_that_agree_give_a_point():
     assert bounds(stats.mean_interval([2.0, 2.0, 2.0])) == (2.0, 2.0)
+    assert bounds(stats.welch_interval([3.0, 3.0], [1.0, 1.0, 1.0])) == (2.0, 2.0)
+    assert np.isinf(stats.degrees_of_freedom([0.0, 0.0], [2, 3]))
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e9 + 0.1, 1e-300, 1e100])
+def test_units_that_agree_are_a_point_but_for_rounding(value):
+    assert bounds(stats.mean_interval([value] * 7)) == pytest.approx((value, value), rel=1e-14)
+
+
+def test_a_sample_that_agrees_leaves_the_other_its_degrees_of_freedom():
+    # the constant sample adds no error: Student's interval of the other one, shifted
+    low, high = bounds(stats.welch_interval([1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 5.0]))
+    assert (low, high) == pytest.approx((-0.484138 - 5, 4.484138 - 5), abs=1e-6)
+
+
+def test_a_huge_offset_does_not_drown_the_spread():
+    values = np.array([1.0, 2.0, 4.0, 8.0])  # at 2^40 they are exact still
+    plain, far = stats.mean_interval(values), stats.mean_interval(values + 2.0**40)
+    assert np.subtract(bounds(far), 2.0**40) == pytest.approx(bounds(plain), abs=1e-3)
+    gains = stats.paired_interval(values + 2.0**40, np.full(4, 2.0**40))
+    assert bounds(gains) == bounds(plain)
+
+
+def test_many_intervals_at_once_are_those_one_by_one():
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(0.0, 1.0, (50, 4)), rng.normal(0.0, 3.0, (50, 7))
+    variances = np.stack([one.var(axis=1, ddof=1), other.var(axis=1, ddof=1)], axis=-1)
+    found = stats.half_width(variances, [4, 7], 0.9)
+    expected = scipy_stats.ttest_ind(one, other, axis=1, equal_var=False).confidence_interval(0.9)
+    assert found.shape == (50,)
+    assert 2 * found == pytest.approx(expected.high - expected.low)
+
+
+@pytest.mark.parametrize(
+    ("variances", "counts"),
+    [([np.nan], [3]), ([-1.0], [3]), ([np.inf], [3]), ([1.0], [0]), ([[1.0], [np.nan]], [3])],
+)
+def test_what_is_no_variance_is_refused(variances, counts):
+    with pytest.raises(ValueError, match="expected finite variances"):
+        stats.half_width(variances, counts)
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "n"),
+    [(0.0, np.nan, 3), (0.0, np.inf, 3), (0.0, -1.0, 3), (np.nan, 1.0, 3), (0.0, 1.0, 0)],
+)
+def test_what_are_no_moments_is_refused(mean, variance, n):
+    with pytest.raises(ValueError, match="expected n >= 1"):
+        Moments(mean, variance, n)
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    with pytest.raises(ValueError, match="variance=inf"):
+        stats.moments([1e200, -1e200])
 
 
 def test_a_tiny_spread_does_not_underflow():
-    assert stats.degrees_of_freedom([Moments(0.0, 1e-200, 5), Moments(0.0, 1e-200, 5)]) == pytest.approx(8)
+    assert stats.degrees_of_freedom([1e-200, 1e-200], [5, 5]) == pytest.approx(8)
 
 
 @pytest.mark.parametrize("values", [[], [1.0, float("nan")], [[1.0, 2.0]], [float("inf"), 1.0]])
@@ -129,6 +183,46 @@ def test_an_unclear_denominator_gives_no_set():
     )
 
 
+def test_one_unit_gives_no_set():
+    assert (
+        stats.fieller_set(lambda c: stats.mean_interval([5.0 - c * 10.0]), stats.mean_interval([10.0]))
+        is None
+    )
+    numerator = stats.mean_interval([5.0])  # a single one, against gains that are clear
+    gain = np.array([9.0, 10.0, 11.0])
+    assert (
+        stats.fieller_set(lambda c: stats.welch_interval([5.0], c * gain), stats.mean_interval(gain)) is None
+    )
+    assert numerator.low is None
+
+
+def test_units_that_agree_give_a_single_ratio():
+    own, gain = np.full(4, 3.0), np.full(4, 8.0)
+    found = stats.fieller_set(lambda c: stats.paired_interval(own, c * gain), stats.mean_interval(gain))
+    assert found == pytest.approx((0.375, 0.375))
+
+
+def test_a_denominator_that_is_barely_clear_gives_a_wide_set_and_not_an_endless_search():
+    critical = scipy_stats.t.ppf(0.975, 3)
+    spread = np.array([-3.0, 1.0, 1.0, 1.0]) / 2  # variance 1, so that the half-width is critical / 2
+    gain = spread + critical / 2 * (1 + 1e-6)
+    own = gain + np.array([0.3, -0.3, 0.1, -0.1])
+    found = stats.fieller_set(lambda c: stats.paired_interval(own, c * gain), stats.mean_interval(gain))
+    expected = paired_fieller_by_formula(own, gain)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert max(map(abs, found)) > 10
+    below = gain - 1e-5  # now the interval holds 0
+    assert (
+        stats.fieller_set(lambda c: stats.paired_interval(own, c * below), stats.mean_interval(below)) is None
+    )
+
+
+def test_a_set_of_a_negative_gain_is_found_too():
+    own, gain = np.array([1.0, 2.0, 3.0, 2.5]), np.array([-9.0, -10.0, -11.0, -10.5])
+    found = stats.fieller_set(lambda c: stats.paired_interval(own, c * gain), stats.mean_interval(gain))
+    assert found == pytest.approx(paired_fieller_by_formula(own, gain), rel=1e-6)
+
+
 def test_needed_units_are_the_textbooks():
     # two-sided 5 %, power 90 %, spreads of 0.5, 1, 1.5 and 2 margins: 5, 13, 26 and 44 units
     assert [stats.needed_units([Moments(1.0, spread**2, 3)]) for spread in (0.5, 1.0, 1.5, 2.0)] == [
@@ -156,6 +250,20 @@ def test_needed_units_are_unknown_where_nothing_points_anywhere():
     assert stats.needed_units([Moments(1.0, 0.0, 5)]) == 2
 
 
+@pytest.mark.parametrize("variance", [1e-3, 1e-6, 1e-12, 1e-100, 1e-300])
+def test_a_tiny_spread_needs_no_more_than_two_units(variance):
+    assert stats.needed_units([Moments(1.0, variance, 3)]) == 2
+
+
+@pytest.mark.parametrize("n", [3, 6, 20])
+def test_needed_units_are_the_fewest_with_that_power(n):
+    # the effect with exactly 90 % power at n units, found by scipy's noncentral t
+    critical = scipy_stats.t.ppf(0.975, n - 1)
+    effect = optimize.brentq(lambda d: scipy_stats.nct.sf(critical, n - 1, d * np.sqrt(n)) - 0.9, 0.1, 20.0)
+    assert stats.needed_units([Moments(1.001 * effect, 1.0, 4)]) == n
+    assert stats.needed_units([Moments(0.999 * effect, 1.0, 4)]) == n + 1
+
+
 @pytest.mark.parametrize(("n", "m", "spread"), [(4, 4, 1.0), (8, 4, 3.0), (16, 5, 0.3)])
 def test_welch_intervals_cover_as_promised(n, m, spread):
     rng = np.random.default_rng(n)
@@ -163,8 +271,3 @@ def test_welch_intervals_cover_as_promised(n, m, spread):
     found = [bounds(stats.welch_interval(x, y)) for x, y in zip(one, other, strict=True)]
     covered = np.mean([low <= 0.0 <= high for low, high in found])
     assert 0.935 < covered < 0.975  # 0.95 but for Welch's approximation and 3,000 draws' own spread of 0.004
-
-
-def test_interquartile_mean_by_hand():
-    assert stats.interquartile_mean([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -50.0]) == 3.5
-    assert stats.interquartile_mean([[0.0, 2.0], [4.0, 90.0]]) == 3.0

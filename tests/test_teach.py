@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from understudy import cli, screen
 from understudy.suite import benchmarks, files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
-from understudy.suite.histories import replay
+from understudy.suite.histories import replay, segments
 from understudy.suite.teachers import dqn, network, teach
 
 GAMES = ("darkroom/goal-40", "darkroom/goal-41")
@@ -68,6 +69,62 @@ def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
     (tmp_path / "parts" / teach.PROGRESS).unlink()
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("alone_moves", [20_000, 0], ids=["one process", "all cores"])
+def test_the_memorys_rebuilding_is_reported_and_can_be_interrupted(tmp_path, monkeypatch, alone_moves):
+    monkeypatch.setattr(segments, "ALONE_MOVES", alone_moves)
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    out = tmp_path / "killed"
+    with pytest.raises(Killed):
+        teach.teach(LESSON, out, 300, checkpoint_moves=60, report=kill_at(260))
+
+    def interrupt(progress):
+        if progress.rebuilt:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on from"):
+        teach.teach(LESSON, out, 300, checkpoint_moves=60, report=interrupt)
+    seen = []
+    teach.teach(LESSON, out, 300, checkpoint_moves=60, report=seen.append)
+    rebuilt = [progress.rebuilt for progress in seen if progress.rebuilt]
+    assert rebuilt
+    assert all(done <= total for done, total in rebuilt)
+    assert rebuilt[-1][0] == rebuilt[-1][1]
+    assert {progress.moves for progress in seen if progress.rebuilt} == {240}
+    assert [progress.moves for progress in seen if not progress.rebuilt] == list(range(241, 301))
+    assert not (out / teach.REBUILDING).exists()
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_the_command_says_that_the_memory_is_rebuilt(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(screen, "LINE_SECONDS", -1.0)
+    arguments = ["teach", "darkroom-v1", "--game", "goal-40", "--out", str(tmp_path), "--moves"]
+    assert cli.main([*arguments, "300"]) == 0
+    assert "rebuilding" not in capsys.readouterr().err
+    assert cli.main([*arguments, "310"]) == 0
+    shown = capsys.readouterr().err.splitlines()
+    assert "rebuilding the replay memory: 300 of 300" in shown
+    assert shown[-1].startswith("teaching: 310 of 310 skill ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path, capsys):
+    arguments = ["teach", "darkroom-v1", "--game", "goal-40", "--out", str(tmp_path), "--moves", "50"]
+    for device, message in (("cuda", "torch finds no CUDA device here"), ("tpu", "expected cpu or cuda")):
+        assert cli.main([*arguments, "--device", device]) != 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+        assert not list(tmp_path.iterdir())
+
+
+def test_lives_begun_before_devices_were_named_were_begun_on_a_cpu(tmp_path):
+    teach.teach(LESSON, tmp_path, 180)
+    progress = files.read_json(tmp_path / teach.PROGRESS)
+    del progress["stages"][0]["device"]
+    files.write_json(tmp_path / teach.PROGRESS, progress)
+    (path, _) = teach.teach(LESSON, tmp_path, 240)
+    assert len(history_format.read(path).header.player["stages"]) == 1
 
 
 def test_carried_on_with_other_threads_is_a_stage_of_its_own(tmp_path):

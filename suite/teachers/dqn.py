@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from understudy.suite.protocols import Game
-from understudy.suite.teachers import network
+from understudy.suite.teachers import graphs, network
 from understudy.suite.teachers.memory import Batch
 
 
@@ -73,80 +73,108 @@ SETTINGS: Mapping[str, Settings] = {
 class Learner:
     """The networks and optimiser of S seeds; `act` and `update` work on all of them at once."""
 
-    def __init__(self, game: Game, settings: Settings, seeds: Sequence[int]) -> None:
-        self._game = game
+    def __init__(
+        self, games: Sequence[Game], settings: Settings, seeds: Sequence[int], device: str = "cpu"
+    ) -> None:
+        """Take the games [S], all of one family, and the seeds [S] of the initial networks."""
         self._settings = settings
+        self._device = torch.device(device)
+        self._game = games[0]
+        initial = network.initial_parameters(self._game, seeds)
         self.online = {
-            name: tensor.requires_grad_() for name, tensor in network.initial_parameters(game, seeds).items()
+            name: network.to_layers(self._game, name, tensor).to(self._device)
+            for name, tensor in initial.items()
         }
-        self.target = {name: tensor.detach().clone() for name, tensor in self.online.items()}
+        self.target = {name: tensor.clone() for name, tensor in self.online.items()}
+        self.gradients = {name: torch.zeros_like(tensor) for name, tensor in self.online.items()}
+        for name, tensor in self.online.items():
+            tensor.grad = self.gradients[name]
         self.optimiser = torch.optim.Adam(
-            self.online.values(), settings.learning_rate, eps=settings.optimiser_epsilon, fused=True
+            self.online.values(),
+            settings.learning_rate,
+            eps=settings.optimiser_epsilon,
+            fused=True,
+            capturable=self._device.type == "cuda",
         )
-        self._illegal = ~torch.tensor(game.legal_actions)  # [A]
+        self._acting = network.Network(games, self.online, 1)
+        self._learning = network.Network(games, self.online, settings.batch_size)
+        self._looking_ahead = network.Network(games, self.target, settings.batch_size)
+        legal = torch.tensor([game.legal_actions for game in games], device=self._device)
+        self._illegal = ~legal.unsqueeze(1)  # [S, 1, A]
+        self._step = graphs.Repeated(self._learn, self._device)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return action values [S, A] float32 of observations [S, *observation_shape]."""
-        with torch.inference_mode():
-            q = network.q_values(self._game, self.online, torch.from_numpy(observations).unsqueeze(1))
-            values: np.ndarray = q[:, 0].numpy()
-            return values
+        """Return action values [S, A] of observations [S, *observation_shape], until the next call."""
+        seen = torch.from_numpy(observations).unsqueeze(1).to(self._device)
+        values: np.ndarray = self._acting.q_values(seen)[:, 0].cpu().numpy()
+        return values
 
     def update(self, batch: Batch) -> Tensor:
-        """Make one gradient step in each seed; return the losses [S]."""
-        actions = torch.from_numpy(batch.actions)
-        targets = self.td_targets(batch)  # [S, B]
-        q = network.q_values(self._game, self.online, torch.from_numpy(batch.observations))
-        chosen = q.gather(2, actions.unsqueeze(2)).squeeze(2)  # [S, B]
-        losses = (chosen - targets).square().mean(1)  # [S]
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return losses.detach()
+        """Make one gradient step in each seed; return the losses [S], held until the next one."""
+        return self._step(batch)
 
     def td_targets(self, batch: Batch) -> Tensor:
         """Return one-step targets r + discount * max over legal a of Q_target(s', a), [S, B]."""
-        rewards = torch.from_numpy(batch.rewards)
+        rewards = batch.rewards
         if self._settings.reward_clip is not None:
             rewards = rewards.clamp(-self._settings.reward_clip, self._settings.reward_clip)
-        with torch.no_grad():
-            q = network.q_values(self._game, self.target, torch.from_numpy(batch.next_observations))
-            best = q.masked_fill(self._illegal, -torch.inf).amax(2)
-        continues = ~torch.from_numpy(batch.terminated)
-        return rewards + self._settings.discount * continues * best
+        q = self._looking_ahead.q_values(batch.next_observations)
+        best = q.masked_fill(self._illegal, -torch.inf).amax(2)
+        return rewards + self._settings.discount * ~batch.terminated * best
 
     def copy_to_target(self) -> None:
         """Make the target network equal to the online one."""
-        with torch.no_grad():
-            for name, tensor in self.online.items():
-                self.target[name].copy_(tensor)
+        for name, tensor in self.online.items():
+            self.target[name].copy_(tensor)
 
     def tensors(self, seed_index: int) -> dict[str, Tensor]:
         """Return everything one seed has learned, by name; a target equal to the network is left out."""
-        found = {f"network.{name}": tensor.detach()[seed_index] for name, tensor in self.online.items()}
+        found = {}
+        for name, tensor in self.online.items():
+            found[f"network.{name}"] = self._of_seed(name, tensor, seed_index)
         if any(not torch.equal(self.target[n][seed_index], t[seed_index]) for n, t in self.online.items()):
-            found |= {f"target.{name}": tensor[seed_index] for name, tensor in self.target.items()}
+            for name, tensor in self.target.items():
+                found[f"target.{name}"] = self._of_seed(name, tensor, seed_index)
         for name, tensor in self.online.items():
             for key, value in self.optimiser.state[tensor].items():
-                found[f"optimiser.{key}.{name}"] = value[seed_index] if value.dim() else value
-        return {name: t.clone(memory_format=torch.contiguous_format) for name, t in found.items()}
+                found[f"optimiser.{key}.{name}"] = self._of_seed(name, value, seed_index)
+        return found
 
     def load_tensors(self, seed_index: int, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` returned for a seed."""
-        with torch.no_grad():
-            for name, tensor in self.online.items():
-                tensor[seed_index] = tensors[f"network.{name}"]
-                self.target[name][seed_index] = tensors.get(f"target.{name}", tensors[f"network.{name}"])
-                prefix, suffix = "optimiser.", f".{name}"
-                for key, value in tensors.items():
-                    if key.startswith(prefix) and key.endswith(suffix):
-                        self._load_optimiser_entry(tensor, key[len(prefix) : -len(suffix)], seed_index, value)
+        for name, tensor in self.online.items():
+            network_tensor = tensors[f"network.{name}"]
+            self._set_of_seed(name, tensor, seed_index, network_tensor)
+            self._set_of_seed(
+                name, self.target[name], seed_index, tensors.get(f"target.{name}", network_tensor)
+            )
+            state = self.optimiser.state[tensor]
+            prefix, suffix = "optimiser.", f".{name}"
+            for entry, value in tensors.items():
+                if entry.startswith(prefix) and entry.endswith(suffix):
+                    key = entry[len(prefix) : -len(suffix)]
+                    if value.dim() == 0:
+                        state[key] = value.clone().to(tensor.device)
+                    else:
+                        self._set_of_seed(
+                            name, state.setdefault(key, torch.zeros_like(tensor)), seed_index, value
+                        )
 
-    def _load_optimiser_entry(self, parameter: Tensor, key: str, seed_index: int, value: Tensor) -> None:
-        state = self.optimiser.state[parameter]
-        if value.dim() == 0:
-            state[key] = value.clone()
-        else:
-            if key not in state:
-                state[key] = torch.zeros_like(parameter)
-            state[key][seed_index] = value
+    def _learn(self, batch: Batch) -> Tensor:
+        targets = self.td_targets(batch)  # [S, B]
+        q = self._learning.q_values(batch.observations)
+        actions = batch.actions.unsqueeze(2)
+        errors = q.gather(2, actions).squeeze(2) - targets  # [S, B]
+        dq = torch.zeros_like(q).scatter_(2, actions, errors.mul(2 / errors.shape[1]).unsqueeze(2))
+        self._learning.backward(dq, self.gradients)
+        self.optimiser.step()
+        return errors.square().mean(1)
+
+    def _of_seed(self, name: str, tensor: Tensor, seed_index: int) -> Tensor:
+        """Return a seed's part of a parameter or its averages as stored; a single number is all seeds'."""
+        if tensor.dim() > 0:
+            tensor = network.from_layers(self._game, name, tensor[seed_index : seed_index + 1])[0]
+        return tensor.cpu().clone(memory_format=torch.contiguous_format)
+
+    def _set_of_seed(self, name: str, tensor: Tensor, seed_index: int, stored: Tensor) -> None:
+        tensor[seed_index] = network.to_layers(self._game, name, stored.unsqueeze(0))[0].to(tensor.device)

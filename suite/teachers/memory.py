@@ -2,50 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game
 
+READ_MOVES = 4096  # frames taken from a store at once
+
+
+class Frames(Protocol):
+    """A life's frames by move: `frames[start:stop]` is [T, *frame_shape]."""
+
+    def __getitem__(self, moves: slice, /) -> np.ndarray:
+        """Return the frames before the moves [start, stop)."""
+
 
 class Batch(NamedTuple):
-    """Transitions drawn for one update, [S, B] in all lanes."""
+    """Transitions drawn for one update, [S, B] in all lanes; good until the next draw."""
 
-    observations: np.ndarray  # [S, B, *observation_shape]
-    actions: np.ndarray  # [S, B] int64
-    rewards: np.ndarray  # [S, B] float32, raw points
-    next_observations: np.ndarray  # [S, B, *observation_shape]
-    terminated: np.ndarray  # [S, B] bool
+    frames: Tensor  # [S, B, D + 1, *frame_shape], oldest first: D before the move, one after
+    actions: Tensor  # [S, B] int64
+    rewards: Tensor  # [S, B] float32, raw points
+    terminated: Tensor  # [S, B] bool
+
+    @property
+    def observations(self) -> Tensor:
+        """What was seen before the moves, [S, B, *observation_shape]."""
+        return self.frames[:, :, :-1] if self.frames.shape[2] > 2 else self.frames[:, :, 0]
+
+    @property
+    def next_observations(self) -> Tensor:
+        """What was seen after them; without meaning where terminated, as nothing follows there."""
+        return self.frames[:, :, 1:] if self.frames.shape[2] > 2 else self.frames[:, :, 1]
 
 
 class Memory:
-    """Rings of `capacity` moves for S lives in lock-step.
+    """Rings of `capacity` moves for S lives in lock-step; the frames lie on the network's device.
 
     A move cut short by the cap has no successor in the log: it is neither bootstrapped nor taken for
     a terminal, it isn't drawn.
     """
 
-    def __init__(self, game: Game, num_lives: int, capacity: int) -> None:
-        self._game = game
-        self._margin = game.stacked_frames + 1  # slots kept so that the oldest move still has its stack
+    def __init__(self, game: Game, num_lives: int, capacity: int, device: str = "cpu") -> None:
+        self._depth = game.stacked_frames
         self._capacity = capacity
-        self._slots = capacity + self._margin
+        self._slots = capacity + self._depth + 1  # the oldest move still has its stack
         self.size = 0  # moves complete so far, in each life
-        self._frames = np.empty((self._slots, num_lives, *game.frame_shape), game.observation_dtype)
+        dtype = getattr(torch, game.observation_dtype)
+        self._frames = torch.empty((self._slots, num_lives, *game.frame_shape), dtype=dtype, device=device)
+        self._host_frames = self._frames.numpy() if device == "cpu" else None  # numpy writes one frame sooner
         self._action = np.zeros((self._slots, num_lives), np.uint8)
         self._reward = np.zeros((self._slots, num_lives), np.float32)
         self._terminated = np.zeros((self._slots, num_lives), bool)
         self._episode_start = np.zeros((self._slots, num_lives), np.int64)  # the move's episode began there
         self._truncated = [np.empty(0, np.int64) for _ in range(num_lives)]  # moves of each life, rising
         self._lives = np.arange(num_lives)
+        self._batch: Batch | None = None  # its tensors are filled anew by each draw
 
     def see(self, frames: np.ndarray, first: np.ndarray) -> None:
         """Store the newest frames [S, *frame_shape] before move `size`, and which lives begin an episode."""
         slot = self.size % self._slots
-        self._frames[slot] = frames
+        if self._host_frames is not None:
+            self._host_frames[slot] = frames
+        else:
+            self._frames[slot].copy_(torch.from_numpy(frames))
         previous = self._episode_start[(self.size - 1) % self._slots]
         self._episode_start[slot] = np.where(first, self.size, previous)
 
@@ -67,35 +92,35 @@ class Memory:
         moves = np.stack([self._moves(life, row) for life, row in enumerate(uniforms)])  # [S, B]
         lives = self._lives[:, None]
         slots = moves % self._slots
-        return Batch(
-            self._observations(moves),
-            self._action[slots, lives].astype(np.int64),
-            self._reward[slots, lives],
-            self._observations(moves + 1),
-            self._terminated[slots, lives],
-        )
+        if self._batch is None or self._batch.actions.shape != moves.shape:
+            self._batch = self._empty_batch(*moves.shape)
+        batch = self._batch
+        self._draw_frames(moves, self._episode_start[slots, lives], batch.frames)
+        batch.actions.copy_(torch.from_numpy(self._action[slots, lives]))
+        batch.rewards.copy_(torch.from_numpy(self._reward[slots, lives]))
+        batch.terminated.copy_(torch.from_numpy(self._terminated[slots, lives]))
+        return batch
 
     def oldest(self, moves: int) -> int:
         """Return the first move whose frame is still held after `moves` moves."""
         return max(0, moves + 1 - self._slots)
 
-    def restore(
-        self, histories: Sequence[History], frames: Sequence[Iterable[tuple[int, np.ndarray]]]
-    ) -> None:
-        """Refill from the lives' own logs: histories [S] of one length, and their (move, frame) pairs."""
+    def restore(self, histories: Sequence[History], frames: Sequence[Frames]) -> None:
+        """Refill from the lives' own logs: histories [S] of one length, and their frames from `oldest` on."""
         self.size = histories[0].num_moves
         held = np.arange(self.oldest(self.size), self.size)
         slots = held % self._slots
-        for life, (history, pairs) in enumerate(zip(histories, frames, strict=True)):
+        for life, (history, stored) in enumerate(zip(histories, frames, strict=True)):
             self._action[slots, life] = history.action[held]
             self._reward[slots, life] = history.reward[held]
             self._terminated[slots, life] = history.terminated[held]
             starts = np.where(history.first, np.arange(self.size), 0)
             self._episode_start[slots, life] = np.maximum.accumulate(starts)[held]
             self._truncated[life] = np.flatnonzero(history.truncated & ~history.terminated)
-            for move, frame in pairs:
-                if move >= self.oldest(self.size):
-                    self._frames[move % self._slots, life] = frame
+            for begin in range(self.oldest(self.size), self.size, READ_MOVES):
+                end = min(begin + READ_MOVES, self.size)
+                ring = torch.from_numpy(np.arange(begin, end) % self._slots).to(self._frames.device)
+                self._frames[ring, life] = torch.from_numpy(stored[begin:end]).to(self._frames.device)
 
     def _moves(self, life: int, uniforms: np.ndarray) -> np.ndarray:
         """Return one life's moves at these ranks, skipping truncated ones: [B] -> int64 [B]."""
@@ -107,16 +132,19 @@ class Memory:
         found: np.ndarray = rank + passed
         return found
 
-    def _observations(self, moves: np.ndarray) -> np.ndarray:
-        """Return stacked observations before these moves [S, B]; frames before the episode are zero."""
-        depth = self._game.stacked_frames
-        lives = self._lives[:, None]
-        if depth == 1:
-            single: np.ndarray = self._frames[moves % self._slots, lives]
-            return single
-        wanted = moves[..., None] + np.arange(1 - depth, 1)  # [S, B, depth], oldest first
-        stacked: np.ndarray = self._frames[wanted % self._slots, lives[..., None]]
-        before = wanted < self._episode_start[moves % self._slots, lives][..., None]
-        if before.any():
-            stacked[before] = 0
-        return stacked
+    def _empty_batch(self, num_lives: int, batch_size: int) -> Batch:
+        shape = (num_lives, batch_size)
+        frames = self._frames.new_empty((*shape, self._depth + 1, *self._frames.shape[2:]))
+        dtypes = (torch.int64, torch.float32, torch.bool)
+        return Batch(frames, *(torch.empty(shape, dtype=dtype, device=frames.device) for dtype in dtypes))
+
+    def _draw_frames(self, moves: np.ndarray, starts: np.ndarray, out: Tensor) -> None:
+        """Write the frames around these moves [S, B], whose episodes began at `starts`, zero before that."""
+        wanted = moves[..., None] + np.arange(1 - self._depth, 2)  # [S, B, D + 1]
+        rows = wanted % self._slots * len(self._lives) + self._lives[:, None, None]
+        rows_on_device = torch.from_numpy(rows.reshape(-1)).to(self._frames.device)
+        flat = out.flatten(0, 2)
+        torch.index_select(self._frames.flatten(0, 1), 0, rows_on_device, out=flat)
+        before = np.flatnonzero(wanted < starts[..., None])
+        if len(before):
+            flat.index_fill_(0, torch.from_numpy(before).to(flat.device), 0)

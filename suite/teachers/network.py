@@ -1,8 +1,4 @@
-"""The teachers' Q-networks, with the seeds stacked along a leading axis S.
-
-One seed is the case S = 1 of the same code. Convolutions keep the seeds apart as groups, linear
-layers as batches of one matrix product.
-"""
+"""The teachers' Q-networks, with the seeds stacked along a leading axis S; one seed is the case S = 1."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from torch.nn import functional
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game
+from understudy.suite.teachers import layers
 
 # family -> (out channels, kernel, stride) of each convolution, units of each hidden linear layer.
 # Source: atari, Mnih et al., Human-level control through deep reinforcement learning (Nature 2015);
@@ -25,6 +22,16 @@ ARCHITECTURES: Mapping[str, tuple[Sequence[tuple[int, int, int]], Sequence[int]]
     "atari": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), (512,)),
     "minatar": (((16, 3, 1),), (128,)),
     "darkroom": ((), (64,)),
+}
+
+# Planes that each MinAtar game shows, the first of the family's ten; the others are always zero.
+# Source: `state_shape()` of the games of the package minatar 1.0.15.
+PLANES: Mapping[str, int] = {
+    "minatar/asterix": 4,
+    "minatar/breakout": 4,
+    "minatar/freeway": 7,
+    "minatar/seaquest": 10,
+    "minatar/space_invaders": 6,
 }
 
 Parameters = dict[str, Tensor]  # name -> [S, *shape]
@@ -68,6 +75,29 @@ def initial_parameters(game: Game, seeds: Sequence[int]) -> Parameters:
     return parameters
 
 
+def to_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
+    """Return a parameter [S, ...], or what belongs to its entries, in the order that `Network` works in.
+
+    That one's convolution of planes gives its outputs channel by channel, the stored order is pixel by pixel.
+    """
+    if not _has_planes(game):
+        return tensor
+    if name == "linear0.weight":
+        S, features, units = tensor.shape
+        channels = ARCHITECTURES[game.family][0][-1][0]
+        return tensor.view(S, features // channels, channels, units).transpose(1, 2).reshape(tensor.shape)
+    return tensor.contiguous()
+
+
+def from_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
+    """Return what `to_layers` was given."""
+    if name != "linear0.weight" or not _has_planes(game):
+        return tensor
+    S, features, units = tensor.shape
+    channels = ARCHITECTURES[game.family][0][-1][0]
+    return tensor.view(S, channels, features // channels, units).transpose(1, 2).reshape(tensor.shape)
+
+
 def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor:
     """Return action values [S, B, A] of observations [S, B, *observation_shape] in the game's dtype."""
     S = observations.shape[0]
@@ -92,6 +122,59 @@ def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor
     return x
 
 
+class Network:
+    """`q_values` for one batch size, fast, and its gradients by hand; reads `parameters` at each call."""
+
+    def __init__(self, games: Sequence[Game], parameters: Parameters, batch_size: int) -> None:
+        """Take the seeds' games [S], of one family, and their parameters in the order of `to_layers`."""
+        convolutions, hidden = ARCHITECTURES[games[0].family]
+        self._parameters = parameters
+        self._game = games[0]
+        self._layers: list[layers.Layer] = []
+        self._floats: Tensor | None = None
+        height, width = games[0].observation_shape[1:] or (1, 1)
+        for i, (_, kernel, stride) in enumerate(convolutions):
+            pair = self._pair(f"conv{i}")
+            if i == 0 and _has_planes(games[0]):
+                planes = max(PLANES.get(game.name, game.observation_shape[0]) for game in games)
+                self._layers.append(layers.PlanesConvolution(*pair, batch_size, height, width, planes))
+            else:
+                self._layers.append(layers.Convolution(*pair, stride, height, width, first=i == 0))
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        for i in range(len(hidden) + 1):
+            first, last = not self._layers, i == len(hidden)
+            self._layers.append(layers.Linear(*self._pair(f"linear{i}"), batch_size, not last, first))
+
+    def q_values(self, observations: Tensor) -> Tensor:
+        """Return action values [S, B, A] of observations [S, B, *observation_shape], until the next call."""
+        x = observations if _has_planes(self._game) else self._inputs(observations)
+        for layer in self._layers:
+            x = layer.forward(x)
+        return x.transpose(1, 2)
+
+    def backward(self, dq: Tensor, gradients: Parameters) -> None:
+        """Write all parameters' gradients from those of the newest values, dq [S, B, A], which is spent."""
+        names = [name.removesuffix(".weight") for name in self._parameters if name.endswith(".weight")]
+        dx: Tensor | None = dq.transpose(1, 2)
+        for layer, name in reversed(list(zip(self._layers, names, strict=True))):
+            assert dx is not None
+            dx = layer.backward(dx, gradients[f"{name}.weight"], gradients[f"{name}.bias"])
+
+    def _inputs(self, observations: Tensor) -> Tensor:
+        """Return [S, features, B]: one-hot numbers, or bytes in [0, 1] with the pixels channels-last."""
+        if not self._game.observation_shape:
+            planes = functional.one_hot(observations.long(), self._game.observation_values)
+            return planes.float().transpose(1, 2)
+        if self._floats is None:
+            S, B, C, H, W = observations.shape
+            self._floats = torch.empty(S, B, H, W, C, device=observations.device)
+        self._floats.copy_(observations.permute(0, 1, 3, 4, 2)).mul_(1 / 255)
+        return self._floats.flatten(2).transpose(1, 2)
+
+    def _pair(self, name: str) -> tuple[Tensor, Tensor]:
+        return self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
+
+
 def load_parameters(path: Path, game: Game) -> Parameters:
     """Return a stored network's parameters with S = 1; InputError unless names, shapes and values fit."""
     from safetensors import SafetensorError
@@ -110,6 +193,11 @@ def load_parameters(path: Path, game: Game) -> Parameters:
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name}: expected finite float32, found {tensor.dtype}")
     return {name: stored[name].unsqueeze(0) for name in expected}
+
+
+def _has_planes(game: Game) -> bool:
+    """Whether the game shows planes of zeros and ones."""
+    return bool(game.observation_shape) and game.observation_values == 2
 
 
 def _zeros(num_seeds: int, shape: tuple[int, ...]) -> Tensor:

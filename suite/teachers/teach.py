@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save
 from understudy.suite import draws, exploration, files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
-from understudy.suite.histories import replay
+from understudy.suite.histories import frames
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.protocols import Game
@@ -26,6 +27,7 @@ HISTORY = "history.parquet"
 NETWORK_AT_W = "network_at_w.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 PROGRESS = "teach.json"
+REBUILDING = "rebuilding"  # below `out`: the frames of the replay memory, until it is refilled
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Lesson:
     segment_moves: int  # length of a history's segments
     settings: dqn.Settings
     threads: int = 1  # of the network; part of what determines the life's last bits
+    device: str = "cpu"  # or "cuda", of network and replay memory; it determines last bits too
 
     def spec(self) -> dict[str, Any]:
         """Return all that determines the lives' bytes, as JSON."""
@@ -52,6 +55,7 @@ class Progress:
     target_moves: int
     exploration: float  # probability now
     skill: float  # points an episode, over the newest 20 ends of each life; nan before the first end
+    rebuilt: tuple[int, int] | None = None  # moves replayed, to replay: the replay memory is being rebuilt
 
 
 def life_folder(out: Path, game_name: str, seed: int) -> Path:
@@ -76,13 +80,17 @@ def teach(
     A killed run goes on from its last checkpoint to the same bytes. A finished life is carried on when
     `target_moves` grows. Reaching the target writes `history.parquet` and `checkpoint.safetensors`.
 
+    Going on, the replay memory is rebuilt from the lives' own logs by all cores. Until that is done its
+    frames lie compressed in `out/rebuilding` (Breakout: 31 bytes a move); stopped, it goes on from there.
+
     Raises:
-        InputError: the lives in `out` were begun with other settings, threads or versions.
+        InputError: the lives in `out` were begun with other settings, threads, device or versions; or there
+            is no such device.
     """
-    torch.set_num_threads(lesson.threads)
+    _set_up(lesson)
     torch.set_flush_denormal(True)  # or a tenth of Adam's averages, of dead units, cost half of its time
     try:
-        school = _School(lesson, out, target_moves, checkpoint_moves)
+        school = _School(lesson, out, target_moves, report)
         school.open()
         if school.moves > target_moves:
             raise InputError(f"{out}: these lives are {school.moves} moves long already, not {target_moves}")
@@ -101,17 +109,20 @@ def teach(
 class _School:
     """The moving parts of a lesson: recorder, memory, learner, exploration."""
 
-    def __init__(self, lesson: Lesson, out: Path, target_moves: int, checkpoint_moves: int) -> None:
+    def __init__(
+        self, lesson: Lesson, out: Path, target_moves: int, report: Callable[[Progress], None]
+    ) -> None:
         self.lesson, self.out, self.target_moves = lesson, out, target_moves
-        self.checkpoint_moves = checkpoint_moves
+        self.report = report
         self.games = [games.load(name) for name in lesson.game_names]
         self.game = self.games[0]
         self.folders = [life_folder(out, *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)]
         self.life_seeds = [
             draws.derive("teacher", *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)
         ]
-        self.learner = dqn.Learner(self.game, lesson.settings, self.life_seeds)
-        self.memory = Memory(self.game, len(self.games), min(lesson.settings.memory_moves, target_moves))
+        self.learner = dqn.Learner(self.games, lesson.settings, self.life_seeds, lesson.device)
+        capacity = min(lesson.settings.memory_moves, target_moves)
+        self.memory = Memory(self.game, len(self.games), capacity, lesson.device)
         self.legal = np.array([game.legal_actions for game in self.games])  # [S, A]
         self.explorer = exploration.Explorer(self.life_seeds, self.legal)
         self.draws = [draws.Uniforms(seed, "replay", lesson.settings.batch_size) for seed in self.life_seeds]
@@ -207,9 +218,23 @@ class _School:
             path = numbered if numbered.exists() else folder / CHECKPOINT
             self.learner.load_tensors(seed_index, load_file(path))
         self.recorder.resume(histories)
-        if moves < self.target_moves:
-            oldest = self.memory.oldest(moves)
-            self.memory.restore(histories, [_frames(history, oldest) for history in histories])
+        if 0 < moves < self.target_moves:
+            self._rebuild_memory(histories)
+
+    def _rebuild_memory(self, histories: Sequence[History]) -> None:
+        """Replay what the memory holds into frame stores, all lives at once, and fill it from them."""
+        cache = self.out / REBUILDING
+        moves = histories[0].num_moves
+        progress = self.progress()
+        stores = frames.frames_of_lives(
+            histories,
+            self.memory.oldest(moves),
+            moves,
+            report=lambda done, total: self.report(replace(progress, rebuilt=(done, total))),
+            cache=cache,
+        )
+        self.memory.restore(histories, stores)
+        shutil.rmtree(cache, ignore_errors=True)
 
     def _header(self, game: Game, number: int, seed: int, stages: list[dict[str, Any]]) -> Header:
         lesson = self.lesson
@@ -247,6 +272,18 @@ class _School:
             self.episode_return[lane] = 0
 
 
+def _set_up(lesson: Lesson) -> None:
+    """Set torch's threads, and on CUDA the arithmetic that gives the same bytes again."""
+    if lesson.device not in ("cpu", "cuda"):
+        raise InputError(f"--device: expected cpu or cuda; found {lesson.device!r}")
+    if lesson.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA device here; teach with --device cpu")
+    torch.set_num_threads(lesson.threads)
+    if lesson.device == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
+
+
 def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
     """Return what the progress file would say of finished lives that came without one; None if none did."""
     if not all((folder / HISTORY).exists() and (folder / CHECKPOINT).exists() for folder in folders):
@@ -259,23 +296,15 @@ def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
     return {"moves": lengths.pop(), "finished": True, "stages": stages}
 
 
-def _frames(history: History, first_move: int) -> Any:
-    """Yield (move, newest frame) from the segment that holds `first_move` on, by replay."""
-    for index, segment in enumerate(history.header.segments):
-        if segment.first_move + segment.length > first_move:
-            for offset, frame in enumerate(replay.segment_frames(history, index)):
-                yield segment.first_move + offset, frame
-
-
 def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """Return the stages of lives to be gone on with, a new one if a finished stage is carried on."""
     stages: list[dict[str, Any]] = done["stages"]
-    before = {k: v for k, v in stages[-1].items() if k != "from_move"}
+    before = {"device": "cpu"} | {k: v for k, v in stages[-1].items() if k != "from_move"}
     after = {k: v for k, v in now.items() if k != "from_move"}
     if before == after:
         return stages
     differing = games.differing_settings(before, after)
-    may_differ = {"threads", "versions", "seeds", "game_names"} if done["finished"] else set()
+    may_differ = {"threads", "device", "versions", "seeds", "game_names"} if done["finished"] else set()
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": done["moves"]}]

@@ -21,6 +21,7 @@ def teach(
     ] = "watched",
     seeds: Annotated[str, typer.Option(help="Teachers' numbers, FIRST:END, END left out.")] = "0:1",
     threads: Annotated[int, typer.Option(min=1, help="Of the network.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda, of network and replay memory.")] = "cpu",
     checkpoint_moves: Annotated[int, typer.Option(min=1, help="A checkpoint every so many moves.")] = 24_000,
 ) -> None:
     """Teach DQNs from scratch, in lock-step, and record their lives."""
@@ -39,12 +40,16 @@ def teach(
         segment_moves=declared.segment_moves,
         settings=dqn.SETTINGS[declared.family],
         threads=threads,
+        device=device,
     )
     began: list[tuple[float, int]] = []
 
     with screen.progress() as shown:
 
         def report(progress: teaching.Progress) -> None:
+            if progress.rebuilt is not None:
+                shown.report("rebuilding the replay memory", *progress.rebuilt)
+                return
             began[:] = began or [(time.monotonic(), progress.moves)]
             seconds = max(time.monotonic() - began[0][0], 1e-9)
             speed = (progress.moves - began[0][1]) * len(pairs) / seconds

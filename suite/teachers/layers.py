@@ -1,0 +1,151 @@
+"""The networks' layers with their gradients by hand, the seeds stacked along a leading axis S.
+
+Between layers a batch is a matrix [features, B] in each seed, however it lies in memory. Each layer computes
+into buffers of its own: it serves one batch size, and what `forward` returned holds until the next
+`forward`. `backward` follows a `forward` and writes the gradients in place.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Layer(Protocol):
+    """One layer and its ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's outputs [S, features, B] of its inputs."""
+
+    def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
+        """Write both gradients from the outputs', which are spent; return the inputs', unless first."""
+
+
+class Linear:
+    """y = W x + b in each seed, with or without a ReLU."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, batch_size: int, relu: bool, first: bool) -> None:
+        """Take weight [S, F, U] and bias [S, U]."""
+        S, _, units = weight.shape
+        self._weight, self._bias, self._relu, self._first = weight, bias.unsqueeze(2), relu, first
+        self._y = weight.new_empty(S, units, batch_size)
+        self._dx: Tensor | None = None  # as x lies
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [S, U, B] of x [S, F, B]."""
+        self._x = x
+        if x.shape[2] == 1:  # the same numbers as rows: a matrix of one column is slow
+            bias, y = self._bias.transpose(1, 2), self._y.transpose(1, 2)
+            torch.baddbmm(bias, x.transpose(1, 2), self._weight, out=y)
+        else:
+            torch.baddbmm(self._bias, self._weight.transpose(1, 2), x, out=self._y)
+        return self._y.relu_() if self._relu else self._y
+
+    def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
+        """Write the gradients [S, F, U] and [S, U] from dy [S, U, B]."""
+        if self._relu:
+            _stop_at_zeros(dy, self._y)
+        torch.bmm(self._x, dy.transpose(1, 2), out=weight_gradient)
+        torch.sum(dy, 2, out=bias_gradient)
+        if self._first:
+            return None
+        if self._dx is None:
+            self._dx = torch.empty_like(self._x)
+        return torch.bmm(self._weight, dy, out=self._dx)
+
+
+class PlanesConvolution:
+    """The first layer over few planes of zeros and ones: all its windows as the columns of one matrix.
+
+    Windows are copied in long runs as the batch lies innermost. Planes from `planes` on are the padding of
+    a family's common shape: always zero, they add nothing and get no gradient.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, batch_size: int, height: int, width: int, planes: int
+    ) -> None:
+        """Take weight [S, O, C, k, k] and bias [S, O]."""
+        S, out, _, kernel, _ = weight.shape
+        rows, columns = height - kernel + 1, width - kernel + 1
+        B = batch_size
+        self._planes, self._used = planes, planes * kernel * kernel
+        self._weight = weight.view(S, out, -1)[:, :, : self._used]  # [S, O, K]
+        self._bias = bias.unsqueeze(2)
+        self._x = weight.new_empty(S, planes, height, width, B)
+        s, c, h, w, b = self._x.stride()
+        self._windows = self._x.as_strided(
+            (S, planes, kernel, kernel, rows, columns, B), (s, c, h, w, h, w, b)
+        )
+        self._copied = weight.new_empty(self._windows.shape)
+        self._columns = self._copied.view(S, self._used, rows * columns * B)
+        self._y = weight.new_empty(S, out, rows * columns * B)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [S, O * pixels, B] of planes [S, B, C, H, W], bool."""
+        S, B = x.shape[:2]
+        self._x.copy_(x.view(torch.uint8)[:, :, : self._planes].permute(0, 2, 3, 4, 1))
+        self._copied.copy_(self._windows)
+        torch.baddbmm(self._bias, self._weight, self._columns, out=self._y)
+        return self._y.relu_().view(S, -1, B)
+
+    def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> None:
+        """Write the gradients [S, O, C, k, k] and [S, O] from dy [S, O * pixels, B]."""
+        dz = dy.view(self._y.shape)
+        _stop_at_zeros(dz, self._y)
+        gradient = torch.bmm(self._columns, dz.transpose(1, 2))  # [S, K, O], the faster way round
+        weight_gradient.view(*dz.shape[:2], -1)[:, :, : self._used] = gradient.transpose(1, 2)
+        torch.sum(dz, 2, out=bias_gradient)
+
+
+class Convolution:
+    """A convolution by the device's own library, seed by seed; pixels lie channels-last."""
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, stride: int, height: int, width: int, first: bool = False
+    ) -> None:
+        """Take weight [S, O, C, k, k], best in memory as [S, O, k, k, C], and bias [S, O]."""
+        self._weight, self._bias, self._stride, self._first = weight, bias, stride, first
+        self._height, self._width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [S, pixels * O, B] of x [S, H * W * C, B]."""
+        S, _, B = x.shape
+        self._x = _channels_first(x.transpose(1, 2).view(S, B, self._height, self._width, -1))
+        seeds = zip(self._x, self._weight, self._bias, strict=True)
+        self._y = [torch.conv2d(*seed, stride=self._stride).relu_() for seed in seeds]
+        return _stacked(self._y)
+
+    def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
+        """Write the gradients [S, O, C, k, k] and [S, O] from dy [S, pixels * O, B]."""
+        inputs = []
+        for seed, y in enumerate(self._y):
+            B, out, rows, columns = y.shape
+            dz = dy[seed].T.view(B, rows, columns, out).permute(0, 3, 1, 2)
+            _stop_at_zeros(dz, y)
+            dx, dw, db = torch.ops.aten.convolution_backward(
+                *(dz, self._x[seed], self._weight[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
+                *(False, [0, 0], 1, [not self._first, True, True]),
+            )
+            weight_gradient[seed].copy_(dw)
+            bias_gradient[seed].copy_(db)
+            inputs.append(dx)
+        return None if self._first else _stacked(inputs)
+
+
+def _stop_at_zeros(gradient: Tensor, activation: Tensor) -> None:
+    """Zero a gradient in place where the ReLU's output is zero."""
+    torch.ops.aten.threshold_backward.grad_input(gradient, activation, 0, grad_input=gradient)
+
+
+def _channels_first(maps: Tensor) -> Tensor:
+    """Return maps or kernels [S, N, H, W, C] as [S, N, C, H, W]."""
+    return maps.permute(0, 1, 4, 2, 3)
+
+
+def _stacked(maps: list[Tensor]) -> Tensor:
+    """Return maps, each [B, O, rows, columns] and channels-last, as [S, pixels * O, B]."""
+    rows = [one.permute(0, 2, 3, 1).flatten(1) for one in maps]
+    stacked = rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)  # [S, B, pixels * O]
+    return stacked.transpose(1, 2)
