@@ -6,12 +6,10 @@ several, lane i plays network i.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
+from understudy.baselines import Assignment
 from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.teachers import network
 
@@ -63,10 +61,15 @@ class PolicyAtWControl:
     name = "policy-at-w"
     control = True
     decoding = "greedy"
+    track = "frozen"
+    tasks = ("skill", "improvement", "transfer")
+    variants: tuple[str, ...] = ()
 
-    def build_control(self, game: Game, teacher_folders: Sequence[Path]) -> nn.Module:
+    def build_control(self, assignment: Assignment) -> nn.Module:
         """Return the player; InputError if a folder's network at W is missing or doesn't fit the game."""
-        networks = [network.load_parameters(folder / NETWORK_FILE, game) for folder in teacher_folders]
+        game, folders = assignment.game, dict.fromkeys(assignment.teachers)
+        found = {folder: network.load_parameters(folder / NETWORK_FILE, game) for folder in folders}
+        networks = [found[folder] for folder in (folders if len(folders) == 1 else assignment.teachers)]
         return PolicyAtW({name: torch.cat([n[name] for n in networks]) for name in networks[0]}, game)
 
 

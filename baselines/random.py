@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from understudy.suite.protocols import Game, State, Timestep
+from understudy.baselines import Assignment
+from understudy.suite.protocols import State, Timestep
 
 
 class Random(nn.Module):
@@ -43,10 +41,13 @@ class RandomControl:
     name = "random"
     control = True
     decoding = "sample"
+    track = "frozen"
+    tasks = ("skill", "improvement", "transfer")
+    variants: tuple[str, ...] = ()
 
-    def build_control(self, game: Game, teacher_folders: Sequence[Path]) -> nn.Module:
+    def build_control(self, assignment: Assignment) -> nn.Module:
         """Return the random player of a game; the teachers' folders aren't read."""
-        return Random(game.num_actions)
+        return Random(assignment.game.num_actions)
 
 
 ARCHITECTURE = RandomControl()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from understudy.leaderboard import tables
+from understudy.leaderboard import instrument, leaks, tables
+from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.tables import Cell, Estimate, Row, Table
 from understudy.suite import benchmarks, verdicts
+from understudy.suite.judging.horizon import Horizon
 from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
 
@@ -24,29 +26,38 @@ def tables_of(scored: Sequence[ScoredRow]) -> list[Table]:
 
 
 def _table(benchmark: str, budget: str, scored: Sequence[ScoredRow]) -> Table:
-    ordered = sorted(scored, key=lambda one: (not one.row["control"], one.row["name"]))
+    ordered = sorted(scored, key=lambda one: (not one.row["control"], one.track != "frozen", one.row["name"]))
     rows = [_row(one) for one in ordered]
     return Table(
         benchmark,
         budget,
         (tables.ideal_row(), _teacher_row(ordered), *rows),
+        instrument.status(scored[0].folder.path.parents[2], benchmark, budget),
         notes=tuple(_notes(benchmark, ordered)),
     )
 
 
 def _row(scored: ScoredRow) -> Row:
     row = scored.row
-    cells = {verdict.task: _cell(verdict) for verdict in scored.verdicts}
+    cells = {verdict.task: _cell(verdict, scored.described.get(verdict.task)) for verdict in scored.verdicts}
     kind = "control" if row["control"] else "submission"
     units = sorted({f"{v.claim} claim" for v in scored.verdicts if v.numbers})
-    notes = [kind, *units] if row["control"] else [row["track"], f"K = {row['priming_moves']:,}", *units]
+    notes = [kind] if row["control"] else [f"K = {row['priming_moves']:,}"]
+    notes = [scored.track, *notes, *units]
+    if scored.rederived is not None:
+        notes.append("re-derived" if scored.rederived else "NOT re-derived: its weights choose other moves")
+    notes += _state(scored)
+    if scored.leak_nats is not None and scored.leak_nats > leaks.SUSPECTED_NATS:
+        notes.append("LEAK SUSPECTED, not citable")
+    if scored.track != row["track"]:
+        notes.append(f"declared {row['track']}, but its parameters moved while it played")
     if scored.other_lanes:
         own = benchmarks.load(scored.folder.benchmark).budget(scored.folder.budget).lanes
         notes.append(f"{' and '.join(map(str, scored.other_lanes))} lanes, not the budget's {own}")
     return Row(row["name"], kind, **cells, note=", ".join(notes))
 
 
-def _cell(verdict: Verdict) -> Cell:
+def _cell(verdict: Verdict, described: Description | None) -> Cell:
     own = _estimate(verdict.numbers.get(OWN_NUMBER[verdict.task]))
     ruled = verdict.answer is not None
     return Cell(
@@ -57,7 +68,25 @@ def _cell(verdict: Verdict) -> Cell:
         likeness=_estimate(verdict.numbers.get("likeness")),
         bracketed=verdict.bracketed and verdict.decided,
         marks=verdict.marks,
+        horizon=None if described is None else _horizon(described.horizon),
     )
+
+
+def _state(scored: ScoredRow) -> Iterator[str]:
+    """Yield how large a life's memory was, where it is worth a word, and whether that is allowed."""
+    size, cap = scored.state_bytes or 0, benchmarks.load(scored.folder.benchmark).state_cap_bytes
+    if size >= 2**10:
+        yield f"state {_bytes(size)} of {_bytes(cap)}"
+    if size > cap:
+        yield "over the cap: not ranked"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
+
+
+def _horizon(found: Horizon) -> str:
+    return found.text if found.steps else ""
 
 
 def _reason(verdict: Verdict) -> str:
@@ -85,9 +114,20 @@ def _notes(benchmark: str, scored: Sequence[ScoredRow]) -> list[str]:
     reasons = {v.reason for one in scored for v in one.verdicts if v.answer is None and v.reason}
     notes = sorted(reason for reason in reasons if reason.startswith("teacher life incomplete"))
     notes += [text for one in scored for text in _agreement(one)]
+    notes += [text for one in scored for text in _probes(one)]
     if not benchmarks.load(benchmark).frozen:
         notes.append("benchmark not frozen: its rows are not citable")
     return notes
+
+
+def _probes(scored: ScoredRow) -> Iterator[str]:
+    """Yield a row's own gain in its probes, beside that in the scored lives."""
+    for task, found in scored.probed.items():
+        own = next((v.numbers.get("own") for v in scored.verdicts if v.task == task), None)
+        if found and own is not None:
+            gained = {"as scored": own, **found}
+            figures = (tables.figure(f"{name} ", _known(one), signed=True) for name, one in gained.items())
+            yield f"{scored.row['name']}, gain in {task}: {'; '.join(figures)}"
 
 
 def _agreement(scored: ScoredRow) -> Iterator[str]:
@@ -106,4 +146,8 @@ def _agreement(scored: ScoredRow) -> Iterator[str]:
 
 
 def _estimate(interval: Interval | None) -> Estimate | None:
-    return None if interval is None else Estimate(interval.estimate, interval.low, interval.high)
+    return None if interval is None else _known(interval)
+
+
+def _known(interval: Interval) -> Estimate:
+    return Estimate(interval.estimate, interval.low, interval.high)

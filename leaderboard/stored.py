@@ -54,6 +54,18 @@ def lives(row: RowFolder, role: str) -> tuple[Life, ...]:
     return tuple(_lives(row, role))
 
 
+def state_bytes(row: RowFolder) -> int | None:
+    """Return the most bytes that a life's state took, at its start or end; None where nothing was played."""
+    found = (files.read_json(path / records.RECORD)["state_bytes"] for path in life_folders(row))
+    return max((max(sizes.values()) for sizes in found), default=None)
+
+
+def weights_moved(row: RowFolder) -> bool:
+    """Return whether some life's record says that the player's parameters or buffers changed in it."""
+    found = (files.read_json(path / records.RECORD)["parameters_sha256"] for path in life_folders(row))
+    return any(parameters["before"] != parameters["after"] for parameters in found)
+
+
 def require_benchmark(row: dict[str, Any], folder: RowFolder, benchmark_sha256: str) -> None:
     """Raise InputError if a row was scored under another file of its benchmark."""
     if row["benchmark_sha256"] != benchmark_sha256:
@@ -64,17 +76,20 @@ def require_benchmark(row: dict[str, Any], folder: RowFolder, benchmark_sha256: 
 
 
 @dataclass(frozen=True)
-class Isolation:
-    """What a check of a job's lives found, and whether it is of the lives and weights that lie here."""
+class Fed:
+    """What was found when a job's player was fed its lives again, and whether it is of those stored."""
 
     path: Path
     holds: bool
     mismatch: str | None  # why it says nothing of these lives; None: it is of them
 
 
-def isolation(job_folder: Path) -> Isolation | None:
-    """Return a job's isolation check, None where there was none; InputError where it can't be read."""
-    path = job_folder / records.ISOLATION
+def fed(job_folder: Path, name: str) -> Fed | None:
+    """Return what was noted of a job in a file of records.FED_AGAIN, None where there is no such note.
+
+    Raises InputError where it can't be read.
+    """
+    path = job_folder / name
     if not path.exists():
         return None
     found = files.read_json(path)
@@ -82,7 +97,7 @@ def isolation(job_folder: Path) -> Isolation | None:
         raise InputError(f"{path}: expected an object with holds, true or false; check again")
     differing = [name for name, value in _binding(job_folder).items() if found.get(name) != value]
     mismatch = f"{differing[0]} is not that of the stored lives: check again" if differing else None
-    return Isolation(path, found["holds"], mismatch)
+    return Fed(path, found["holds"], mismatch)
 
 
 def _binding(job_folder: Path) -> dict[str, Any]:
@@ -90,7 +105,7 @@ def _binding(job_folder: Path) -> dict[str, Any]:
     job = files.read_json(job_folder / records.JOB)
     lanes = [files.read_json(job_folder / f"lane-{i}" / records.RECORD) for i in range(len(job["lanes"]))]
     weights = {lane["parameters_sha256"]["after"] for lane in lanes}
-    return records.isolation_binding(
+    return records.binding(
         [lane["history_sha256"] for lane in lanes],
         ", ".join(sorted(weights)),  # one, or a check can't hold
         job["player"]["checkpoint_sha256"],

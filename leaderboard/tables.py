@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 QUESTIONS: Final = ("skill", "improvement", "transfer")
 HEADINGS: Final = ("", "Q1 skill", "Q2 improvement", "Q3 transfer")
+GAINS: Final = {"improvement": "Q2", "transfer": "Q3"}  # the questions about a gain, which have a horizon
+H50: Final = "H50 (exploratory)"
 VERDICTS: Final = (
     "yes",
     "yes (unverified)",
@@ -30,6 +32,12 @@ LEGEND: Final = (
     "Q1: points an episode at the start, without learning. Q2, Q3: the gain in points an episode over the "
     "life; f is that gain as a share of the teacher's, shown only where the ruler allows a verdict. In "
     "square brackets: 95 % intervals. A verdict in round brackets says little, since Q1 was not reached."
+)
+
+HORIZON_LEGEND: Final = (
+    "H50: the moves to which at least half of the teacher's gain is demonstrated / from which it is refuted, "
+    "`-` where there is none. It describes and decides nothing: its eight steps are eight chances to refute, "
+    "and a player of exactly half the gain is refuted at one of them in 18 % of cases (by simulation)."
 )
 
 
@@ -60,6 +68,7 @@ class Cell:
     likeness: Estimate | None = None  # Q1: agreement above the constant player's, as a share of the ceiling's
     bracketed: bool = False  # Q2 of a player without Q1's skill
     marks: tuple[str, ...] = ()  # what qualifies the verdict or the figures: provisional, built-in, few ends
+    horizon: str | None = None  # Q2 and Q3: H50 as `160k / 640k`; empty: not measured; None: no such task
 
     def __post_init__(self) -> None:
         if self.verdict is not None and self.verdict not in VERDICTS:
@@ -86,6 +95,12 @@ class Row:
         """The cells in the order of QUESTIONS."""
         return self.skill, self.improvement, self.transfer
 
+    @property
+    def horizons(self) -> dict[str, str]:
+        """H50 of each question about a gain that was put; empty where it was not measured."""
+        cells = {question: getattr(self, question) for question in GAINS}
+        return {question: cell.horizon for question, cell in cells.items() if cell.horizon is not None}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -96,6 +111,11 @@ class Table:
     rows: tuple[Row, ...]
     instrument: str | None = None  # result of the instrument check; None where it wasn't made
     notes: tuple[str, ...] = ()  # e.g. "teacher life incomplete: 203412 of 1000000"
+
+    @property
+    def has_horizons(self) -> bool:
+        """Whether any question about a gain was put."""
+        return any(row.horizons for row in self.rows)
 
 
 def ideal_row() -> Row:
@@ -109,7 +129,8 @@ def ideal_row() -> Row:
 
 def to_markdown(tables: Sequence[Table]) -> str:
     """Return one section a table, in GitHub's Markdown, with the legend at the end."""
-    return "\n\n".join([*map(_section, tables), LEGEND]) + "\n"
+    legends = [LEGEND, *([HORIZON_LEGEND] if any(table.has_horizons for table in tables) else [])]
+    return "\n\n".join([*map(_section, tables), *legends]) + "\n"
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -128,15 +149,12 @@ def to_terminal(table: Table) -> rich.table.Table:
     import rich.table
     from rich.text import Text
 
-    caption = "\n".join(table.notes) or None
+    caption = "\n".join([*table.notes, *([HORIZON_LEGEND] if table.has_horizons else [])]) or None
     shown = rich.table.Table(title=_title(table), caption=caption, box=rich.box.ROUNDED, show_lines=True)
-    for heading in HEADINGS:
+    for heading in _headings(table):
         shown.add_column(heading, overflow="fold")
     for row in table.rows:
-        cells = [
-            _label(row),
-            *("\n".join(_parts(q, cell)) for q, cell in zip(QUESTIONS, row.cells, strict=True)),
-        ]
+        cells = [_label(row), *("\n".join(parts) for parts in _cells(table, row))]
         shown.add_row(*map(Text, cells))  # Text: a name may hold what rich takes for markup
     return shown
 
@@ -161,13 +179,26 @@ def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _section(table: Table) -> str:
-    lines = [_line(HEADINGS), _line(["---"] * len(HEADINGS))]
+    headings = _headings(table)
+    lines = [_line(headings), _line(["---"] * len(headings))]
     for row in table.rows:
-        cells = ["; ".join(_parts(q, cell)) for q, cell in zip(QUESTIONS, row.cells, strict=True)]
+        cells = ["; ".join(parts) for parts in _cells(table, row)]
         lines.append(_line([_literal(_label(row)), *map(_in_cell, cells)]))
     notes = [f"- {_literal(note)}" for note in table.notes]
     blocks = [f"### {_literal(_title(table))}", "\n".join(lines), *(["\n".join(notes)] if notes else [])]
     return "\n\n".join(blocks)
+
+
+def _headings(table: Table) -> tuple[str, ...]:
+    return (*HEADINGS, H50) if table.has_horizons else HEADINGS
+
+
+def _cells(table: Table, row: Row) -> Iterator[list[str]]:
+    """Yield the readable pieces of each cell of a row after its label, that of the horizons where shown."""
+    for question, cell in zip(QUESTIONS, row.cells, strict=True):
+        yield list(_parts(question, cell))
+    if table.has_horizons:
+        yield [f"{GAINS[question]} {text or 'not measured'}" for question, text in row.horizons.items()]
 
 
 def _title(table: Table) -> str:
@@ -230,6 +261,8 @@ def _header() -> Iterator[str]:
         yield from (f"{question}_{name}" for name in ("verdict", "reason", "bracketed", "marks"))
         for figure in ("points", "share", "likeness"):
             yield from (f"{question}_{figure}", f"{question}_{figure}_low", f"{question}_{figure}_high")
+        if question in GAINS:
+            yield f"{question}_h50"
 
 
 def _record(table: Table, row: Row) -> Mapping[str, Any]:
@@ -237,8 +270,9 @@ def _record(table: Table, row: Row) -> Mapping[str, Any]:
     instrument = table.instrument or NOT_CHECKED
     first = (table.benchmark, table.budget, instrument, row.name, row.kind, row.note)
     values: list[Any] = [*first]
-    for cell in row.cells:
+    for question, cell in zip(QUESTIONS, row.cells, strict=True):
         values += [cell.verdict, cell.reason, "true" if cell.bracketed else "false", "; ".join(cell.marks)]
         for estimate in (cell.points, cell.share, cell.likeness):
             values += [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]
+        values += [cell.horizon] if question in GAINS else []
     return dict(zip(_header(), values, strict=True))

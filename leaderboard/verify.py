@@ -6,6 +6,7 @@ prove that the player would choose those actions; that takes its weights.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import scores, stored
+from understudy.leaderboard import instrument, scores, stored
 from understudy.leaderboard.stored import RowFolder
 from understudy.suite import draws, exploration, files, games, records
 from understudy.suite.errors import CheckFailed, InputError
@@ -55,7 +56,9 @@ def verify(
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / records.HISTORY}: {error}"] if error else []
     for row in rows:
-        failures[row] += [*_check_isolation(row), *_check_scores(results, row)]
+        failures[row] += [*_check_fed(row), *_check_scores(results, row)]
+    for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
+        failures[row] += _check_instrument(results, row)
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
     return [Finding(row, len(lives[row]), moves[row], tuple(failures[row])) for row in rows]
 
@@ -84,9 +87,6 @@ def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
     }
     for place, found, expected in _leaves(dict(record), derived):
         yield f"{place} is {found!r}, the log says {expected!r}"
-    parameters = record["parameters_sha256"]
-    if parameters["before"] != parameters["after"]:
-        yield "parameters_sha256 differ before and after: the player was not frozen"
     if records.seal(record) != record.get("record_sha256"):
         yield "record_sha256 does not hold: a number of this record was changed"
     yield from _draw_differences(record["job"], record["lane"], history)
@@ -126,16 +126,17 @@ def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, A
         yield place, stored, derived
 
 
-def _check_isolation(row: RowFolder) -> Iterator[str]:
-    """Yield each isolation check that is of other lives or weights than are stored."""
+def _check_fed(row: RowFolder) -> Iterator[str]:
+    """Yield each note of a check that is of other lives or weights than are stored."""
     for folder in stored.job_folders(row):
-        try:
-            found = stored.isolation(folder)
-        except InputError as error:
-            yield str(error)
-            continue
-        if found is not None and found.mismatch:
-            yield f"{found.path}: {found.mismatch}"
+        for name in records.FED_AGAIN:
+            try:
+                found = stored.fed(folder, name)
+            except InputError as error:
+                yield str(error)
+                continue
+            if found is not None and found.mismatch:
+                yield f"{found.path}: {found.mismatch}"
 
 
 def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
@@ -151,6 +152,22 @@ def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
         return
     for place, found, expected in _leaves({"scores": kept}, {"scores": scores.scores_of(judged)}):
         yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the lives give {expected!r}"
+
+
+def _check_instrument(results: Path, row: RowFolder) -> Iterator[str]:
+    """Yield what differs in the stored instrument check of a row's benchmark and budget from its lives."""
+    path = results / row.benchmark / row.budget / instrument.INSTRUMENT
+    if not path.exists():
+        return
+    try:
+        kept = files.read_json(path)
+        found = instrument.check(results, row.benchmark, row.budget).as_json()
+    except InputError as error:
+        yield str(error)
+        return
+    expected = json.loads(json.dumps(found))  # tuples become lists
+    for place, stored_value, derived in _leaves({"instrument": kept}, {"instrument": expected}):
+        yield f"{path}: {place.removeprefix('instrument.')} is {stored_value!r}, the lives give {derived!r}"
 
 
 def require(findings: list[Finding]) -> None:

@@ -41,12 +41,22 @@ def run(engine: str, jobs: Sequence[Job], work: Work[Job, Note], report: Callabl
         _in_processes(jobs, work, report, count)
 
 
+def run_fresh(jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
+    """Do `work(job, report)` for every job in processes that did nothing before; raises as `run`."""
+    if jobs:
+        _in_processes(jobs, work, report, min(available_cores(), len(jobs)), max_tasks=1)
+
+
 def _in_processes(
-    jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None], count: int
+    jobs: Sequence[Job],
+    work: Work[Job, Note],
+    report: Callable[[Note], None],
+    count: int,
+    max_tasks: int | None = None,
 ) -> None:
     context = multiprocessing.get_context("spawn")
     notes, stop = context.SimpleQueue(), context.Event()
-    with ProcessPoolExecutor(count, context, _begin, (notes, stop)) as pool:
+    with ProcessPoolExecutor(count, context, _begin, (notes, stop), max_tasks_per_child=max_tasks) as pool:
         waiting: set[Future[None]] = set()
         try:
             with _interrupt_put_off():  # a pool that is interrupted while it starts never ends

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ from understudy import baselines
 from understudy.submissions import format as submissions
 from understudy.submissions import watched
 from understudy.submissions.format import Checkpoint, Submission
-from understudy.suite import files, games, registry
+from understudy.suite import files, games, registry, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from understudy.suite.harness import Lane
 
 ENTRIES = Path(__file__).parent / "entries"  # <benchmark>/<name>/
 Decoding = Literal["greedy", "sample"]
@@ -37,9 +38,10 @@ class Player:
     networks_at_w: tuple[
         tuple[str, str], ...
     ]  # (teacher, SHA-256) that a control plays; none of a submission
-    # Returns the imitator in evaluation mode, given the name of each lane's teacher life; a control may play
-    # another network in each lane. InputError if it can't be had.
-    load: Callable[[Sequence[str]], nn.Module]
+    tasks: tuple[str, ...]  # that it can be asked
+    # Returns the imitator of these lanes in evaluation mode, given whether they are of a new game and N of
+    # the budget; a control may play each lane otherwise. InputError if it can't be had.
+    load: Callable[[Sequence[Lane], bool, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Entrant:
                 f"no teacher life of a watched game of {benchmark.name} here; see: understudy benchmarks"
             )
         if self.submission is None:
-            return [_control_player(self.name, benchmark, lives)]
+            return [_control_player(self.name, benchmark, teacher_lives)]
         watched.check(self.submission, benchmark, teacher_lives)
         return [
             _submitted_player(self.submission, checkpoint, benchmark, lives)
@@ -121,10 +123,9 @@ def resolve(name_or_path: str, benchmark: str) -> Entrant:
     )
 
 
-@functools.cache
 def controls() -> tuple[str, ...]:
     """Return the controls' names, sorted."""
-    return tuple(name for name in baselines.names() if baselines.load(name).control)
+    return baselines.control_names()
 
 
 def entries(benchmark: str) -> tuple[str, ...]:
@@ -144,35 +145,52 @@ def _folder(name_or_path: str, benchmark: str) -> Path:
 
 
 def _control(name: str, benchmark: str) -> Entrant:
+    control, _ = baselines.load_control(name)
     return Entrant(
         name=name,
         benchmark=benchmark,
         sha256=_sha256("control", name, understudy.__version__),
-        decoding=cast(Decoding, baselines.load_control(name).decoding),
-        track="frozen",
+        decoding=cast(Decoding, control.decoding),
+        track=cast(Track, control.track),
         priming_moves=0,
         submission=None,
     )
 
 
-def _control_player(name: str, benchmark: Benchmark, lives: dict[str, TeacherLife]) -> Player:
+def _control_player(name: str, benchmark: Benchmark, lives: Sequence[TeacherLife]) -> Player:
+    control, variant = baselines.load_control(name)
+    watched_lives = {life.name: life for life in lives if life.game in benchmark.watched_games}
     networks = tuple(
-        (life.name, files.sha256(life.network_path)) for life in lives.values() if life.network_path
+        (life.name, files.sha256(life.network_path)) for life in watched_lives.values() if life.network_path
     )
 
-    def load(teachers: Sequence[str]) -> nn.Module:
-        game = games.load(benchmark.watched_games[0])
-        folders = [lives[teacher].folder for teacher in teachers]
-        return baselines.load_control(name).build_control(game, folders).eval().requires_grad_(False)
+    def load(lanes: Sequence[Lane], on_new_game: bool, moves: int) -> nn.Module:
+        assignment = baselines.Assignment(
+            game=games.load(benchmark.watched_games[0]),
+            watched_moves=benchmark.watched_moves,
+            moves=moves,
+            on_new_game=on_new_game,
+            teachers=tuple(watched_lives[lane.teacher].folder for lane in lanes),
+            new_teachers=tuple(_new_teacher(lane, benchmark, lives) for lane in lanes),
+            variant=variant,
+        )
+        return control.build_control(assignment).eval().requires_grad_(False)
 
     return Player(
         checkpoint="control",
         training_seed=None,
-        teachers=tuple(lives),
+        teachers=tuple(watched_lives),
         sha256=_sha256("control", name, understudy.__version__, networks),
         networks_at_w=networks,
+        tasks=control.tasks,
         load=load,
     )
+
+
+def _new_teacher(lane: Lane, benchmark: Benchmark, lives: Sequence[TeacherLife]) -> Path | None:
+    """Return the folder of a teacher's life on a lane's game, where that is a new one; lanes take turns."""
+    found = [life.folder for life in lives if life.game == lane.game and life.game in benchmark.new_games]
+    return found[lane.number % len(found)] if found else None
 
 
 def _submitted_player(
@@ -191,7 +209,7 @@ def _submitted_player(
             )
     hashes = [pair for pair in submission.file_hashes if pair[0].startswith(f"{checkpoint.folder}/")]
 
-    def load(teachers: Sequence[str]) -> nn.Module:
+    def load(lanes: Sequence[Lane], on_new_game: bool, moves: int) -> nn.Module:
         from understudy.submissions import loading
 
         game = games.load(benchmark.watched_games[0])
@@ -203,6 +221,7 @@ def _submitted_player(
         teachers=teachers,
         sha256=_sha256("checkpoint", hashes),
         networks_at_w=(),
+        tasks=tasks.names(),
         load=load,
     )
 

@@ -42,11 +42,11 @@ def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_b
     architecture makes of itself, finite, within the limits, and the bytes that the submission's hash names.
     """
     folder = submission.folder / checkpoint.folder
-    config = _config(submission, folder, game)
+    declared = config(submission, checkpoint.folder, game.family)
     try:
-        architecture = baselines.load_architecture(config.architecture)
+        architecture = baselines.load_architecture(declared.architecture)
         with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
-            module = architecture.build(config.parameters, game)
+            module = architecture.build(declared.parameters, game)
             state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from error
@@ -55,26 +55,32 @@ def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_b
     return module.eval().requires_grad_(False)
 
 
+def config(submission: Submission, checkpoint_folder: str, family: str) -> Config:
+    """Return a checkpoint's config; InputError unless whole and of the declared architecture and family."""
+    path = submission.folder / checkpoint_folder / CONFIG
+    found = parsed(Config, path, MAX_CONFIG_BYTES)
+    declared = submission.declaration.architecture
+    if found.architecture != declared:
+        raise InputError(
+            f"{path}: architecture: expected {declared!r} as declared in submission.json; found "
+            f"{found.architecture!r}"
+        )
+    if found.family != family:
+        raise InputError(f"{path}: family: expected {family!r}, found {found.family!r}")
+    return found
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Put the tensors of a weights file of our own making into a module; InputError unless they fit it."""
+    module.load_state_dict(_tensors(path.read_bytes(), module, path))
+
+
 def weights_bytes(module: nn.Module) -> bytes:
     """Return a module's state as the bytes of a weights file; equal states give equal bytes."""
     tensors = {
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()
     }
     return safetensors.torch.save(tensors)
-
-
-def _config(submission: Submission, folder: Path, game: Game) -> Config:
-    path = folder / CONFIG
-    config = parsed(Config, path, MAX_CONFIG_BYTES)
-    declared = submission.declaration.architecture
-    if config.architecture != declared:
-        raise InputError(
-            f"{path}: architecture: expected {declared!r} as declared in submission.json; found "
-            f"{config.architecture!r}"
-        )
-    if config.family != game.family:
-        raise InputError(f"{path}: family: expected {game.family!r}, found {config.family!r}")
-    return config
 
 
 @contextmanager
@@ -122,6 +128,10 @@ def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) 
     data = regular_files.read(path, MAX_WEIGHTS_BYTES)
     if hashlib.sha256(data).hexdigest() != submission.file_sha256(f"{checkpoint.folder}/{WEIGHTS}"):
         raise InputError(f"{path}: changed since the submission was read; start again")
+    return _tensors(data, module, path)
+
+
+def _tensors(data: bytes, module: nn.Module, path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:  # the latter two: dtypes torch lacks

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import understudy
 from understudy.submissions.entrants import Entrant, Player
-from understudy.suite import draws
+from understudy.suite import draws, probes
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.harness import Job, Lane
+from understudy.suite.probes import Probe
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # role -> (kind of life, on the new games rather than the watched ones)
 ROLES = {
@@ -35,11 +40,18 @@ class PlannedJob:
     job: Job
     player: Player
     role: str
+    life_moves: int  # N of the budget
 
     @property
     def path(self) -> str:
         """The job's folder, relative to the row's."""
-        return f"{self.role}/{self.player.checkpoint}"
+        return f"{probes.role_of(self.role, self.job.probe)}/{self.player.checkpoint}"
+
+    def load(self, lanes: Sequence[Lane] | None = None) -> nn.Module:
+        """Return the player of the job's lanes, or of others like them; InputError if it can't be had."""
+        return self.player.load(
+            self.job.lanes if lanes is None else lanes, ROLES[self.role][1], self.life_moves
+        )
 
 
 def roles_of(tasks: Sequence[str]) -> list[str]:
@@ -52,12 +64,14 @@ def plan(
     entrant: Entrant,
     benchmark: Benchmark,
     budget_name: str,
-    roles: Sequence[str],
+    role: str,
     lives: Sequence[TeacherLife],
     lanes: int | None = None,
     threads: int = 1,
+    probe: Probe | None = None,
+    salt: str = DEV_SALT,
 ) -> list[PlannedJob]:
-    """Return a row's jobs: one for each role and player.
+    """Return a row's jobs of one role, one for each player.
 
     Raises:
         InputError: an unknown budget, lanes out of range, or a watched life that is not on this machine.
@@ -66,9 +80,15 @@ def plan(
     num_lanes = budget.lanes if lanes is None else lanes
     if not 1 <= num_lanes <= 1024:
         raise InputError(f"--lanes: expected 1 to 1024, found {num_lanes}")
+    if probe and probe.reward == "yoked" and num_lanes < 2:
+        raise InputError("a yoked life is told another lane's reward: expected at least 2 lanes, found 1")
     return [
-        PlannedJob(_job(entrant, player, benchmark, budget, role, lives, num_lanes, threads), player, role)
-        for role in roles
+        PlannedJob(
+            _job(entrant, player, benchmark, budget, role, lives, num_lanes, threads, probe, salt),
+            player,
+            role,
+            budget.moves,
+        )
         for player in entrant.players(benchmark, lives)
     ]
 
@@ -88,9 +108,11 @@ def _job(
     lives: Sequence[TeacherLife],
     num_lanes: int,
     threads: int,
+    probe: Probe | None,
+    salt: str,
 ) -> Job:
     kind, on_new_games = ROLES[role]
-    primed = entrant.priming_moves > 0 and not on_new_games
+    primed = entrant.priming_moves > 0 and not on_new_games and (probe is None or probe.priming != "nothing")
     game_of = {life.name: life.game for life in lives}
     teachers = _spread(player.teachers, num_lanes)
     places = (
@@ -101,9 +123,7 @@ def _job(
     for teacher, (game, unit) in zip(teachers, places, strict=True):
         number = numbers.get(unit, 0)
         numbers[unit] = number + 1
-        seed = draws.derive(
-            "life", benchmark.sha256, DEV_SALT, entrant.sha256, player.sha256, role, unit, number
-        )
+        seed = draws.derive("life", benchmark.sha256, salt, entrant.sha256, player.sha256, role, unit, number)
         planned.append(Lane(game, unit, teacher, number, seed, primed))
     return Job(
         benchmark=benchmark.name,
@@ -119,8 +139,8 @@ def _job(
             "training_seed": player.training_seed,
             "networks_at_w": {name: sha for name, sha in player.networks_at_w if name in teachers},
         },
-        salt=DEV_SALT,
-        decoding=entrant.decoding,
+        salt=salt,
+        decoding=probe.decoding_of(entrant.decoding) if probe else entrant.decoding,
         priming_moves=entrant.priming_moves if primed else 0,
         moves=-(-budget.start_moves // num_lanes) if kind == "start" else budget.moves,
         exploration=benchmark.exploration,
@@ -129,6 +149,7 @@ def _job(
         threads=threads,
         device="cpu",
         versions=versions(),
+        probe=probe,
     )
 
 

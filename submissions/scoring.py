@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
 
 from understudy.submissions import engines
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
-from understudy.submissions.plan import PlannedJob
-from understudy.suite import benchmarks, files, frozenness, harness, isolation, records
-from understudy.suite import likeness as likeness_of
+from understudy.submissions.requests import Report, Request
+from understudy.submissions.scorer import LIKENESS, Scorer
+from understudy.suite import benchmarks, files, probes, records
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
-from understudy.suite.harness import Outset
-from understudy.suite.histories import format as history_format
-from understudy.suite.histories.frames import FrameStore, frames
+from understudy.suite.probes import Probe
 
 ROW = "row.json"
 REFERENCES = {"policy-at-w": ("start",), "random": ("start", "start-new")}  # what every verdict compares with
@@ -32,43 +23,17 @@ RULER_STARTS = {"improvement": ("policy-at-w", "start"), "transfer": ("random", 
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What is reported while lives are played."""
-
-    row: str
-    role: str
-    moves: int  # played so far, of each life of the job
-    target_moves: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """A row asked for, and how it is played."""
-
-    name_or_path: str  # of the entrant
-    benchmark: str
-    budget: str
-    results: Path
-    lanes: int | None = None  # None: the budget's
-    threads: int = 1
-    restart: bool = False
-
-    def results_of(self, row: str) -> Path:
-        """Return the folder of a row of this benchmark and budget."""
-        return self.results / self.benchmark / self.budget / row
-
-
-@dataclass(frozen=True)
 class Errand:
     """The smallest piece of scoring that one process does: a job of a row, or a row's likeness."""
 
     request: Request
-    role: str  # one of plan.ROLES, or LIKENESS
+    role: str  # one of plan.ROLES, LIKENESS, ISOLATION or REDERIVED
     player: int  # position among the entrant's players
+    probe: str | None = None  # name of the one that these lives are played for; None: they are scored
+    checked_role: str = ""  # of the lives that are fed again
 
 
-Report = Callable[[Progress], None]
-LIKENESS = "likeness"
+ISOLATION, REDERIVED = "isolation", "rederived"  # roles of an errand that feeds stored lives again
 
 
 def score(
@@ -76,18 +41,18 @@ def score(
     tasks: Sequence[str] | None = None,
     engine: str = "serial",
     report: Report = lambda progress: None,
+    probed: Sequence[Probe] = (),
 ) -> None:
     """Play the rows' lives and those of their references; what is there already stays as it is.
 
-    An interrupted job goes on where it stopped. `tasks` defaults to all that the budget has.
+    An interrupted job goes on where it stopped. `tasks` defaults to all that the budget has and the player
+    is meant for. `probed` are played for the rows besides, but not for their references.
 
-    Raises:
-        InputError: unknown names, a submission that does not load, lives begun as another job.
-        CheckFailed: a player's parameters changed while it played.
+    Raises InputError for unknown names, a submission that does not load, lives begun as another job.
     """
     errands: dict[Errand, None] = {}  # in order, each once
     for request in requests:
-        errands |= dict.fromkeys(_errands(request, tasks))
+        errands |= dict.fromkeys(_errands(request, tasks, probed))
     engines.run(engine, list(errands), run_errand, report)
 
 
@@ -104,50 +69,64 @@ def play_ruler_starts(
     errands = []
     for name, role in (RULER_STARTS[task] for task in tasks):
         own = replace(request, name_or_path=name)
-        _write_row(resolve(name, request.benchmark), benchmark, request.results_of(name))
+        _write_row(resolve(name, request.benchmark), benchmark, own)
         errands.append(Errand(own, role, 0))
     engines.run(engine, errands, run_errand, report)
     return tasks
 
 
+def check(requests: Sequence[Request], what: str, report: Report = lambda progress: None) -> None:
+    """Feed the stored lives of rows to their players again, in fresh processes; notes lie beside the lives.
+
+    Args:
+        requests: the rows, played.
+        what: ISOLATION, of the whole lives, whose memory is not restored; or REDERIVED, of all lives.
+        report: told what is under way.
+
+    Raises InputError where a row has not been played.
+    """
+    roles = [role for role, (kind, _) in plans.ROLES.items() if what == REDERIVED or kind != "start"]
+    errands = []
+    for request in requests:
+        folder = request.results_of(resolve(request.name_or_path, request.benchmark).name)
+        played = [role for role in roles if any(folder.glob(f"{role}/*/lane-*/{records.RECORD}"))]
+        if not played:
+            raise InputError(f"{folder}: no lives of kind {' or '.join(roles)} here; score them first")
+        errands += [Errand(request, what, 0, checked_role=role) for role in played]
+    engines.run_fresh(errands, run_errand, report)
+
+
+def seconds_played(requests: Sequence[Request]) -> float:
+    """Return how long the rows' lives were played, jobs that ran side by side counted in full."""
+    runs = (
+        path
+        for request in requests
+        for path in request.results_of(request.name_or_path).glob(f"*/*/lane-0/{records.RUN}")
+    )
+    return sum(float(files.read_json(path)["seconds"]) for path in runs)
+
+
 def run_errand(errand: Errand, report: Report) -> None:
     """Do one errand, unless it is done."""
     request = errand.request
-    scorer = _Scorer(request, report)
+    scorer = Scorer(request, report)
     if errand.role == LIKENESS:
         scorer.measure_likeness(errand.player)
+    elif errand.role == ISOLATION:
+        scorer.check_isolation(errand.checked_role)
+    elif errand.role == REDERIVED:
+        scorer.rederive(errand.checked_role)
     else:
-        scorer.play(errand.role, errand.player)
+        scorer.play(errand.role, errand.player, probes.PROBES[errand.probe] if errand.probe else None)
 
 
-def check_isolation(request: Request, lane: int = 0) -> bool:
-    """Check, in a fresh process, that a lane of each of a row's whole lives plays alone; note what was found.
-
-    Start lives are left out: their memory is restored at every episode. Raises InputError where the row
-    has not been played.
-    """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_check_isolation, request, lane).result()
-
-
-def _check_isolation(request: Request, lane: int) -> bool:
-    scorer = _Scorer(request, lambda progress: None)
-    found = [scorer.check_isolation(role, lane) for role in ("continue", "transfer")]
-    played = [differs for differs in found if differs is not None]
-    if not played:
-        raise InputError(f"{scorer.folder}: no lives of kind continue or transfer here; score them first")
-    return all(first < 0 for first in played)
-
-
-def _errands(request: Request, tasks: Sequence[str] | None) -> Iterator[Errand]:
+def _errands(request: Request, tasks: Sequence[str] | None, probed: Sequence[Probe]) -> Iterator[Errand]:
     """Yield what a request needs, its references' jobs included, after writing the rows' own files."""
     benchmark = benchmarks.load(request.benchmark)
     budget = benchmark.budget(request.budget)
     wanted = list(budget.tasks) if tasks is None else list(tasks)
     for task in wanted:
         benchmark.rules(request.budget, task)  # raises where the budget is too short for it
-    roles = plans.roles_of(wanted)
     lives = benchmarks.teacher_lives(benchmark)
     entrant = resolve(request.name_or_path, request.benchmark)
     if entrant.name == "policy-at-w" and not networks_at_w(benchmark, lives):
@@ -155,116 +134,28 @@ def _errands(request: Request, tasks: Sequence[str] | None) -> Iterator[Errand]:
             f"policy-at-w: a watched teacher life of {benchmark.name} is shorter than W = "
             f"{benchmark.watched_moves:,} moves, so it has no network at W; carry it on: understudy teach"
         )
-    players = range(len(found := entrant.players(benchmark, lives)))
-    for player in found:
-        player.load(player.teachers[:1])  # whatever can't play is refused before anything is written
-    _write_row(entrant, benchmark, request.results_of(entrant.name))
-    yield from (Errand(request, role, player) for role in roles for player in players)
+    players = entrant.players(benchmark, lives)
+    wanted = [task for task in wanted if task in players[0].tasks]
+    roles = plans.roles_of(wanted)
+    for role in roles[-1:]:  # whatever can't play is refused before anything is written
+        for planned in plans.plan(entrant, benchmark, request.budget, role, lives, request.lanes):
+            planned.load(planned.job.lanes[:1])
+    _write_row(entrant, benchmark, request)
+    yield from (Errand(request, role, player) for role in roles for player in range(len(players)))
     if "skill" in wanted:
-        yield from (Errand(request, LIKENESS, player) for player in players)
+        yield from (Errand(request, LIKENESS, player) for player in range(len(players)))
+    for probe in probed:
+        if probe.needs_priming and not entrant.priming_moves:
+            continue
+        if probe.parameters != "own" and entrant.is_control:
+            continue  # it has none that were trained
+        probing = [role for role in roles if probe.touches(*plans.ROLES[role])]
+        yield from (Errand(request, role, n, probe.name) for role in probing for n in range(len(players)))
     for name, reference_roles in REFERENCES.items():
         if name != entrant.name and (name != "policy-at-w" or networks_at_w(benchmark, lives)):
-            reference = replace(request, name_or_path=name, restart=False)
-            _write_row(resolve(name, request.benchmark), benchmark, request.results_of(name))
+            reference = replace(request, name_or_path=name, restart=False, salt=plans.DEV_SALT)
+            _write_row(resolve(name, request.benchmark), benchmark, reference)
             yield from (Errand(reference, role, 0) for role in reference_roles if role in roles)
-
-
-class _Scorer:
-    """Plays the jobs of one row."""
-
-    def __init__(self, request: Request, report: Report) -> None:
-        self.request, self.report = request, report
-        self.benchmark = benchmarks.load(request.benchmark)
-        self.entrant = resolve(request.name_or_path, request.benchmark)
-        self.lives = {life.name: life for life in benchmarks.teacher_lives(self.benchmark)}
-        self.folder = request.results_of(self.entrant.name)
-
-    def play(self, role: str, player_index: int) -> None:
-        """Play one job, unless it is done."""
-        planned = self._planned(role, player_index)
-        job = planned.job
-        teachers = [lane.teacher for lane in job.lanes]
-        torch.set_num_threads(job.threads)
-        player = planned.player.load(teachers)
-        harness.play(
-            job,
-            player,
-            lambda: self._outset(player, teachers, job.priming_moves),
-            self.folder / planned.path,
-            lambda done, total: self.report(Progress(self.entrant.name, role, done, total)),
-            self.request.restart,
-        )
-
-    def measure_likeness(self, player_index: int) -> None:
-        """Measure next-action prediction on the teachers' moves from W on, where they are recorded."""
-        planned = self._planned("start", player_index)
-        teachers = sorted({lane.teacher for lane in planned.job.lanes})
-        moves = self.benchmark.budget(self.request.budget).likeness_moves
-        start = self.benchmark.watched_moves
-        torch.set_num_threads(planned.job.threads)
-        for done, teacher in enumerate(teachers):
-            self.report(Progress(self.entrant.name, LIKENESS, done, len(teachers)))
-            name = f"{teacher.replace('/', '.')}.safetensors"
-            path = self.folder / LIKENESS / planned.player.checkpoint / name
-            history, network_path = benchmarks.read(self.lives[teacher]), self.lives[teacher].network_path
-            if path.exists() and not self.request.restart:
-                continue
-            if history.num_moves < start + moves or network_path is None:
-                continue
-            imitator = planned.player.load([teacher])
-            outset = self._outset(imitator, [teacher], self.entrant.priming_moves)
-            store = frames(history, start, start + moves)
-            measured = likeness_of.measure(imitator, outset, history, store, start, moves, network_path)
-            files.write_columns(path, measured)
-
-    def check_isolation(self, role: str, lane: int) -> int | None:
-        """Return the first move at which a lane of any job differs, -1 for none; None if none was played."""
-        players = self.entrant.players(self.benchmark, list(self.lives.values()))
-        found: list[int] = []
-        for planned in (self._planned(role, index) for index in range(len(players))):
-            job, folder = planned.job, self.folder / planned.path
-            lives = [folder / f"lane-{index}" for index in range(len(job.lanes))]
-            if not all((life / records.RECORD).exists() for life in lives):
-                continue
-            torch.set_num_threads(job.threads)
-            teachers = [lane.teacher for lane in job.lanes]
-            player = planned.player.load(teachers)
-            outset = self._outset(player, teachers, job.priming_moves)
-            histories = [history_format.read(life / records.HISTORY) for life in lives]
-            checked = records.isolation_binding(
-                [history.content_sha256 for history in histories],
-                frozenness.parameters_sha256(player),
-                job.player["checkpoint_sha256"],
-            )
-            move = isolation.first_difference(job, player, outset, histories, lane)
-            moves = min(isolation.CHECKED_MOVES, job.moves)
-            files.write_json(
-                folder / records.ISOLATION,
-                {"lane": lane, "moves": moves, "holds": move is None, "differs_at": move, **checked},
-            )
-            found.append(-1 if move is None else move)
-        return max(found, default=None)
-
-    def _planned(self, role: str, player_index: int) -> PlannedJob:
-        request = self.request
-        lives = list(self.lives.values())
-        return plans.plan(
-            self.entrant, self.benchmark, request.budget, [role], lives, request.lanes, request.threads
-        )[player_index]
-
-    def _outset(self, player: nn.Module, teachers: Sequence[str], priming_moves: int) -> Outset:
-        imitator: Any = player
-        if priming_moves == 0:
-            return harness.empty_outset(imitator, len(teachers))
-        primed = {teacher: self._primed(imitator, teacher, priming_moves) for teacher in set(teachers)}
-        return harness.join_outsets([primed[teacher] for teacher in teachers])
-
-    def _primed(self, imitator: Any, teacher: str, priming_moves: int) -> Outset:
-        history = benchmarks.read(self.lives[teacher])
-        stop = min(self.benchmark.watched_moves, history.num_moves)
-        start = max(0, stop - priming_moves)
-        store: FrameStore = frames(history, start, stop)
-        return harness.primed_outset(imitator, history, store, start, stop)
 
 
 def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
@@ -288,8 +179,9 @@ def _has_ruler_lives(benchmark: Benchmark, budget_name: str, task: str) -> bool:
     return len(long) >= benchmark.minima.ruler_lives
 
 
-def _write_row(entrant: Entrant, benchmark: Benchmark, folder: Path) -> None:
+def _write_row(entrant: Entrant, benchmark: Benchmark, request: Request) -> None:
     """Write what the table shows of an entrant; InputError where the folder holds another one's row."""
+    folder = request.results_of(entrant.name)
     declaration = entrant.submission.declaration if entrant.submission else None
     row = {
         "name": entrant.name,
@@ -303,6 +195,7 @@ def _write_row(entrant: Entrant, benchmark: Benchmark, folder: Path) -> None:
         "watched": declaration.watched.mode if declaration else None,
         "priming_moves": entrant.priming_moves,
         "search_trials": declaration.search_trials if declaration else None,
+        "salt": request.salt,
     }
     path = folder / ROW
     if path.exists() and files.read_json(path) != row:

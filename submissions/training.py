@@ -238,7 +238,8 @@ def _fit(
     for _ in range(PROBE_WINDOWS):
         windows = source.sample(1, training.window_moves, rng)
         with torch.no_grad():
-            logits, _ = imitator.unroll(windows.timesteps, imitator.initial_state(1))  # [1, T, A]
+            begun = learning.begin(imitator, cast(learning.Windows, windows))
+            logits, _ = imitator.unroll(*begun)  # [1, T, A]
         target = ~windows.explored  # [1, T]
         nats.append(_nats(logits, windows)[target])
         actions.append(windows.actions[target])

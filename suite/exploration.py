@@ -57,6 +57,10 @@ class Sampler:
 
     def sample(self, move: int, logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
         """Return sampled legal actions of one move of all lanes: [B, A], [B, A] -> int64 [B]."""
+        return greedy_actions(logits + self.gumbel(move), legal)
+
+    def gumbel(self, move: int) -> np.ndarray:
+        """Return the draws [B, A] whose sum with the logits is highest at the sampled action."""
         uniforms = np.stack([stream.at(move) for stream in self._streams])  # [B, A]
-        gumbel = -np.log(-np.log(np.clip(uniforms, 1e-300, 1 - 1e-16)))
-        return greedy_actions(logits + gumbel, legal)
+        drawn: np.ndarray = -np.log(-np.log(np.clip(uniforms, 1e-300, 1 - 1e-16)))
+        return drawn

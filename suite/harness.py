@@ -17,18 +17,21 @@ import torch
 from torch import nn
 
 from understudy.suite import exploration, files, frozenness, games, records, states
-from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.frames import FrameStore
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.histories.timesteps import timesteps_of_new_memory
-from understudy.suite.protocols import Imitator, State, Timestep
-from understudy.suite.records import HISTORY, ISOLATION, JOB, RECORD, RUN
+from understudy.suite.probes import Probe
+from understudy.suite.protocols import Game, Imitator, State, Timestep
+from understudy.suite.records import FED_AGAIN, HISTORY, JOB, RECORD, RUN
 
 PROGRESS = "progress.json"  # of a job under way: the move up to which its files belong together
 PRIMING_CHUNK_MOVES = 256
 CHECKPOINT_SECONDS = 60.0
+KEPT_STATE = "kept-state.safetensors"  # of lane 0, so many moves before the end: isolation is checked from it
+KEPT_BEFORE_END = 10_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Job:
     threads: int
     device: str
     versions: Mapping[str, str]  # of the packages that shape the bytes
+    probe: Probe | None = None  # in what these lives differ from the scored ones; None: they are scored
 
     def spec(self) -> dict[str, Any]:
         """Return the job as JSON; what a record pins."""
@@ -124,9 +128,8 @@ def play(
 ) -> list[Path]:
     """Play a job's lives, or go on with them, or find them done; return each life's folder.
 
-    Raises:
-        InputError: the folder holds another job's lives (other lanes, threads, versions ...).
-        CheckFailed: the player's parameters or buffers changed while it played.
+    A record says whether the player's parameters or buffers moved: if so, the row belongs to the learning
+    track. Raises InputError where the folder holds another job's lives (other lanes, threads, versions ...).
     """
     torch.set_num_threads(job.threads)
     life_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
@@ -141,6 +144,74 @@ def play(
     session.play(report)
     session.finish({"seconds": time.time() - began, "moves": job.moves - begun_at})
     return life_folders
+
+
+class Told:
+    """What a player is told of its own life: everything, but for the reward in a probe's lives."""
+
+    def __init__(self, reward: str, lane_games: Sequence[Game]) -> None:
+        for game in lane_games:
+            if reward != "own" and game.observation_values == 256 and game.score_rows is None:
+                raise InputError(
+                    f"{game.name}: the rows of pixels that show its score are not known, so its reward can't "
+                    "be kept from a player; they belong in its family's file"
+                )
+        self._reward = reward
+        self._blank = [game.score_rows for game in lane_games] if reward != "own" else []
+
+    def reward(self, earned: np.ndarray) -> np.ndarray:
+        """Return the rewards [B] float32 that the players hear of, given those that they earned."""
+        if self._reward == "yoked":
+            return np.roll(earned, -1)
+        return {"own": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}[self._reward]
+
+    def observation(self, seen: np.ndarray) -> np.ndarray:
+        """Return the observations [B, ...], without the rows of pixels in which a game shows its score."""
+        if not any(self._blank):
+            return seen
+        shown = seen.copy()
+        for lane, rows in enumerate(self._blank):
+            if rows:
+                shown[lane, ..., rows[0] : rows[1], :] = 0
+        return shown
+
+
+class _Weights:
+    """A module's parameters and buffers: as they were at first, and as they are if something moved them."""
+
+    PREFIX = "weights/"
+
+    def __init__(self, player: nn.Module, kept: bool) -> None:
+        """Take a module, and whether its present values are kept to be restored."""
+        self._tensors = dict(player.named_parameters()) | dict(player.named_buffers())
+        self._first = (
+            {name: tensor.detach().clone() for name, tensor in self._tensors.items()} if kept else {}
+        )
+        self._versions = self._now()
+
+    def moved(self) -> State:
+        """Return all of them if something moved one, to be stored beside the state; nothing if frozen."""
+        if self._now() == self._versions:
+            return {}
+        return {self.PREFIX + name: tensor for name, tensor in self._tensors.items()}
+
+    def put_back(self, state: State) -> State:
+        """Take what `moved` returned out of a stored state, into the module; return the rest."""
+        with torch.no_grad():
+            for name in [name for name in state if name.startswith(self.PREFIX)]:
+                self._tensors[name.removeprefix(self.PREFIX)].copy_(state.pop(name))
+        return state
+
+    def restore(self) -> None:
+        """Put the values kept back, where something moved them."""
+        if self._first and self._now() != self._versions:
+            with torch.no_grad():
+                for name, tensor in self._tensors.items():
+                    tensor.copy_(self._first[name])
+            self._versions = self._now()
+
+    def _now(self) -> list[int]:
+        return [tensor._version for tensor in self._tensors.values()]
 
 
 class _Session:
@@ -162,6 +233,9 @@ class _Session:
         self.legal = np.array([game.legal_actions for game in lane_games])  # [B, A]
         self.explorer = exploration.Explorer(seeds, self.legal)
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
+        self.told = Told(job.probe.reward if job.probe else "own", lane_games)
+        learns = job.player.get("track") == "learning"
+        self.weights = _Weights(player, kept=learns and job.kind == "start")
         lives = [
             Life(life / HISTORY, game, lane.seed, _header(job, index, game.fingerprint))
             for index, (life, lane, game) in enumerate(zip(life_folders, job.lanes, lane_games, strict=True))
@@ -178,6 +252,8 @@ class _Session:
         last = time.monotonic()
         try:
             while self.recorder.move < self.job.moves:
+                if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self.job.kind != "start":
+                    states.save(states.take(self.state, [0]), self.folder / KEPT_STATE)
                 self.play_move()
                 if time.monotonic() - last > CHECKPOINT_SECONDS:
                     self.checkpoint()
@@ -191,7 +267,7 @@ class _Session:
         """Ask the player, decode, explore, execute, and note what the player will be told."""
         recorder, move = self.recorder, self.recorder.move
         timestep = Timestep(
-            torch.from_numpy(recorder.observation),
+            torch.from_numpy(self.told.observation(recorder.observation)),
             self.legal_tensor,
             torch.from_numpy(self.previous_action),
             torch.from_numpy(self.previous_reward),
@@ -206,7 +282,7 @@ class _Session:
             chosen = self.sampler.sample(move, logits.numpy(), self.legal)
         actions, explored = self.explorer.execute(move, chosen, self.job.exploration)
         reward, _, _ = recorder.step(actions, explored)
-        self.previous_action, self.previous_reward = actions, reward
+        self.previous_action, self.previous_reward = actions, self.told.reward(reward)
         self.first_of_life = self.never
         if self.job.kind == "start" and recorder.first.any():
             self._restore(recorder.first)
@@ -215,7 +291,7 @@ class _Session:
         """Commit everything up to this move; the small progress file, written last, is what counts."""
         self.recorder.checkpoint()
         move = self.recorder.move
-        states.save(self.state, self.folder / f"state-{move}.safetensors")
+        states.save({**self.state, **self.weights.moved()}, self.folder / f"state-{move}.safetensors")
         told = {
             "previous_action": self.previous_action.tolist(),
             "previous_reward": self.previous_reward.tolist(),
@@ -227,12 +303,6 @@ class _Session:
     def finish(self, run: dict[str, Any]) -> None:
         """Write histories and records; a record, written last, says that its life is whole."""
         after = frozenness.parameters_sha256(self.player)
-        if after != self.parameters_before:
-            raise CheckFailed(
-                f"{self.folder}: {self.job.player['name']}: its parameters or buffers changed while it "
-                f"played (SHA-256 {self.parameters_before[:12]} before, {after[:12]} after); "
-                "a player that learns in its weights belongs to the learning track"
-            )
         self.checkpoint()
         paths = self.recorder.finish()
         rows = len(self.job.lanes)
@@ -258,7 +328,9 @@ class _Session:
     def _resume(self, progress: dict[str, Any]) -> None:
         histories = [life.recorded(progress["moves"]) for life in self.recorder.lives]
         self.recorder.resume(histories)
-        self.state = states.load(self.folder / f"state-{progress['moves']}.safetensors")
+        self.state = self.weights.put_back(
+            states.load(self.folder / f"state-{progress['moves']}.safetensors")
+        )
         self.state_bytes = progress["state_bytes"]
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
@@ -272,6 +344,7 @@ class _Session:
     def _restore(self, lanes: np.ndarray) -> None:
         """Put lanes [B] bool back to where they were before move 0, but for the episode."""
         outset = self.outset
+        self.weights.restore()
         self.state = states.copy_rows(self.state, outset.state, torch.from_numpy(lanes))
         self.previous_action = np.where(lanes, outset.previous_action, self.previous_action)
         self.previous_reward = np.where(lanes, outset.previous_reward, self.previous_reward)
@@ -317,5 +390,7 @@ def _forget(folder: Path, life_folders: Sequence[Path]) -> None:
             for file in journal.iterdir():
                 file.unlink()
             journal.rmdir()
-    for path in (folder / JOB, folder / PROGRESS, folder / ISOLATION, *folder.glob("state-*.safetensors")):
-        path.unlink(missing_ok=True)
+    for name in (JOB, PROGRESS, *FED_AGAIN, KEPT_STATE):
+        (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("state-*.safetensors"):
+        path.unlink()

@@ -53,6 +53,7 @@ class Game:
     exploration: float  # probability with which the harness replaces a move
     fingerprint: Mapping[str, Any]  # package versions, ROM hash, every environment argument
     action_names: tuple[str, ...] = ()  # [A] for people to read; empty where the actions have none
+    score_rows: tuple[int, int] | None = None  # rows [begin, end) of pixels that show the score, if any
 
     def __post_init__(self) -> None:
         if len(self.legal_actions) != self.num_actions:

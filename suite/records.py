@@ -11,6 +11,8 @@ from understudy.suite.histories.format import History
 RECORD_FORMAT = 1
 HISTORY, RECORD, RUN, JOB = "history.parquet", "record.json", "run.json", "job.json"
 ISOLATION = "isolation.json"  # in a job's folder: what a check of its lives found
+REDERIVED = "rederived.json"  # likewise: whether its player, fed the log, chooses the same moves
+FED_AGAIN = (ISOLATION, REDERIVED)
 
 
 def record(
@@ -51,7 +53,7 @@ def measured(history: History) -> dict[str, Any]:
     }
 
 
-def isolation_binding(
+def binding(
     histories_sha256: Sequence[str], parameters_sha256: str, checkpoint_sha256: str
 ) -> dict[str, Any]:
     """Return what ties a check to what was checked: each lane's log, and the weights that played."""

@@ -180,6 +180,31 @@ def needed_units(parts: Sequence[Moments], confidence: float = 0.95, power: floa
     return high
 
 
+def detectable_effect(parts: Sequence[Moments], confidence: float = 0.95, power: float = 0.9) -> float | None:
+    """Return the true mean that these samples' interval would show to be off 0 with `power`.
+
+    At today's spreads and numbers of units; the inverse of `needed_units`. 0 where nothing varies, None where
+    a variance is unknown.
+    Source: as for `needed_units`.
+    """
+    variances = [part.variance for part in parts if part.variance is not None]
+    if len(variances) < len(parts):
+        return None
+    counts = np.array([part.n for part in parts])
+    errors = _squared_errors(variances, counts)
+    free, error = float(_satterthwaite(errors, counts)), float(np.sqrt(errors.sum()))
+    if error == 0:
+        return 0.0
+    critical = float(_critical_t(np.asarray(free), confidence))
+    if np.isinf(free):
+        return error * (critical + float(special.ndtri(power)))
+
+    def lacking(effect: float) -> float:
+        return float(1 - special.nctdtr(free, effect, critical)) - power
+
+    return error * float(optimize.brentq(lacking, 0.0, 3 * critical))
+
+
 def _squared_errors(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
     """Squared standard error of each sample's mean, [..., parts]; ValueError if one is no variance."""
     spreads = np.asarray(variances, dtype=np.float64)

@@ -17,11 +17,12 @@ ANSWERS = (YES, YES_UNVERIFIED, ABOVE, PARTIAL, NO, UNDECIDED)
 NO_ROOM, NO_RULER, FEW_UNITS = "no room", "no ruler", "fewer than {minimum} units"
 TEACHER_INCOMPLETE = "teacher life incomplete: {found:,} of {expected:,}"
 LIFE_INCOMPLETE = "life incomplete: {found:,} of {expected:,}"
-NOT_PLAYED, WINDOW_TOO_SHORT = "not played", "window too short"
+NOT_PLAYED = "not played"
 NO_LIKENESS, NO_CEILING = "likeness not measured", "ceiling not above the best constant player"
 REWARD_FREE = "gain does not depend on reward"
 NOT_ISOLATED = "isolation does not hold"
-BUILT_IN, PROVISIONAL, FEW_ENDS = "built-in", "provisional", "few ends"
+BUILT_IN, PROVISIONAL = "built-in", "provisional"
+FEW_ENDS = "few ends"  # a mark of a window that held too few; a reason where the ruler's windows do
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from understudy import cli
 from understudy.leaderboard import references
-from understudy.submissions import scoring
+from understudy.submissions import requests, scoring
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import declaration, teacher_data
 from understudy.suite.errors import InputError
@@ -288,7 +288,7 @@ def test_no_command_takes_another_players_life_for_a_teachers(tmp_path, monkeypa
         assert cli.main(arguments) == 2, arguments
         assert f"expected a teacher's life, found player.kind '{kind}'" in capsys.readouterr().err, arguments
     with pytest.raises(InputError, match="expected a teacher's life"):
-        scoring.score([scoring.Request("markov", "darkroom-v1", "quick", tmp_path / "out")], ["skill"])
+        scoring.score([requests.Request("markov", "darkroom-v1", "quick", tmp_path / "out")], ["skill"])
     compared = references.References(tmp_path / "out", DARKROOM, DARKROOM.budget("quick"))
     with pytest.raises(InputError, match="expected a teacher's life"):
         compared.continuations()

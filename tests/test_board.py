@@ -76,6 +76,21 @@ def test_notes_and_instrument_are_shown():
     assert text.endswith("\n")
 
 
+def test_h50_has_a_column_where_a_gain_was_asked_for_and_a_note_under_the_tables():
+    played = Row("one", "control", improvement=Cell("no", horizon="160k / 640k"), transfer=Cell(horizon=""))
+    table = Table("minatar-v1", "tenth", (tables.ideal_row(), played))
+    ideal, one = tables.to_markdown([table]).splitlines()[4:6]
+    assert (cells_of(ideal)[4], cells_of(one)[4]) == ("", "Q2 160k / 640k; Q3 not measured")
+    text = tables.to_markdown([TABLE, table])
+    assert (text.count(tables.H50), text.count(tables.HORIZON_LEGEND)) == (1, 1)
+    assert tables.HORIZON_LEGEND not in tables.to_markdown([TABLE])
+    _, record = csv.DictReader(io.StringIO(tables.to_csv([table])))
+    assert (record["improvement_h50"], record["transfer_h50"]) == ("160k / 640k", "")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables.to_terminal(table))
+    assert "Q2 160k / 640k" in console.export_text()
+
+
 def test_csv_reads_back_every_number_and_leaves_the_unknown_empty():
     ideal, teacher, player = csv.DictReader(io.StringIO(tables.to_csv([TABLE])))
     assert (player["name"], player["kind"], player["budget"]) == (PLAYER.name, "submission", "quick")

@@ -431,3 +431,25 @@ def test_kit_finds_an_observation_that_is_overwritten(monkeypatch: pytest.Monkey
     broken(monkeypatch, darkroom.DarkRoomVectorEnv, "step", reuse)
     with pytest.raises(CheckFailed, match="overwrote an observation"):
         check_game(games.load("darkroom/goal-40"), 60)
+
+
+@pytest.mark.parametrize("name", ["atari/breakout", "atari/space_invaders"])
+def test_points_show_in_the_score_rows(name):
+    game = games.load(name)
+    begin, end = game.score_rows
+    env = games.make([game], 1)
+    env.reset(seed=np.array([3]))
+    legal = np.flatnonzero(game.legal_actions)
+    rng = np.random.default_rng(0)
+    frames, rewards = [], []
+    for _ in range(500):
+        observation, reward, *_ = env.step(np.array([rng.choice(legal)]))
+        frames.append(observation[0, -1].astype(int))
+        rewards.append(reward[0])
+    scored = [move for move in range(1, 498) if rewards[move]]
+    changed = [np.abs(frames[move + 2] - frames[move - 1]).sum(axis=1) > 0 for move in scored]  # rows
+    often = np.mean(changed, axis=0)
+    assert often[begin:end].min() >= 0.5
+    assert often[:begin].max() == 0
+    assert often[end : end + 2].max() < 0.5
+    env.close()

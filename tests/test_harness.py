@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from understudy.suite import draws, exploration, files, harness, isolation
-from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.errors import InputError
 from understudy.suite.harness import Job, Lane
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
@@ -155,15 +155,48 @@ def test_finished_job_is_not_played_again(tmp_path):
     assert spy.told == []
 
 
-def test_player_whose_parameters_move_is_not_recorded(tmp_path):
-    class Learner(Spy):
-        def step(self, timestep, state):
-            self.weight += 1e-3
-            return super().step(timestep, state)
+class Learner(Spy):
+    """Moves a weight at every move, and notes what it was before."""
 
-    with pytest.raises(CheckFailed, match="parameters or buffers changed"):
-        play(job(), tmp_path, Learner())
-    assert not list(tmp_path.rglob(RECORD))
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def step(self, timestep, state):
+        self.weights.append(float(self.weight[0]))
+        self.weight += 1.0
+        return super().step(timestep, state)
+
+
+def test_a_player_whose_parameters_move_is_recorded_as_one(tmp_path):
+    play(job(), tmp_path / "moves", Learner())
+    moved = files.read_json(tmp_path / "moves" / "lane-0" / RECORD)["parameters_sha256"]
+    assert moved["before"] != moved["after"]
+    play(job(), tmp_path / "still")
+    still = files.read_json(tmp_path / "still" / "lane-0" / RECORD)["parameters_sha256"]
+    assert still["before"] == still["after"] == moved["before"]
+
+
+def test_weights_that_move_go_on_where_an_interruption_left_them(tmp_path):
+    def interrupt(done, total):
+        if done == 33:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(job(), tmp_path, Learner(), report=interrupt)
+    again = Learner()
+    play(job(), tmp_path, again)
+    assert again.weights[0] == 34.0
+    record = files.read_json(tmp_path / "lane-0" / RECORD)
+    whole = Learner()
+    play(job(), tmp_path / "whole", whole)
+    assert record == files.read_json(tmp_path / "whole" / "lane-0" / RECORD)
+
+
+def test_a_learners_weights_are_restored_in_start_lives_too(tmp_path):
+    learner = Learner()
+    play(job("start", player={"name": "spy", "training_seed": None, "track": "learning"}), tmp_path, learner)
+    assert learner.weights == [1.0 + move % 20 for move in range(100)]
 
 
 def test_sampling_follows_the_softmax_of_legal_logits(tmp_path):

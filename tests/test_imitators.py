@@ -13,27 +13,39 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from understudy import baselines
+from understudy.baselines import Assignment
 from understudy.baselines.learning import training
 from understudy.baselines.learning.encoder import observation_kind
 from understudy.suite import games, states
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.protocols import Timestep
 from understudy.suite.teachers import network
-from understudy.suite.testing import imitators
+from understudy.suite.testing import imitators, teachers
 
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
+PLAYERS = tuple(n for n in baselines.names() if not baselines.load(n).control) + baselines.control_names()
 SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}
+
+
+def assigned(game, *folders, variant=""):
+    """Return the assignment of one lane a folder."""
+    moves = teachers.MOVES - teachers.WATCHED_MOVES
+    return Assignment(game, teachers.WATCHED_MOVES, moves, False, folders, (None,) * len(folders), variant)
 
 
 def small_imitator(name, game, folder):
     """Return a registered imitator of a size fit for tests; a newcomer is tested at its default size."""
-    architecture = baselines.load(name)
-    if not architecture.control:
+    if name not in baselines.control_names():
+        architecture = baselines.load(name)
         return architecture.build(architecture.config(game, **SMALL.get(name, {})), game)
-    parameters = network.initial_parameters(game, [0])
-    stored = {key: tensor[0].contiguous() for key, tensor in parameters.items()}
-    save_file(stored, folder / "network_at_w.safetensors")
-    return architecture.build_control(game, [folder])
+    control, variant = baselines.load_control(name)
+    return control.build_control(assigned(game, folder, variant=variant))
+
+
+@pytest.fixture(scope="session")
+def teacher_folders(tmp_path_factory):
+    """Folders of short teachers' lives, by game."""
+    return {name: teachers.short_life(name, tmp_path_factory.mktemp("teacher")) for name in GAMES}
 
 
 @pytest.fixture
@@ -47,11 +59,22 @@ def transformer(darkroom):
     return architecture.build(architecture.config(darkroom, **SMALL["transformer"]), darkroom)
 
 
-@pytest.mark.parametrize("game_name", GAMES)
-@pytest.mark.parametrize("name", baselines.names())
-def test_conformance(name, game_name, tmp_path):
+def slow(name, game_name):
+    """Whether the kit takes minutes: a DQN makes an update every few moves, and Atari's is large."""
+    return game_name.startswith("atari/") and name.startswith(("dqn-", "injected-"))
+
+
+@pytest.mark.parametrize(
+    ("name", "game_name"),
+    [
+        pytest.param(name, game_name, marks=[pytest.mark.long] if slow(name, game_name) else [])
+        for name in PLAYERS
+        for game_name in GAMES
+    ],
+)
+def test_conformance(name, game_name, teacher_folders):
     game = games.load(game_name)
-    imitator = small_imitator(name, game, tmp_path)
+    imitator = small_imitator(name, game, teacher_folders[game_name])
     imitators.check_imitator(imitator, game, imitator.reach_moves)
 
 
@@ -277,9 +300,11 @@ def test_policy_at_w_has_the_teachers_values(tmp_path):
         save_file(stored, tmp_path / str(seed) / "network_at_w.safetensors")
         expected.append(network.q_values(game, parameters, timesteps.observation.flatten(0, 1)[None])[0])
     control = baselines.load("policy-at-w")
-    alone = control.build_control(game, [tmp_path / "0"])
+    alone = control.build_control(assigned(game, tmp_path / "0"))
     torch.testing.assert_close(imitators.play(alone, timesteps).flatten(0, 1), expected[0])
-    one_a_lane = imitators.play(control.build_control(game, [tmp_path / "0", tmp_path / "1"]), timesteps)
+    one_a_lane = imitators.play(
+        control.build_control(assigned(game, tmp_path / "0", tmp_path / "1")), timesteps
+    )
     torch.testing.assert_close(one_a_lane[0], expected[0][:3])
     torch.testing.assert_close(one_a_lane[1], expected[1][3:])
 
@@ -337,7 +362,7 @@ def test_bad_names(darkroom):
     with pytest.raises(InputError, match="'width' is missing"):
         baselines.load("markov").build({}, darkroom)
     with pytest.raises(InputError, match=r"network_at_w\.safetensors"):
-        baselines.load("policy-at-w").build_control(darkroom, [Path("/nowhere")])
+        baselines.load("policy-at-w").build_control(assigned(darkroom, Path("/nowhere")))
 
 
 def test_unknown_observation_is_refused(darkroom):

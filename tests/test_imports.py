@@ -38,7 +38,13 @@ ALLOWED = {
     "leaderboard": SUITE,
     "front door": SUITE | {"baselines", "submissions", "leaderboard"},
 }
-STANDS_WITH = {"judging": "tasks", "records": "harness", "likeness": "harness", "isolation": "harness"}
+STANDS_WITH = {
+    "judging": "tasks",
+    "pictures": "tasks",
+    "records": "harness",
+    "likeness": "harness",
+    "isolation": "harness",
+}
 
 
 def modules() -> dict[str, Path]:

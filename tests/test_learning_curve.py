@@ -13,7 +13,8 @@ from PIL import Image
 from understudy import cli
 from understudy.suite import games
 from understudy.suite.histories.record import SegmentRule
-from understudy.suite.pictures.learning_curve import Curve, learning_curve, picture
+from understudy.suite.pictures.learning_curve import Curve, learning_curve
+from understudy.suite.pictures.printing import picture
 from understudy.suite.testing.histories import play_on, random_lives
 
 

@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 
 from understudy import cli
 from understudy.leaderboard import pages, references, rulers, stored, teachers_page
-from understudy.submissions import scoring
+from understudy.submissions import requests, scoring
 from understudy.suite import benchmarks, files, records, tasks
 from understudy.suite.benchmarks import teacher_data
 from understudy.suite.errors import InputError
@@ -121,7 +121,7 @@ def test_starts_of_too_few_lives_are_no_ruler():
 def test_a_window_with_too_few_ends_allows_no_verdict(task):
     rules = dataclasses.replace(RULES, episode_cap_moves=6)  # 50 moves are 8 caps and hold 10 ends
     found = standings.standing(task, evidence(), rules)
-    assert found.reasons == ("window too short: 10 of 20 ends",)
+    assert found.reasons == ("few ends: 10 of 20 ends",)
     assert found.gain.low > 0
 
 
@@ -155,7 +155,7 @@ def test_a_standing_and_a_verdict_agree(task, case):
     imitator = dataclasses.replace(found, claim="checkpoint", lives=lives(END), starts=lives(START))
     verdict = tasks.load(task).verdict(imitator, rules)
     standing = standings.standing(task, found, rules)
-    assert standing.allows_verdict == (verdict.answer is not None) == (case in ("clear", "published"))
+    assert standing.allows_verdict == verdict.decided == (case in ("clear", "published"))
     assert all(reason.startswith(verdict.reason) for reason in standing.reasons)
     if case != "incomplete":
         assert verdict.numbers["gain"].estimate == pytest.approx(standing.gain.estimate)
@@ -221,7 +221,7 @@ def test_ataris_published_rulers_are_marked():
 def played(tmp_path_factory):
     """A results folder with the starts of darkroom's rulers at quick, and nothing else."""
     out = tmp_path_factory.mktemp("starts")
-    request = scoring.Request("", "darkroom-v1", "quick", out)
+    request = requests.Request("", "darkroom-v1", "quick", out)
     assert scoring.play_ruler_starts(request) == TASKS
     return out
 
@@ -234,12 +234,12 @@ def test_played_starts_are_those_of_a_scored_row_and_of_the_repository(played, t
         ours = histories.read(rulers.RESULTS / path.relative_to(played))
         assert np.array_equal(ours.action, histories.read(path).action)
     before = {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
-    scoring.play_ruler_starts(scoring.Request("", "darkroom-v1", "quick", played))
+    scoring.play_ruler_starts(requests.Request("", "darkroom-v1", "quick", played))
     assert before == {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
 
 
 def test_too_short_lives_need_no_start(tmp_path, own_data):
-    request = scoring.Request("", "minatar-v1", "full", tmp_path)
+    request = requests.Request("", "minatar-v1", "full", tmp_path)
     if scoring.play_ruler_starts(request):
         pytest.skip("minatar-v1 has full lives")
     assert not list(tmp_path.iterdir())

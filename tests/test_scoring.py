@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from understudy.leaderboard import rows, scores, stored, tables, verify
-from understudy.submissions import engines, scoring
+from understudy.submissions import engines, requests, scoring
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
+from understudy.submissions.scorer import Scorer
 from understudy.suite import benchmarks, files, records
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import format as history_format
@@ -24,8 +25,8 @@ LIFE = "darkroom-v1/quick/random/start/control/lane-3"
 def results(tmp_path_factory):
     """Real rows: random and policy-at-w, their start lives on darkroom."""
     folder = tmp_path_factory.mktemp("results")
-    requests = [scoring.Request(name, "darkroom-v1", "quick", folder) for name in ("policy-at-w", "random")]
-    scoring.score(requests, tasks=["skill"])
+    names = "policy-at-w", "random"
+    scoring.score([requests.Request(name, "darkroom-v1", "quick", folder) for name in names], tasks=["skill"])
     scores.rescore(folder)
     return folder
 
@@ -57,13 +58,13 @@ def test_lives_that_were_not_played_get_no_verdict(results):
 
 def test_scoring_again_plays_nothing(results):
     before = {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
-    scoring.score([scoring.Request("random", "darkroom-v1", "quick", results)], tasks=["skill"])
+    scoring.score([requests.Request("random", "darkroom-v1", "quick", results)], tasks=["skill"])
     assert before == {path: path.stat().st_mtime_ns for path in results.rglob(records.HISTORY)}
 
 
 @pytest.mark.parametrize("engine", engines.ENGINES)
 def test_same_job_twice_gives_the_same_bytes(results, tmp_path, engine):
-    scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path)], ["skill"], engine)
+    scoring.score([requests.Request("random", "darkroom-v1", "quick", tmp_path)], ["skill"], engine)
     for path in (tmp_path / "darkroom-v1" / "quick" / "random").rglob("lane-*/*"):
         if path.name in (records.HISTORY, records.RECORD):
             assert path.read_bytes() == (results / path.relative_to(tmp_path)).read_bytes()
@@ -161,9 +162,8 @@ JOB = "darkroom-v1/quick/policy-at-w/start/control"
 @pytest.fixture
 def checked(copied):
     """A copy of the rows, with a check of the isolation of one job's lives."""
-    request = scoring.Request("policy-at-w", "darkroom-v1", "quick", copied)
-    scorer = scoring._Scorer(request, lambda progress: None)
-    assert scorer.check_isolation("start", 0) == -1
+    request = requests.Request("policy-at-w", "darkroom-v1", "quick", copied)
+    assert Scorer(request, lambda progress: None).check_isolation("start") is True
     return copied
 
 
@@ -198,6 +198,30 @@ def test_an_isolation_check_of_other_lives_or_weights_counts_for_nothing(checked
     assert isolation_of(checked) is None
 
 
+def test_rederived_lives_carry_their_badge_and_others_lose_it(copied):
+    request = requests.Request("policy-at-w", "darkroom-v1", "quick", copied)
+    scoring.check([request], scoring.REDERIVED)
+    found = files.read_json(copied / JOB / records.REDERIVED)
+    assert (found["holds"], found["differing"], found["largest_gap"]) == (True, 0, 0.0)
+    assert found["moves"] == sum(
+        (~history_format.read(path).explored).sum() for path in (copied / JOB).glob(f"*/{records.HISTORY}")
+    )
+    row = next(one for one in scores.judge_all(copied) if one.folder.name == "policy-at-w")
+    assert row.rederived is True
+    (table,) = rows.tables_of([row])
+    assert "re-derived" in table.rows[-1].note
+    files.write_json(copied / JOB / records.REDERIVED, {**found, "holds": False})
+    row = next(one for one in scores.judge_all(copied) if one.folder.name == "policy-at-w")
+    assert row.rederived is False
+    files.write_json(copied / JOB / records.REDERIVED, {**found, "parameters_sha256": "0" * 64})
+    assert any("parameters_sha256 is not that" in failure for failure in failures(copied))
+
+
+def test_a_row_that_was_not_played_cannot_be_fed_again(tmp_path):
+    with pytest.raises(InputError, match="no lives of kind continue or transfer here; score them first"):
+        scoring.check([requests.Request("random", "darkroom-v1", "quick", tmp_path)], scoring.ISOLATION)
+
+
 @pytest.mark.parametrize("text", ["[]", '{"holds": "yes"}', "{"])
 def test_a_broken_isolation_check_is_named(copied, text):
     path = copied / JOB / records.ISOLATION
@@ -206,7 +230,7 @@ def test_a_broken_isolation_check_is_named(copied, text):
 
 
 def test_lanes_other_than_the_budgets_are_shown(results, tmp_path):
-    scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path, lanes=4)], ["skill"])
+    scoring.score([requests.Request("random", "darkroom-v1", "quick", tmp_path, lanes=4)], ["skill"])
     (table,) = rows.tables_of(scores.judge_all(tmp_path))
     assert "4 lanes, not the budget's 16" in next(row.note for row in table.rows if row.name == "random")
     (table,) = rows.tables_of(scores.judge_all(results))
@@ -223,26 +247,26 @@ def test_flipped_byte_is_named(copied):
 
 def test_unknown_names_suggest_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'random'"):
-        scoring.score([scoring.Request("randon", "darkroom-v1", "quick", tmp_path)])
+        scoring.score([requests.Request("randon", "darkroom-v1", "quick", tmp_path)])
     with pytest.raises(InputError, match="did you mean 'darkroom-v1'"):
-        scoring.score([scoring.Request("random", "darkrom-v1", "quick", tmp_path)])
+        scoring.score([requests.Request("random", "darkrom-v1", "quick", tmp_path)])
     with pytest.raises(InputError, match="did you mean 'quick'"):
-        scoring.score([scoring.Request("random", "darkroom-v1", "quik", tmp_path)])
+        scoring.score([requests.Request("random", "darkroom-v1", "quik", tmp_path)])
     with pytest.raises(InputError, match="did you mean 'serial'"):
-        scoring.score([scoring.Request("random", "darkroom-v1", "quick", tmp_path / "x")], engine="serail")
+        scoring.score([requests.Request("random", "darkroom-v1", "quick", tmp_path / "x")], engine="serail")
     assert not list(tmp_path.rglob(records.RECORD))
 
 
 def test_what_cannot_play_is_refused_before_anything_is_written(tmp_path):
     if not scoring.networks_at_w(atari := benchmarks.load("atari-v1"), benchmarks.teacher_lives(atari)):
         with pytest.raises(InputError, match="no network at W"):
-            scoring.score([scoring.Request("policy-at-w", "atari-v1", "quick", tmp_path / "out")])
+            scoring.score([requests.Request("policy-at-w", "atari-v1", "quick", tmp_path / "out")])
     broken = tmp_path / "broken"
     shutil.copytree(resolve("markov", "darkroom-v1").folder, broken)
     weights = broken / "all" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\xff\xff\xff\xff")  # a NaN
     with pytest.raises(InputError, match="finite"):
-        scoring.score([scoring.Request(str(broken), "darkroom-v1", "quick", tmp_path / "out")])
+        scoring.score([requests.Request(str(broken), "darkroom-v1", "quick", tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
@@ -250,7 +274,8 @@ def test_what_cannot_play_is_refused_before_anything_is_written(tmp_path):
 def test_plans_give_every_life_its_own_seed(name):
     benchmark = benchmarks.load(name)
     lives = benchmarks.teacher_lives(benchmark)
-    jobs = plans.plan(resolve("random", name), benchmark, "quick", list(plans.ROLES), lives)
+    random = resolve("random", name)
+    jobs = [job for role in plans.ROLES for job in plans.plan(random, benchmark, "quick", role, lives)]
     seeds = [lane.seed for planned in jobs for lane in planned.job.lanes]
     assert len(seeds) == len(set(seeds)) == 4 * benchmark.budget("quick").lanes
     for planned in jobs:

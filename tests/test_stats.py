@@ -271,3 +271,30 @@ def test_welch_intervals_cover_as_promised(n, m, spread):
     found = [bounds(stats.welch_interval(x, y)) for x, y in zip(one, other, strict=True)]
     covered = np.mean([low <= 0.0 <= high for low, high in found])
     assert 0.935 < covered < 0.975  # 0.95 but for Welch's approximation and 3,000 draws' own spread of 0.004
+
+
+@pytest.mark.parametrize("counts", [(2,), (4,), (16,), (4, 8), (4, 4, 8)])
+def test_detectable_effect_is_found_with_the_power(counts):
+    rng = np.random.default_rng(3)
+    spreads = np.arange(1.0, len(counts) + 1)
+    parts = [stats.Moments(0.0, float(s**2), n) for s, n in zip(spreads, counts, strict=True)]
+    effect = stats.detectable_effect(parts, 0.95, 0.9)
+    assert effect is not None
+    draws = 20_000
+    samples = [rng.normal(0, s, (draws, n)) for s, n in zip(spreads, counts, strict=True)]
+    means = effect + sum(sample.mean(axis=1) for sample in samples)
+    variances = np.stack([sample.var(axis=1, ddof=1) for sample in samples], axis=-1)
+    found = (means > stats.half_width(variances, np.array(counts), 0.95)).mean()
+    assert found == pytest.approx(0.9, abs=0.01 if len(counts) == 1 else 0.04)
+
+
+def test_detectable_effect_and_needed_units_are_inverse():
+    for n in (3, 7, 20):
+        effect = stats.detectable_effect([stats.Moments(0.0, 4.0, n)])
+        assert stats.needed_units([stats.Moments(effect * 1.001, 4.0, n)]) == n
+        assert stats.needed_units([stats.Moments(effect * 0.999, 4.0, n)]) == n + 1
+
+
+def test_detectable_effect_of_unknown_and_of_no_spread():
+    assert stats.detectable_effect([stats.Moments(1.0, None, 1)]) is None
+    assert stats.detectable_effect([stats.Moments(1.0, 0.0, 4)]) == 0.0

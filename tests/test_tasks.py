@@ -237,14 +237,14 @@ def test_no_room_for_a_player_that_begins_near_the_rulers_end(task):
 @pytest.mark.parametrize("task", GAIN_TASKS)
 def test_no_ruler(task):
     flat = task.verdict(evidence(5.0, 15.0, gain=0.3), RULES)
-    assert (flat.answer, flat.reason) == (None, verdicts.NO_RULER)
+    assert (flat.answer, flat.reason) == ("undecided", verdicts.NO_RULER)
     assert flat.numbers["f"] is None
     assert flat.numbers["gain"].estimate == pytest.approx(0.3)
     case = evidence(5.0, 15.0, claim="checkpoint")
     few = task.verdict(dataclasses.replace(case, ruler_lives=case.ruler_lives[:3]), RULES)
-    assert (few.answer, few.reason, few.m) == (None, verdicts.NO_RULER, 3)
+    assert (few.answer, few.reason, few.m) == ("undecided", verdicts.NO_RULER, 3)
     none = task.verdict(dataclasses.replace(case, ruler_lives=()), RULES)
-    assert (none.answer, none.reason, none.m) == (None, verdicts.NO_RULER, 0)
+    assert (none.answer, none.reason, none.m) == ("undecided", verdicts.NO_RULER, 0)
     assert none.numbers["own"].estimate == pytest.approx(10.0)
 
 
@@ -278,7 +278,7 @@ def test_incomplete_lives_give_no_verdict(task):
 
 def test_too_short_a_window_gives_no_verdict():
     rules = dataclasses.replace(RULES, episode_cap_moves=6)  # 50 moves are 8 caps, and hold 10 ends
-    assert IMPROVEMENT.verdict(evidence(5.0, 15.0), rules).reason == verdicts.WINDOW_TOO_SHORT
+    assert IMPROVEMENT.verdict(evidence(5.0, 15.0), rules).reason == verdicts.FEW_ENDS
     rules = dataclasses.replace(rules, end_moves=100)  # 20 ends
     assert IMPROVEMENT.verdict(evidence(5.0, 15.0), rules).answer == verdicts.YES_UNVERIFIED
 
@@ -498,7 +498,7 @@ def test_a_teachers_start_job_that_is_too_short_gives_no_verdict():
     found = SKILL.verdict(
         first_moves(10.0, ruler_starts=short), dataclasses.replace(RULES, episode_cap_moves=8)
     )
-    assert found.reason == verdicts.WINDOW_TOO_SHORT
+    assert found.reason == verdicts.FEW_ENDS
 
 
 def test_no_likeness_is_no_whatever_else_is_unknown():

@@ -14,7 +14,7 @@ from understudy.suite import benchmarks, files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import replay, segments
-from understudy.suite.teachers import dqn, network, teach
+from understudy.suite.teachers import dqn, network, relearn, teach
 
 GAMES = ("darkroom/goal-40", "darkroom/goal-41")
 SETTINGS = replace(
@@ -69,6 +69,28 @@ def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
     (tmp_path / "parts" / teach.PROGRESS).unlink()
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("moves", [180, 173, 40])
+def test_lives_without_their_checkpoints_are_learnt_again_and_carried_on(tmp_path, moves):
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    teach.teach(LESSON, tmp_path / "parts", moves, checkpoint_moves=60)
+    for path in (tmp_path / "parts").rglob(teach.CHECKPOINT):
+        path.unlink()
+    (tmp_path / "parts" / teach.PROGRESS).unlink()
+    seen = []
+    teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60, report=seen.append)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+    assert max(progress.relearnt for progress in seen if progress.relearnt) == (moves - 1, moves - 1)
+
+
+def test_a_life_that_takes_hours_to_learn_again_asks_for_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(relearn, "MOST_MOVES", {"darkroom": 100})
+    teach.teach(LESSON, tmp_path, 180)
+    for path in tmp_path.rglob(teach.CHECKPOINT):
+        path.unlink()
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors: no such file, .*at most 100 moves"):
+        teach.teach(LESSON, tmp_path, 300)
 
 
 @pytest.mark.parametrize("alone_moves", [20_000, 0], ids=["one process", "all cores"])

@@ -35,6 +35,8 @@ HELP_ORDER: Final = (  # a command that isn't listed comes last, by name
     "score",
     "rescore",
     "verify",
+    "instrument",
+    "leaks",
     "board",
 )
 

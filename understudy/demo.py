@@ -9,7 +9,7 @@ import typer
 from understudy import screen
 from understudy.leaderboard import board, rows, scores
 from understudy.leaderboard import verify as verification
-from understudy.submissions import scoring
+from understudy.submissions import requests, scoring
 from understudy.suite import benchmarks
 
 PLAYERS = ("random", "policy-at-w", "markov", "transformer")
@@ -23,7 +23,7 @@ def run(out: Path) -> None:
     Raises CheckFailed if a replay differs from its record.
     """
     requests = [
-        scoring.Request(player, benchmark, BUDGET, out)
+        requests.Request(player, benchmark, BUDGET, out)
         for benchmark in reversed(BENCHMARKS)  # the longest jobs first
         for player in PLAYERS
         if player != "policy-at-w" or _has_networks(benchmark)
@@ -41,8 +41,8 @@ def run(out: Path) -> None:
         typer.echo(path)
 
 
-def _reporter(shown: screen.Progress) -> scoring.Report:
-    def report(progress: scoring.Progress) -> None:
+def _reporter(shown: screen.Progress) -> requests.Report:
+    def report(progress: requests.Progress) -> None:
         shown.report(f"{progress.row} {progress.role}", progress.moves, progress.target_moves)
 
     return report

@@ -23,7 +23,7 @@ from understudy.baselines import Architecture
 from understudy.baselines.learning import resuming, settings
 from understudy.suite import draws
 from understudy.suite.errors import InputError
-from understudy.suite.protocols import Game, Imitator, Timestep
+from understudy.suite.protocols import Game, Imitator, State, Timestep
 
 ADAM_BETAS = (0.9, 0.95)  # Source: Brown et al., Language models are few-shot learners (2020), appendix B
 FINAL_RATE = 0.1  # of the highest; Source: as above
@@ -57,6 +57,14 @@ class Windows(NamedTuple):
     timesteps: Timestep  # [B, T, ...]
     actions: Tensor  # [B, T] int64, as executed after each timestep
     explored: Tensor  # [B, T] bool, where exploration chose the action
+    starts: Tensor | None = None  # [B] int64, the life's move that each row begins with, where it is known
+
+
+class Begun(NamedTuple):
+    """Windows as an imitator reads them, and its state before them."""
+
+    timesteps: Timestep  # [B, T, ...]
+    state: State  # of B rows
 
 
 class WindowSource(Protocol):
@@ -125,6 +133,23 @@ def train(
     return model.eval().requires_grad_(False)
 
 
+def begin(imitator: Imitator, windows: Windows) -> Begun:
+    """Return where an imitator stands before windows.
+
+    A window is a life's first moves to it: its memory is empty. But an imitator with a method
+    `state_at(moves)`, moves int64 [B], which returns the state of lives that have so many moves, begins
+    with that of the window's first move, and `first_of_life` is true at move 0 of a life only.
+    Raises InputError if such an imitator is given windows that don't say where they begin.
+    """
+    state_at: Callable[[Tensor], State] | None = getattr(imitator, "state_at", None)
+    if state_at is None:
+        return Begun(windows.timesteps, imitator.initial_state(len(windows.actions)))
+    if windows.starts is None:
+        raise InputError("training: this architecture counts moves; expected windows with their `starts`")
+    first_of_life = windows.timesteps.first_of_life & (windows.starts == 0)[:, None]
+    return Begun(windows.timesteps._replace(first_of_life=first_of_life), state_at(windows.starts))
+
+
 def next_action_loss(logits: Tensor, windows: Windows, unscored_moves: int = 0) -> Tensor:
     """Return the mean cross-entropy, in nats, of the actions that were the teacher's own choice.
 
@@ -160,7 +185,7 @@ def _update(
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(training, step)
     imitator = cast(Imitator, model)
-    logits, _ = imitator.unroll(windows.timesteps, imitator.initial_state(len(windows.actions)))
+    logits, _ = imitator.unroll(*begin(imitator, windows))
     loss = next_action_loss(logits, windows, training.unscored_moves)
     if not bool(torch.isfinite(loss)):
         raise InputError(

@@ -40,6 +40,9 @@ ENVIRONMENT_ARGUMENTS: dict[str, Any] = {
     "use_fire_reset": False,
     "autoreset_mode": "SameStep",
 }
+# Rows of an 84x84 frame in which a game shows its score, found by what changes when points are scored;
+# Breakout shows the balls left there too.
+SCORE_ROWS = {"breakout": (2, 6), "space_invaders": (4, 8)}
 VARIANTS = ("asterix", "breakout", "freeway", "pong", "seaquest", "space_invaders")
 
 
@@ -82,6 +85,7 @@ class Atari:
                 **ENVIRONMENT_ARGUMENTS,
             },
             action_names=tuple(action.name.lower() for action in emulator.getLegalActionSet()),
+            score_rows=SCORE_ROWS.get(variant),
         )
 
     def make(self, variants: Sequence[str], threads: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:

@@ -66,6 +66,8 @@ def reward(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> 
 
 def learned_rule(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
     """Redrawn or shuffled controls keep at most half of own; otherwise the rule is built in, and marked."""
+    if evidence.learns_by_construction:
+        return Finding("learned rule", replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
     draws = [evidence.control_owns.get(control, ()) for control in LEARNED_RULE_CONTROLS]
     own = mean(gains.own(0.0))
     if any(len(owns) >= DRAWS and float(np.mean(owns)) > KEPT_SHARE * own for owns in draws):

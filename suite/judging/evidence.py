@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.suite.errors import InputError
-from understudy.suite.judging.contrasts import CLAIMS
+from understudy.suite.judging.contrasts import CHECKPOINT, CLAIMS
 from understudy.suite.judging.lives import Life
 
 
@@ -53,10 +53,17 @@ class Evidence:
         default_factory=dict
     )  # own of each draw, by control
     isolation_holds: bool | None = None  # None: not checked
+    learns_by_construction: bool = False  # its rule is written by hand: declared so, or its weights moved
 
     def __post_init__(self) -> None:
         if self.claim not in CLAIMS:
             raise InputError(f"expected a claim among {', '.join(CLAIMS)}; found {self.claim!r}")
+        seeds = {life.training_seed for life in (*self.lives, *self.starts)}
+        if self.claim == CHECKPOINT and len(seeds) > 1:
+            raise InputError(
+                "a checkpoint claim is about one set of weights: lanes of several are no independent lives; "
+                f"expected one training seed, found {', '.join(map(str, sorted(seeds)))}"
+            )
         for name, value in vars(self).items():
             if isinstance(value, tuple) and name != "likeness":
                 keys = [(life.unit, life.training_seed, life.lane) for life in value]

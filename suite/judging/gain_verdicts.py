@@ -37,9 +37,12 @@ def judge(
         n=len(gains.end.units),
         m=gains.ruler.m,
     )
-    reason = _no_verdict(found, gains, rules)
-    if reason:
-        return replace(found, answer=None, reason=reason)
+    if found.claim == METHOD and len(gains.end.units) < rules.minima.method_units:
+        few = verdicts.FEW_UNITS.format(minimum=rules.minima.method_units)
+        return replace(found, answer=None, reason=few)
+    unusable = rulers.unusable(gains.ruler, rules)
+    if unusable:
+        return replace(found, reason=unusable)
     if not gains.has_room(rules.thresholds.yes_share):
         return replace(found, reason=verdicts.NO_ROOM)
     found = replace(found, answer=_answer(found, rules.thresholds))
@@ -70,13 +73,6 @@ def _marks(gains: Gains) -> tuple[str, ...]:
     if gains.ruler.left_out:
         marks.append(f"ruler lives left out: {gains.ruler.left_out}")
     return tuple(marks)
-
-
-def _no_verdict(found: Verdict, gains: Gains, rules: Rules) -> str | None:
-    """Return why these numbers carry no verdict: too few units, no ruler, or too short a window."""
-    if found.claim == METHOD and len(gains.end.units) < rules.minima.method_units:
-        return verdicts.FEW_UNITS.format(minimum=rules.minima.method_units)
-    return rulers.unusable(gains.ruler, rules)
 
 
 def _answer(found: Verdict, thresholds: Thresholds) -> str:

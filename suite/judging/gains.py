@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from understudy.suite import stats
@@ -9,6 +10,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.judging import contrasts
 from understudy.suite.judging.contrasts import METHOD, Sample, Term
 from understudy.suite.judging.evidence import Evidence
+from understudy.suite.judging.lives import Life
 from understudy.suite.judging.rulers import Ruler
 from understudy.suite.judging.rules import Rules, Thresholds
 from understudy.suite.stats import Interval
@@ -69,6 +71,16 @@ def measure(evidence: Evidence, rules: Rules, ruler: Ruler) -> Gains:
     return Gains(end, start, ruler)
 
 
+def own_alone(lives: Sequence[Life], starts: Sequence[Life], claim: str, rules: Rules) -> Interval:
+    """Return own, end minus start, of lives and their start jobs; no ruler is looked at."""
+    end = contrasts.end_sample(lives, claim, "imitator", rules.moves, rules.end_moves, rules.minima.ends)
+    role = "imitator" if claim == METHOD else "imitator start"
+    start = contrasts.start_sample(starts, claim, role, rules.minima.ends)
+    if claim == METHOD:
+        start = start.only(end.units)
+    return contrasts.contrast([(1.0, end), (-1.0, start)], rules.thresholds.confidence)
+
+
 def mean(terms: list[Term]) -> float:
     """Return the weighted sum of means."""
     return float(sum(part.mean for part in contrasts.parts(terms)))
@@ -95,6 +107,7 @@ def numbers(gains: Gains, thresholds: Thresholds) -> dict[str, Interval | None]:
         "level": contrasts.contrast(gains.level(0.0), confidence),
         "f": share_of_gain(gains, gain, confidence),
     }
+    found["detection limit"] = detection_limit(gains, gain, thresholds)
     for kind, minus in (("own", gains.own), ("level", gains.level)):
         for share in (thresholds.yes_share, thresholds.no_share):
             found[contrast_name(kind, share)] = contrasts.contrast(minus(share), confidence)
@@ -102,6 +115,18 @@ def numbers(gains: Gains, thresholds: Thresholds) -> dict[str, Interval | None]:
             minus(thresholds.no_share), thresholds.no_confidence
         )
     return found
+
+
+def detection_limit(gains: Gains, gain: Interval, thresholds: Thresholds) -> Interval | None:
+    """Return how far from a threshold f must truly be to be told from it, with the power; a share of G.
+
+    At today's numbers of lives and their spread around own - yes_share G. None where G isn't above 0.
+    """
+    parts = contrasts.parts(gains.own(thresholds.yes_share))
+    effect = stats.detectable_effect(parts, thresholds.confidence, thresholds.power)
+    if effect is None or not gain.above(0):
+        return None
+    return Interval(effect / gain.estimate, None, None, thresholds.confidence)
 
 
 def contrast_name(kind: str, share: float, confidence: float | None = None) -> str:

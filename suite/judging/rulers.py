@@ -84,7 +84,7 @@ def unusable(ruler: Ruler, rules: Rules) -> str | None:
         return verdicts.NO_RULER
     ends = ruler.fewest_ends
     if not rules.window_is_long and (ends is None or ends < rules.minima.window_ends):
-        return verdicts.WINDOW_TOO_SHORT
+        return verdicts.FEW_ENDS
     return None
 
 

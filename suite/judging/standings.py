@@ -75,7 +75,7 @@ def _reason(task: str, ruler: Ruler, evidence: Evidence, rules: Rules) -> str | 
     unusable = rulers.unusable(ruler, rules)
     if unusable == verdicts.NO_RULER:
         return f"{unusable}: {_what_is_missing(task, ruler, evidence, rules)}"
-    if unusable == verdicts.WINDOW_TOO_SHORT:
+    if unusable == verdicts.FEW_ENDS:
         return f"{unusable}: {ruler.fewest_ends} of {rules.minima.window_ends} ends"
     return unusable
 

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from understudy.suite.errors import InputError
+from understudy.suite.pictures.printing import GREY, LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
 MOST_LINES = 6  # of lives told apart in one panel; more become thin lines and their mean
 MOST_GAMES = 6  # of a family with a panel each; more share one
-DOTS_PER_INCH = 200
-# Colours that no common colour blindness confuses; dashes and shapes tell them apart in grey.
-# Source: Okabe and Ito, Color universal design (2008), https://jfly.uni-koeln.de/color/
-LINES = (
-    ("#0072B2", "-", "o"),
-    ("#D55E00", "--", "s"),
-    ("#009E73", "-.", "^"),
-    ("#CC79A7", ":", "D"),
-    ("#E69F00", "-", "v"),
-    ("#56B4E9", "--", "P"),
-)
-WATCHED = "#555555"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +34,6 @@ class Curve:
                 f"{self.name}: expected moves and skill [blocks], at least one; "
                 f"found {list(self.moves.shape)} and {list(self.skill.shape)}"
             )
-
-
-def require_suffix(path: Path) -> None:
-    """Raise InputError unless a picture can have this name."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; found {path.suffix!r}")
 
 
 def learning_curve(curves: Sequence[Curve]) -> Figure:
@@ -77,19 +56,6 @@ def learning_curve(curves: Sequence[Curve]) -> Figure:
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
     return figure
-
-
-def picture(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as a file's bytes: `.png`, `.svg` or `.pdf`. The same figure gives the same bytes."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-    sink = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "understudy", "svg.fonttype": "none"}):
-        figure.savefig(sink, format=suffix.removeprefix("."), dpi=DOTS_PER_INCH, metadata=undated)
-    return sink.getvalue()
 
 
 def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
@@ -139,7 +105,7 @@ def _draw_panel(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
 
 def _mark_watched(axes: Axes, watched: int) -> None:
     """Draw a line at W; where W lies far beyond the lives, say so rather than squeeze them."""
-    style: dict[str, Any] = {"color": WATCHED, "linewidth": 1, "linestyle": (0, (2, 2))}
+    style: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (2, 2))}
     _, last = axes.get_xlim()
     if watched > 1.25 * last:
         axes.plot([], [], label=f"W = {watched:,} (not reached)", **style)

@@ -97,7 +97,7 @@ def _judged(
     if not room.above(0):
         return found
     if not long:
-        return replace(found, reason=verdicts.WINDOW_TOO_SHORT)
+        return replace(found, reason=verdicts.FEW_ENDS)
     found = replace(found, answer=_answer(low, high), reason=None)
     if found.answer != verdicts.UNDECIDED:
         return found

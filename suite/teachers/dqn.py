@@ -70,6 +70,29 @@ SETTINGS: Mapping[str, Settings] = {
 }
 
 
+def td_targets(settings: Settings, batch: Batch, target: network.Network, illegal: Tensor) -> Tensor:
+    """Return one-step targets r + discount * max over legal a of Q_target(s', a), [S, B].
+
+    `illegal` is [S, 1, A].
+    """
+    rewards = batch.rewards
+    if settings.reward_clip is not None:
+        rewards = rewards.clamp(-settings.reward_clip, settings.reward_clip)
+    q = target.q_values(batch.next_observations)
+    best = q.masked_fill(illegal, -torch.inf).amax(2)
+    return rewards + settings.discount * ~batch.terminated * best
+
+
+def backward(batch: Batch, targets: Tensor, online: network.Network, gradients: network.Parameters) -> Tensor:
+    """Write the gradients of the mean squared errors; return the errors Q(s, a) - target, [S, B]."""
+    q = online.q_values(batch.observations)
+    actions = batch.actions.unsqueeze(2)
+    errors = q.gather(2, actions).squeeze(2) - targets  # [S, B]
+    dq = torch.zeros_like(q).scatter_(2, actions, errors.mul(2 / errors.shape[1]).unsqueeze(2))
+    online.backward(dq, gradients)
+    return errors
+
+
 class Learner:
     """The networks and optimiser of S seeds; `act` and `update` work on all of them at once."""
 
@@ -115,12 +138,7 @@ class Learner:
 
     def td_targets(self, batch: Batch) -> Tensor:
         """Return one-step targets r + discount * max over legal a of Q_target(s', a), [S, B]."""
-        rewards = batch.rewards
-        if self._settings.reward_clip is not None:
-            rewards = rewards.clamp(-self._settings.reward_clip, self._settings.reward_clip)
-        q = self._looking_ahead.q_values(batch.next_observations)
-        best = q.masked_fill(self._illegal, -torch.inf).amax(2)
-        return rewards + self._settings.discount * ~batch.terminated * best
+        return td_targets(self._settings, batch, self._looking_ahead, self._illegal)
 
     def copy_to_target(self) -> None:
         """Make the target network equal to the online one."""
@@ -161,12 +179,7 @@ class Learner:
                         )
 
     def _learn(self, batch: Batch) -> Tensor:
-        targets = self.td_targets(batch)  # [S, B]
-        q = self._learning.q_values(batch.observations)
-        actions = batch.actions.unsqueeze(2)
-        errors = q.gather(2, actions).squeeze(2) - targets  # [S, B]
-        dq = torch.zeros_like(q).scatter_(2, actions, errors.mul(2 / errors.shape[1]).unsqueeze(2))
-        self._learning.backward(dq, self.gradients)
+        errors = backward(batch, self.td_targets(batch), self._learning, self.gradients)
         self.optimiser.step()
         return errors.square().mean(1)
 

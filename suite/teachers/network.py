@@ -163,8 +163,10 @@ class Network:
     def _inputs(self, observations: Tensor) -> Tensor:
         """Return [S, features, B]: one-hot numbers, or bytes in [0, 1] with the pixels channels-last."""
         if not self._game.observation_shape:
-            planes = functional.one_hot(observations.long(), self._game.observation_values)
-            return planes.float().transpose(1, 2)
+            if self._floats is None:
+                self._floats = torch.eye(self._game.observation_values, device=observations.device)
+            planes = self._floats.index_select(0, observations.flatten())
+            return planes.view(*observations.shape, -1).transpose(1, 2)
         if self._floats is None:
             S, B, C, H, W = observations.shape
             self._floats = torch.empty(S, B, H, W, C, device=observations.device)

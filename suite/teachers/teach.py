@@ -56,6 +56,7 @@ class Progress:
     exploration: float  # probability now
     skill: float  # points an episode, over the newest 20 ends of each life; nan before the first end
     rebuilt: tuple[int, int] | None = None  # moves replayed, to replay: the replay memory is being rebuilt
+    relearnt: tuple[int, int] | None = None  # moves relearnt, to relearn: there was no checkpoint
 
 
 def life_folder(out: Path, game_name: str, seed: int) -> Path:
@@ -82,6 +83,7 @@ def teach(
 
     Going on, the replay memory is rebuilt from the lives' own logs by all cores. Until that is done its
     frames lie compressed in `out/rebuilding` (Breakout: 31 bytes a move); stopped, it goes on from there.
+    Finished lives that come without their checkpoints are learnt again from their logs first.
 
     Raises:
         InputError: the lives in `out` were begun with other settings, threads, device or versions; or there
@@ -153,28 +155,24 @@ class _School:
         if done is None:
             self.recorder.start()
             self.checkpoint()  # or a run killed before its first checkpoint could not be gone on with
+            self._see()
         else:
             self._resume(lives, done["moves"])
-        self.memory.see(self.game.newest_frame(self.recorder.observation), self.recorder.first)
 
     def play_move(self) -> None:
         """Play one move in every life, and learn when it is time."""
-        settings, recorder, learner = self.lesson.settings, self.recorder, self.learner
-        epsilon = settings.exploration(recorder.move)
+        recorder = self.recorder
+        epsilon = self.lesson.settings.exploration(recorder.move)
         if epsilon < 1:
-            chosen = exploration.greedy_actions(learner.act(recorder.observation), self.legal)
+            chosen = exploration.greedy_actions(self.learner.act(recorder.observation), self.legal)
         else:
             chosen = np.zeros(len(self.games), np.int64)
         actions, explored = self.explorer.execute(recorder.move, chosen, epsilon)
         reward, terminated, truncated = recorder.step(actions, explored)
         self._note_returns(reward, terminated | truncated)
         self.memory.complete(actions, reward, terminated, truncated)
-        self.memory.see(self.game.newest_frame(recorder.observation), recorder.first)
-        if recorder.move >= settings.learning_starts and recorder.move % settings.update_every == 0:
-            index = recorder.move // settings.update_every
-            learner.update(self.memory.draw(np.stack([stream.at(index) for stream in self.draws])))
-        if recorder.move % settings.target_every == 0:
-            learner.copy_to_target()
+        self._see()
+        self._learn()
         if recorder.move == self.lesson.watched_moves:
             self._keep_networks()
 
@@ -211,15 +209,47 @@ class _School:
             float(np.mean(recent)) if recent else float("nan"),
         )
 
+    def _see(self) -> None:
+        self.memory.see(self.game.newest_frame(self.recorder.observation), self.recorder.first)
+
+    def _learn(self) -> None:
+        """Do what is due after the newest move: an update, a new target network."""
+        settings, moves = self.lesson.settings, self.moves
+        if moves >= settings.learning_starts and moves % settings.update_every == 0:
+            index = moves // settings.update_every
+            self.learner.update(self.memory.draw(np.stack([stream.at(index) for stream in self.draws])))
+        if moves % settings.target_every == 0:
+            self.learner.copy_to_target()
+
     def _resume(self, lives: Sequence[Life], moves: int) -> None:
         histories = [life.recorded(moves) for life in lives]
-        for seed_index, folder in enumerate(self.folders):
-            numbered = _numbered(folder, moves)
-            path = numbered if numbered.exists() else folder / CHECKPOINT
-            self.learner.load_tensors(seed_index, load_file(path))
+        paths = [_checkpoint(folder, moves) for folder in self.folders]
+        whole = all(path.exists() for path in paths)
+        learned = [load_file(path) for path in paths] if whole else self._relearnt(histories)
+        for seed_index, tensors in enumerate(learned):
+            self.learner.load_tensors(seed_index, tensors)
         self.recorder.resume(histories)
         if 0 < moves < self.target_moves:
             self._rebuild_memory(histories)
+        self._see()
+        if not whole:
+            self._learn()  # what the log's last move made due
+
+    def _relearnt(self, histories: Sequence[History]) -> list[dict[str, torch.Tensor]]:
+        """Return what the lives had learned before their last move, from their logs."""
+        from understudy.suite.teachers import relearn
+
+        progress, last = self.progress(), histories[0].num_moves - 1
+        most = relearn.MOST_MOVES.get(self.game.family, last)
+        if last > most or self.target_moves <= last + 1:
+            raise InputError(
+                f"{self.folders[0] / CHECKPOINT}: no such file, and it is needed here; fetch it, or make the "
+                f"life anew (at most {most:,} moves of {self.game.family} are learnt again from a log)"
+            )
+        relearning = relearn.checkpoints(
+            histories, [last], lambda done, total: self.report(replace(progress, relearnt=(done, total)))
+        )
+        return next(learned for _, learned in relearning)
 
     def _rebuild_memory(self, histories: Sequence[History]) -> None:
         """Replay what the memory holds into frame stores, all lives at once, and fill it from them."""
@@ -286,7 +316,7 @@ def _set_up(lesson: Lesson) -> None:
 
 def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
     """Return what the progress file would say of finished lives that came without one; None if none did."""
-    if not all((folder / HISTORY).exists() and (folder / CHECKPOINT).exists() for folder in folders):
+    if not all((folder / HISTORY).exists() for folder in folders):
         return None
     histories = [history_format.read(folder / HISTORY) for folder in folders]
     lengths = {history.num_moves for history in histories}
@@ -308,6 +338,12 @@ def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": done["moves"]}]
+
+
+def _checkpoint(folder: Path, moves: int) -> Path:
+    """Return the checkpoint of these moves: that of an unfinished lesson, or the finished life's."""
+    numbered = _numbered(folder, moves)
+    return numbered if numbered.exists() else folder / CHECKPOINT
 
 
 def _numbered(folder: Path, moves: int) -> Path:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from understudy import baselines
+from understudy.baselines.random import Random
 from understudy.suite import draws, games, harness
 from understudy.suite.harness import Job, Lane
 
@@ -16,7 +16,7 @@ LANES, MOVES, ROUNDS, THREADS = 8, 250, 5, 2
 
 def test_random_player_on_atari_against_the_bare_emulator(tmp_path, capsys):
     game = games.load("atari/breakout")
-    player = baselines.load_control("random").build_control(game, [])
+    player = Random(game.num_actions)
     ratios = []
     for round_number in range(ROUNDS):
         bare = _bare(game, round_number)

@@ -24,13 +24,13 @@ def rulers(
     """Measure where the rulers start, and show what they gained."""
     from understudy import screen
     from understudy.leaderboard import rulers as measured
-    from understudy.submissions import scoring
+    from understudy.submissions import requests, scoring
     from understudy.suite import benchmarks
 
     declared = benchmarks.load(benchmark)
     with screen.progress() as shown:
         for name in budget or declared.budget_names:
-            request = scoring.Request("", benchmark, name, out, threads=threads, restart=restart)
+            request = requests.Request("", benchmark, name, out, threads=threads, restart=restart)
             scoring.play_ruler_starts(
                 request, engine, lambda p: shown.report(f"{p.row} {p.role}", p.moves, p.target_moves)
             )

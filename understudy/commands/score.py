@@ -28,22 +28,38 @@ def score(
     isolation: Annotated[
         bool, typer.Option("--isolation", help="Check also that lanes do not hear each other.")
     ] = False,
+    rederive: Annotated[
+        bool, typer.Option("--rederive", help="Feed the lives to the player again: does it choose the same?")
+    ] = False,
+    claim: Annotated[
+        bool,
+        typer.Option(
+            "--claim", help="Play also what a yes needs: yoked reward, other parameters, isolation."
+        ),
+    ] = False,
+    probe: Annotated[
+        list[str] | None, typer.Option(help="Play this probe too; may be given again: docs/protocol.md.")
+    ] = None,
+    salt: Annotated[str, typer.Option(help="Of the round, from which the lives' seeds derive.")] = "dev",
 ) -> None:
     """Score a submission: play its lives, judge them, print the table."""
     from understudy import screen
     from understudy.leaderboard import board, rows, scores
-    from understudy.submissions import scoring
+    from understudy.submissions import requests, scoring
+    from understudy.suite import probes
 
-    request = scoring.Request(submission, benchmark, budget, out, lanes, threads, restart)
+    probed = probes.chosen([*([each.name for each in probes.CLAIM] if claim else []), *(probe or [])])
+    request = requests.Request(submission, benchmark, budget, out, lanes, threads, restart, salt)
     with screen.progress() as shown:
-        scoring.score(
-            [request],
-            task,
-            engine,
-            report=lambda p: shown.report(f"{p.row} {p.role}", p.moves, p.target_moves),
-        )
-    if isolation and not scoring.check_isolation(request):
-        typer.echo("isolation does not hold: see isolation.json beside the lives", err=True)
+
+        def report(at: requests.Progress) -> None:
+            shown.report(f"{at.row} {at.role}", at.moves, at.target_moves)
+
+        scoring.score([request], task, engine, report, probed)
+        if isolation or claim:
+            scoring.check([request], scoring.ISOLATION, report)
+        if rederive:
+            scoring.check([request], scoring.REDERIVED, report)
     tables = rows.tables_of(scores.rescore(out))
     screen.show(tables)
     board.write(tables, out)

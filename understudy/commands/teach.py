@@ -47,6 +47,9 @@ def teach(
     with screen.progress() as shown:
 
         def report(progress: teaching.Progress) -> None:
+            if progress.relearnt is not None:
+                shown.report("learning again from the log", *progress.relearnt)
+                return
             if progress.rebuilt is not None:
                 shown.report("rebuilding the replay memory", *progress.rebuilt)
                 return

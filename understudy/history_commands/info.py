@@ -96,9 +96,9 @@ def _skill_blocks(history: History) -> list[float]:
 
 
 def _require_drawable(plot: Path) -> None:
-    from understudy.suite.pictures import learning_curve
+    from understudy.suite.pictures import printing
 
-    learning_curve.require_suffix(plot)
+    printing.require_suffix(plot)
 
 
 def _curve(path: Path, history: History) -> Curve:
@@ -124,14 +124,12 @@ def _short(path: Path) -> str:
 
 
 def _write_plot(plot: Path, curves: list[Curve]) -> None:
-    from understudy.suite import files
     from understudy.suite.errors import InputError
-    from understudy.suite.pictures import learning_curve
+    from understudy.suite.pictures import learning_curve, printing
 
     if not curves:
         raise InputError(f"{plot}: nothing to draw, no episode has ended in these lives")
-    figure = learning_curve.learning_curve(curves)
-    files.write_atomically(plot, learning_curve.picture(figure, plot.suffix.lower()))
+    printing.write(learning_curve.learning_curve(curves), plot)
     typer.echo(f"{plot}: {len(curves)} {'life' if len(curves) == 1 else 'lives'}")
 
 

@@ -1,0 +1,98 @@
+"""The teacher's recorded moves again, open loop: whatever it sees, it goes on with the recording.
+
+A control: the moves are those of a player that learned, but they answer another life than this one. On the
+watched game move t of a life is the teacher's move W + t, on a new game its move t. Where the record ends
+before the life does, it begins again from there, W or 0. A recorded action that is illegal gives way to the
+next legal one above it in number, past the last one to the first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from understudy.baselines import Assignment
+from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.protocols import State, Timestep
+
+HISTORY_FILE = "history.parquet"
+
+
+class TeacherReplayer(nn.Module):
+    """The recorded actions of each lane's teacher; the state says which move comes, and in which lane."""
+
+    reach_moves = None
+    context_moves = 1
+    actions: Tensor
+    begins: Tensor
+    lengths: Tensor
+
+    def __init__(self, recordings: list[np.ndarray], lane_recordings: list[int], num_actions: int) -> None:
+        """Take recordings uint8 [R][n], and which of them each lane plays, [L]."""
+        super().__init__()
+        lengths = np.array([len(recording) for recording in recordings])  # [R]
+        begins = np.cumsum(lengths) - lengths
+        self.num_actions = num_actions
+        self.register_buffer("actions", torch.from_numpy(np.concatenate(recordings)))  # [all moves]
+        self.register_buffer("begins", torch.from_numpy(begins[lane_recordings]))  # [L]
+        self.register_buffer("lengths", torch.from_numpy(lengths[lane_recordings]))  # [L]
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return {"age": moves seen, zero, "lane": whose recording is played}, both int64 [B]."""
+        lane = torch.arange(batch_size) % len(self.begins)
+        return {"age": torch.zeros(batch_size, dtype=torch.int64), "lane": lane}
+
+    def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
+        """Return logits [B, A], highest at the recorded action, and the next state."""
+        age = state["age"].masked_fill(timestep.first_of_life, 0)
+        return self._logits(age[:, None], state["lane"])[:, 0], {"age": age + 1, "lane": state["lane"]}
+
+    def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
+        """Return logits [B, T, A] of T moves, and the state after them."""
+        age = state["age"].masked_fill(timesteps.first_of_life[:, 0], 0)
+        T = timesteps.first.shape[1]
+        logits = self._logits(age[:, None] + torch.arange(T), state["lane"])
+        return logits, {"age": age + T, "lane": state["lane"]}
+
+    def _logits(self, ages: Tensor, lane: Tensor) -> Tensor:
+        """Return logits [B, T, A] of the moves ages [B, T]: 0 for the recorded action, -1 for the next."""
+        places = self.begins[lane][:, None] + ages % self.lengths[lane][:, None]  # [B, T]
+        recorded = self.actions[places].long().unsqueeze(-1)  # [B, T, 1]
+        return -((torch.arange(self.num_actions) - recorded) % self.num_actions).float()
+
+
+class TeacherReplayerControl:
+    """The registered object."""
+
+    name = "teacher-replayer"
+    control = True
+    decoding = "greedy"
+    track = "frozen"
+    tasks = ("improvement", "transfer")
+    variants: tuple[str, ...] = ()
+
+    def build_control(self, assignment: Assignment) -> nn.Module:
+        """Return the player; InputError if a folder's history is missing, damaged or ends before W."""
+        folders = list(dict.fromkeys(assignment.teachers))
+        recordings = [_recording(folder, assignment) for folder in folders]
+        lane_recordings = [folders.index(folder) for folder in assignment.teachers]
+        return TeacherReplayer(recordings, lane_recordings, assignment.game.num_actions)
+
+
+def _recording(folder: Path, assignment: Assignment) -> np.ndarray:
+    """Return the actions uint8 [n] that are played in a life, n at most the life's length."""
+    history = history_format.read(folder / HISTORY_FILE)
+    start = 0 if assignment.on_new_game else assignment.watched_moves
+    if history.num_moves <= start:
+        raise InputError(
+            f"{folder / HISTORY_FILE}: expected moves after move {start:,} to replay, found a life of "
+            f"{history.num_moves:,}; carry it on: understudy teach"
+        )
+    return history.action[start : start + assignment.moves]
+
+
+ARCHITECTURE = TeacherReplayerControl()

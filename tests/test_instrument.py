@@ -1,0 +1,147 @@
+"""The instrument check: what counts as a known answer found, what a miss costs, and what is kept of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from understudy.cli import main
+from understudy.leaderboard import instrument, rows, scores, tables, verify
+from understudy.leaderboard.instrument import Expectation
+from understudy.suite import benchmarks, files
+from understudy.suite.errors import InputError
+from understudy.suite.stats import Interval
+from understudy.suite.verdicts import Verdict
+
+SMALL = (
+    Expectation("random", "skill", "no"),
+    Expectation("random", "improvement", "no"),
+    Expectation("policy-at-w", "skill", "yes"),
+    Expectation("policy-at-w", "transfer", "no"),
+)
+
+
+def verdict(answer, reason=None, f=None):
+    return Verdict("improvement", "method", answer, reason, numbers={"f": f} if f else {})
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "quick", "full"),
+    [
+        ("yes", verdict("yes"), True, True),
+        ("yes", verdict("yes (unverified)", "not measured: reward"), False, False),
+        ("yes", verdict("undecided", "no room"), True, False),
+        ("yes", verdict("partial"), False, False),
+        ("no", verdict("no"), True, True),
+        ("no", verdict("undecided"), True, False),
+        ("no", verdict(None, "not played"), False, False),
+        ("not yes", verdict("undecided", "gain does not depend on reward"), True, True),
+        ("not yes", verdict("no"), True, True),
+        ("not yes", verdict("yes (unverified)", "not measured: reward"), False, False),
+        ("measured", verdict("no"), None, None),
+    ],
+)
+def test_what_counts_as_found(expected, found, quick, full):
+    expectation = Expectation("player", "improvement", expected)
+    assert instrument._holds(expectation, found, "quick") is quick
+    assert instrument._holds(expectation, found, "full") is full
+
+
+@pytest.mark.parametrize(
+    ("f", "quick", "full"),
+    [
+        (Interval(0.2, 0.1, 0.3, 0.95), True, True),
+        (Interval(0.4, 0.3, 0.5, 0.95), False, False),
+        (Interval(0.4, None, None, 0.95), True, False),
+        (None, True, False),
+    ],
+)
+def test_an_injected_share_must_be_covered(f, quick, full):
+    expectation = Expectation("injected-0.25", "improvement", instrument.COVERS, share=0.25)
+    assert expectation.text == "f covers 0.25"
+    found = verdict("partial", f=f)
+    assert instrument._holds(expectation, found, "quick") is quick
+    assert instrument._holds(expectation, found, "full") is full
+
+
+def test_every_family_has_known_answers_to_all_three_questions_on_either_side():
+    every = ("skill", "improvement", "transfer")
+    for name in benchmarks.names():
+        expected = instrument.expected_of(benchmarks.load(name).family, every)
+        for task in every:
+            answers = {each.answer for each in expected if each.task == task}
+            assert {"yes", "no"} <= answers
+    assert "in-state-learner" in instrument.players_of("darkroom", ["transfer"])
+    assert instrument.players_of("darkroom", ["skill"]) == [
+        "dqn-carrying-on",
+        "transformer",
+        "random",
+        "policy-at-w",
+    ]
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """A real check of two players on darkroom, by the command."""
+    out = tmp_path_factory.mktemp("instrument")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instrument, "EXPECTATIONS", SMALL)
+        assert (
+            main(["instrument", "--benchmark", "darkroom-v1", "--out", str(out), "--engine", "serial"]) == 0
+        )
+    return out
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(instrument, "EXPECTATIONS", SMALL)
+
+
+def test_a_check_is_a_function_of_the_stored_lives(checked, small):
+    kept = files.read_json(checked / "darkroom-v1" / "quick" / instrument.INSTRUMENT)
+    assert kept["text"] == "instrument checked, 4 of 4 known answers"
+    found = instrument.check(checked, "darkroom-v1", "quick")
+    assert [one.found for one in found.findings][:3] == ["no", "(no)", "yes"]
+    assert found.findings[1].n == 16
+    assert 0 < found.findings[1].detection_limit < 1
+    verify.require(verify.verify(checked, processes=1))
+
+
+def test_a_table_says_that_its_instrument_was_checked(checked, small):
+    (table,) = rows.tables_of(scores.judge_all(checked))
+    assert "darkroom-v1, budget quick: instrument checked, 4 of 4 known answers" in tables.to_markdown(
+        [table]
+    )
+
+
+def test_a_check_of_another_benchmark_file_counts_for_nothing(checked, small, tmp_path, monkeypatch):
+    path = checked / "darkroom-v1" / "quick" / instrument.INSTRUMENT
+    kept = path.read_bytes()
+    monkeypatch.setattr(instrument, "RESULTS", tmp_path)
+    try:
+        files.write_json(path, {**files.read_json(path), "benchmark_sha256": "0" * 64})
+        assert instrument.status(checked, "darkroom-v1", "quick") is None
+        (finding, *_) = [one for one in verify.verify(checked, processes=1) if one.failures]
+        assert "benchmark_sha256" in finding.failures[0]
+    finally:
+        path.write_bytes(kept)
+    assert instrument.status(checked, "minatar-v1", "quick") is None
+
+
+def test_a_missed_answer_is_an_error_and_stands_in_the_title(checked, monkeypatch, capsys):
+    path = checked / "darkroom-v1" / "quick" / instrument.INSTRUMENT
+    kept = path.read_bytes()
+    monkeypatch.setattr(instrument, "EXPECTATIONS", (*SMALL[1:], replace(SMALL[0], answer="yes")))
+    try:
+        assert main(["instrument", "--benchmark", "darkroom-v1", "--out", str(checked)]) == 1
+        assert "INSTRUMENT FAILS, 3 of 4 known answers, missed: random skill" in capsys.readouterr().err
+        assert "FAILS" in files.read_json(path)["text"]
+    finally:
+        path.write_bytes(kept)
+
+
+def test_players_that_were_not_played(tmp_path):
+    with pytest.raises(InputError, match=re.escape("has not been played; run understudy instrument")):
+        instrument.check(tmp_path, "darkroom-v1", "quick")

@@ -1,0 +1,179 @@
+"""Relearning: from the log alone to the bytes that teaching had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from understudy.suite import benchmarks, games
+from understudy.suite.errors import InputError
+from understudy.suite.histories import format as history_format
+from understudy.suite.histories.format import History
+from understudy.suite.teachers import dqn, network, relearn, teach
+from understudy.suite.testing import teachers
+
+SETTINGS = replace(
+    dqn.SETTINGS["darkroom"], learning_starts=50, exploration_moves=100, target_every=40, memory_moves=150
+)
+LESSON = teach.Lesson(("darkroom/goal-40", "darkroom/goal-41"), (0, 0), 200, 90, SETTINGS)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("UNDERSTUDY_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """Two darkroom lives of 300 moves; what they had learned at 250 is a checkpoint of shorter ones."""
+    out = tmp_path_factory.mktemp("taught")
+    teach.teach(LESSON, out / "250", 250)
+    return teach.teach(LESSON, out / "300", 300), [
+        load_file(out / "250" / f"goal-{goal}" / "seed-0" / teach.CHECKPOINT) for goal in (40, 41)
+    ]
+
+
+def test_lives_relearnt_side_by_side_have_the_bytes_that_they_had(taught):
+    paths, at_250 = taught
+    reported = []
+    found = relearn.checkpoints(
+        [history_format.read(path) for path in paths],
+        [250, 200],
+        lambda done, total: reported.append((done, total)),
+    )
+    by_move = dict(found)
+    assert list(by_move) == [200, 250]
+    assert reported == [(move, 250) for move in range(1, 251)]
+    for life, path in enumerate(paths):
+        for name, tensor in load_file(path.parent / teach.NETWORK_AT_W).items():
+            assert torch.equal(by_move[200][life][f"network.{name}"], tensor)
+        assert by_move[250][life].keys() == at_250[life].keys()
+        assert all(torch.equal(by_move[250][life][key], tensor) for key, tensor in at_250[life].items())
+
+
+@pytest.mark.parametrize("name", ["darkroom/goal-40", "minatar/breakout", "atari/breakout"])
+def test_a_short_life_alone_has_the_bytes_that_it_had(name, tmp_path):
+    folder = teachers.short_life(name, tmp_path)
+    (learned,) = relearn.of_folders([folder], [teachers.WATCHED_MOVES])
+    for key, tensor in load_file(folder / teach.NETWORK_AT_W).items():
+        assert torch.equal(learned[teachers.WATCHED_MOVES][f"network.{key}"], tensor)
+
+
+def test_a_life_relearnt_without_its_neighbour_is_near(taught):
+    paths, _ = taught
+    (learned,) = relearn.of_folders([paths[1].parent], [200])
+    for name, tensor in load_file(paths[1].parent / teach.NETWORK_AT_W).items():
+        torch.testing.assert_close(learned[200][f"network.{name}"], tensor, atol=1e-5, rtol=0)
+
+
+def test_threads_and_denormals_are_as_they_were(taught):
+    paths, _ = taught
+    torch.set_num_threads(2)
+    try:
+        next(relearn.checkpoints([history_format.read(paths[0])], [60]))
+        assert torch.get_num_threads() == 2
+        assert float(torch.tensor(1e-38) / 1000) > 0
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_results_are_kept_until_the_history_changes(taught, monkeypatch):
+    paths, _ = taught
+    folder = paths[0].parent
+    (first,) = relearn.of_folders([folder], [120])
+    monkeypatch.setattr(relearn, "checkpoints", None)
+    first_again, and_again = relearn.of_folders([folder, folder], [120, 120])
+    assert first_again is first
+    assert and_again is first
+    monkeypatch.setattr(relearn, "_file_state", lambda path: (1, 1))
+    with pytest.raises(TypeError):
+        relearn.of_folders([folder], [120])
+
+
+def test_long_results_are_kept_on_disk(taught, monkeypatch):
+    paths, _ = taught
+    folder = paths[0].parent
+    (expected,) = relearn.of_folders([folder], [110, 130])
+    monkeypatch.setattr(relearn, "KEPT_FROM_MOVES", 100)
+    relearn._of_folders.cache_clear()
+    relearn.of_folders([folder], [110, 130])
+    relearn._of_folders.cache_clear()
+    monkeypatch.setattr(relearn, "checkpoints", None)
+    (found,) = relearn.of_folders([folder], [110, 130])
+    for move in (110, 130):
+        assert found[move].keys() == expected[move].keys()
+        assert all(torch.equal(found[move][key], tensor) for key, tensor in expected[move].items())
+    relearn._of_folders.cache_clear()
+    with pytest.raises(TypeError):
+        relearn.of_folders([folder], [110, 131])
+
+
+def test_a_life_that_ends_at_w_has_a_checkpoint(tmp_path):
+    (path, _) = teach.teach(LESSON, tmp_path, 200)
+    (learned,) = relearn.of_folders([path.parent], [200])
+    expected = load_file(path.parent / teach.CHECKPOINT)
+    assert all(torch.equal(learned[200][key], tensor) for key, tensor in expected.items())
+    (path.parent / teach.CHECKPOINT).write_bytes(b"no tensors")
+    relearn._of_folders.cache_clear()
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        relearn.of_folders([path.parent], [200])
+
+
+def changed(history, **player):
+    header = replace(history.header, player={**history.header.player, **player})
+    return History(header, *(getattr(history, name) for name in history_format.COLUMNS))
+
+
+def test_what_is_refused(taught, tmp_path, monkeypatch):
+    paths, _ = taught
+    one, other = (history_format.read(path) for path in paths)
+    slower = changed(other, settings={**other.header.player["settings"], "discount": 0.5})
+    for histories, moves, message in (
+        ([one, slower], [10], r"another discount \(0.5\) than that of darkroom/goal-40 \(0.95\)"),
+        (
+            [changed(one, kind="imitator")],
+            [10],
+            "expected a DQN teacher's life, found player.kind 'imitator'",
+        ),
+        ([changed(one, algorithm="ppo")], [10], "algorithm 'ppo'"),
+        ([changed(one, settings={"patience": 3})], [10], "not this version's"),
+        ([one], [300], r"expected moves in \[0, 300\) of this life, found \[300\]"),
+        ([one], [-1], r"expected moves in \[0, 300\)"),
+        ([one], [], "found none"),
+    ):
+        with pytest.raises(InputError, match=message):
+            next(relearn.checkpoints(histories, moves))
+    with pytest.raises(InputError, match="no such history file"):
+        relearn.of_folders([tmp_path], [10])
+    monkeypatch.setattr(relearn, "MOST_MOVES", {"darkroom": 100})
+    with pytest.raises(InputError, match="relearning 140 moves of darkroom/goal-40 takes hours"):
+        relearn.of_folders([paths[0].parent], [140])
+
+
+def test_families_are_not_mixed(taught, tmp_path):
+    dark = history_format.read(taught[0][0])
+    minatar = history_format.read(teachers.short_life("minatar/breakout", tmp_path) / teach.HISTORY)
+    alike = changed(minatar, settings=dark.header.player["settings"])
+    with pytest.raises(InputError, match="expected teachers of one family"):
+        next(relearn.checkpoints([dark, alike], [10]))
+
+
+@pytest.mark.long
+def test_embedded_darkroom_lives_are_near_what_they_were():
+    """They were taught by another version and 81 side by side, so last bits differ and grow."""
+    benchmark = benchmarks.load("darkroom-v1")
+    lives = [life for life in benchmarks.teacher_lives(benchmark) if life.network_path][:16]
+    learned = relearn.of_folders([life.folder for life in lives], [benchmark.watched_moves])
+    game = games.load(lives[0].game)
+    agreeing = []
+    for life, by_move in zip(lives, learned, strict=True):
+        stored = network.load_parameters(life.network_path, game)
+        ours = {key: by_move[benchmark.watched_moves][f"network.{key}"].unsqueeze(0) for key in stored}
+        cells = torch.arange(81).unsqueeze(0)
+        chosen = [network.q_values(game, parameters, cells)[0].argmax(1) for parameters in (stored, ours)]
+        agreeing.append(float((chosen[0] == chosen[1]).float().mean()))
+    assert np.mean(agreeing) > 0.99

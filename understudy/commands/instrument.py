@@ -1,0 +1,82 @@
+"""`understudy instrument --benchmark B`: players with known answers must get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import rich.table
+
+    from understudy.leaderboard.instrument import Check
+
+COMMAND = typer.Typer()
+
+
+@COMMAND.command("instrument")
+def instrument(
+    benchmark: Annotated[str, typer.Option(help="As in: understudy benchmarks.")],
+    out: Annotated[Path, typer.Option(help="The folder for the players' lives; those in it stay.")],
+    budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
+    threads: Annotated[int, typer.Option(min=1, help="Of the players and the emulators.")] = 1,
+    engine: Annotated[
+        str, typer.Option(help="serial, or process: jobs side by side on all cores.")
+    ] = "process",
+    restart: Annotated[bool, typer.Option("--restart", help="Play their lives anew.")] = False,
+) -> None:
+    """Check the instrument: players with known answers must get them; exit code 1 if one does not."""
+    from rich.console import Console
+
+    from understudy import screen
+    from understudy.leaderboard import instrument as checks
+    from understudy.leaderboard import scores
+    from understudy.submissions import requests, scoring
+    from understudy.suite import benchmarks, probes
+    from understudy.suite.errors import CheckFailed
+
+    declared = benchmarks.load(benchmark)
+    players = checks.players_of(declared.family, declared.budget(budget).tasks)
+    rows = {
+        name: requests.Request(name, benchmark, budget, out, threads=threads, restart=restart)
+        for name in players
+    }
+    with screen.progress() as shown:
+
+        def report(at: requests.Progress) -> None:
+            shown.report(f"{at.row} {at.role}", at.moves, at.target_moves)
+
+        scoring.score(list(rows.values()), None, engine, report)
+        gaining = checks.claiming_yes(out, benchmark, budget, players)
+        claims = [rows[name] for name in gaining]
+        scoring.score(claims, None, engine, report, (probes.YOKED,))
+        scoring.check(claims, scoring.ISOLATION, report)
+    scores.rescore(out)
+    found = checks.check(out, benchmark, budget)
+    path = checks.write(out, found)
+    Console().print(_table(found))
+    typer.echo(f"{scoring.seconds_played(list(rows.values())):,.0f} seconds of play; {path}")
+    if found.missed:
+        raise CheckFailed(found.text)
+    typer.echo(found.text)
+
+
+def _table(found: Check) -> rich.table.Table:
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{found.benchmark}, budget {found.budget}", box=rich.box.SIMPLE_HEAD)
+    for heading in ("player", "question", "expected", "found", "", "f", "detects", "n", "m"):
+        table.add_column(heading, overflow="fold")
+    for each in found.findings:
+        mark = {True: "as expected", False: "MISSED", None: ""}[each.holds]
+        f = "-" if each.f is None else f"{each.f.estimate:.2f}"
+        if each.f is not None and each.f.low is not None and each.f.high is not None:
+            f += f" [{each.f.low:.2f}, {each.f.high:.2f}]"
+        limit = "-" if each.detection_limit is None else f"{each.detection_limit:.2f} G"
+        units = ("-" if count is None else str(count) for count in (each.n, each.m))
+        cells = (each.player, each.task, each.expected, each.found, mark, f, limit, *units)
+        table.add_row(*map(Text, cells))
+    return table
