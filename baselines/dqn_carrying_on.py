@@ -14,7 +14,7 @@ from understudy.baselines.learning.flat_networks import learned_by, updates_of
 from understudy.baselines.learning.in_state_dqn import InStateDQN
 from understudy.baselines.learning.in_state_memory import RingMemory
 from understudy.suite.histories import frames
-from understudy.suite.teachers import relearn
+from understudy.suite.teachers import knowledge, relearn
 
 
 class DQNCarryingOn:
@@ -34,9 +34,9 @@ class DQNCarryingOn:
         """
         game, watched = assignment.game, assignment.watched_moves
         folders = list(dict.fromkeys(assignment.teachers))
-        histories = [relearn.history_of(folder) for folder in folders]
+        histories = [knowledge.history_of(folder) for folder in folders]
         settings = relearn.settings_of(histories)
-        learned = [at[watched] for at in relearn.of_folders(folders, [watched])]
+        learned = [at[watched] for at in knowledge.of_folders(folders, [watched])]
         memory = RingMemory(game, min(settings.memory_moves, watched + assignment.moves))
         stores = frames.frames_of_lives(histories, 0, watched)
         begun = [

@@ -14,7 +14,7 @@ from understudy.baselines.learning import beginnings
 from understudy.baselines.learning.beginnings import Beginning
 from understudy.baselines.learning.flat_networks import learned_by
 from understudy.baselines.learning.in_state_dqn import InStateDQN
-from understudy.suite.teachers import relearn
+from understudy.suite.teachers import knowledge, relearn
 
 
 class DQNTransplanted:
@@ -34,9 +34,9 @@ class DQNTransplanted:
         """
         game, watched = assignment.game, assignment.watched_moves
         folders = list(dict.fromkeys(assignment.teachers))
-        settings = relearn.settings_of([relearn.history_of(folder) for folder in folders])
+        settings = relearn.settings_of([knowledge.history_of(folder) for folder in folders])
         begun = []
-        for at in relearn.of_folders(folders, [watched]):
+        for at in knowledge.of_folders(folders, [watched]):
             learned = learned_by(at[watched], game)
             zeros = {name: torch.zeros_like(learned[name]) for name in ("average", "square")}
             begun.append(Beginning({**learned, **zeros}, updates=0, age=0))

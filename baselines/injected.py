@@ -14,7 +14,7 @@ from understudy.baselines.learning.flat_networks import learned_by, views
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
-from understudy.suite.teachers import network, relearn
+from understudy.suite.teachers import knowledge, network
 from understudy.suite.teachers.teach import NETWORK_AT_W
 
 BLOCKS = 20  # the windows of a life's curve, N/20 moves each
@@ -118,7 +118,7 @@ class InjectedControl:
         game, watched, N = assignment.game, assignment.watched_moves, assignment.moves
         folders = list(dict.fromkeys(assignment.teachers))
         for folder in folders:
-            continued = relearn.history_of(folder).num_moves - watched
+            continued = knowledge.history_of(folder).num_moves - watched
             if continued < N:
                 raise InputError(
                     f"{folder}: expected a continuation of {N:,} moves after W = {watched:,}, found "
@@ -126,7 +126,7 @@ class InjectedControl:
                 )
         moves = [watched + move for move in block_moves(game.family, N)]
         networks = []
-        for folder, by_move in zip(folders, relearn.of_folders(folders, moves), strict=True):
+        for folder, by_move in zip(folders, knowledge.of_folders(folders, moves), strict=True):
             stored = network.load_parameters(folder / NETWORK_AT_W, game)
             at_w = {f"network.{name}": tensor[0] for name, tensor in stored.items()}
             learned = [at_w, *(by_move[move] for move in moves)]

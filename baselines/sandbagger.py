@@ -22,7 +22,7 @@ from understudy.baselines.learning.lane_networks import LaneNetworks
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
-from understudy.suite.teachers import network, relearn, teach
+from understudy.suite.teachers import knowledge, network, relearn, teach
 
 NETWORK_FILE = "network_at_w.safetensors"
 
@@ -116,15 +116,15 @@ def _ends_of_lives(folders: set[Path], game: Game) -> dict[Path | None, network.
     found: dict[Path | None, network.Parameters] = {}
     again: dict[int, list[Path]] = {}  # last move that can be relearnt -> folders
     for folder in sorted(folders):
-        moves = relearn.history_of(folder).num_moves
+        moves = knowledge.history_of(folder).num_moves
         if (folder / teach.CHECKPOINT).is_file():
-            found[folder] = _online(relearn.of_folders([folder], [moves])[0][moves], folder, game)
+            found[folder] = _online(knowledge.of_folders([folder], [moves])[0][moves], folder, game)
         elif (folder / NETWORK_FILE).is_file():
             found[folder] = network.load_parameters(folder / NETWORK_FILE, game)
         elif moves - 1 <= relearn.MOST_MOVES.get(game.family, moves):
             again.setdefault(moves - 1, []).append(folder)
     for move, group in again.items():
-        for folder, learned in zip(group, relearn.of_folders(group, [move]), strict=True):
+        for folder, learned in zip(group, knowledge.of_folders(group, [move]), strict=True):
             found[folder] = _online(learned[move], folder, game)
     return found
 

@@ -146,7 +146,7 @@ class _Judge:
             rederived(folder),
             track,
             stored.state_bytes(folder),
-            leaks.measured(folder.path),
+            leaks.measured(folder.path, row["sha256"]),
             {task: self._probed(folder, task) for task in GAIN_ROLES if task in self.budget.tasks},
             described,
             self._reference,

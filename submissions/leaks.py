@@ -10,11 +10,10 @@ import numpy as np
 
 from understudy.submissions.requests import Request
 from understudy.submissions.scorer import Scorer
-from understudy.suite import benchmarks, files
+from understudy.suite import benchmarks, files, records
 from understudy.suite.benchmarks import TeacherLife
 from understudy.suite.errors import InputError
 
-LEAKS = "leaks.json"  # in the row's folder
 MIN_HELD_BACK = 2  # lives
 Report = Callable[[int, int], None]  # lives done, and in all
 
@@ -62,7 +61,7 @@ def measure(request: Request, held_back: Path, report: Report = lambda done, tot
         "submission_sha256": scorer.entrant.sha256,
         "held_back": {life.name: benchmarks.read(life).content_sha256 for life in hidden},
     }
-    files.write_json(scorer.folder / LEAKS, found)
+    files.write_json(scorer.folder / records.LEAKS, found)
     return found
 
 

@@ -99,6 +99,10 @@ class Scorer:
         """
         found = []
         for planned, folder, histories in self._played(role):
+            noted = self._noted(folder / records.ISOLATION, planned, histories)
+            if noted is not None:
+                found.append(noted)
+                continue
             player = planned.load()
             outset = self._outset(player, planned)
             differs = isolation.first_difference(planned.job, player, outset, histories, 0)
@@ -126,6 +130,10 @@ class Scorer:
         """
         found = []
         for planned, folder, histories in self._played(role):
+            noted = self._noted(folder / records.REDERIVED, planned, histories)
+            if noted is not None:
+                found.append(noted)
+                continue
             player = planned.load()
             outset = self._outset(player, planned)
             again = isolation.rederive(planned.job, player, outset, histories)
@@ -150,6 +158,20 @@ class Scorer:
             if all((life / records.RECORD).exists() for life in lives):
                 torch.set_num_threads(planned.job.threads)
                 yield planned, folder, [history_format.read(life / records.HISTORY) for life in lives]
+
+    def _noted(self, path: Path, planned: PlannedJob, histories: Sequence[History]) -> bool | None:
+        """Return what was found before of the lives and weights that lie here; None where nothing was."""
+        if self.request.restart or not path.exists():
+            return None
+        noted = files.read_json(path)
+        record = files.read_json(path.parent / "lane-0" / records.RECORD)
+        here = records.binding(
+            [history.content_sha256 for history in histories],
+            record["parameters_sha256"]["after"],
+            planned.job.player["checkpoint_sha256"],
+        )
+        same = isinstance(noted, dict) and all(noted.get(key) == value for key, value in here.items())
+        return bool(noted["holds"]) if same else None
 
     @staticmethod
     def _binding(planned: PlannedJob, player: nn.Module, histories: Sequence[History]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
 from understudy.submissions.requests import Report, Request
 from understudy.submissions.scorer import LIKENESS, Scorer
-from understudy.suite import benchmarks, files, probes, records
+from understudy.suite import benchmarks, files, games, probes, records
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.probes import Probe
@@ -198,10 +198,10 @@ def _write_row(entrant: Entrant, benchmark: Benchmark, request: Request) -> None
         "salt": request.salt,
     }
     path = folder / ROW
-    if path.exists() and files.read_json(path) != row:
+    differing = games.differing_settings(row, files.read_json(path)) if path.exists() else []
+    if differing and not request.restart:
         raise InputError(
-            f"{path}: another {entrant.name!r} was scored here (SHA-256 "
-            f"{files.read_json(path).get('sha256', '?')[:12]}, now {entrant.sha256[:12]}); "
-            "use another folder for --out"
+            f"{path}: another {entrant.name!r} was scored here ({differing[0][:200]}); use another folder "
+            "for --out, or --restart to play its lives anew"
         )
     files.write_json(path, row)

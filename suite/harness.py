@@ -252,7 +252,7 @@ class _Session:
         last = time.monotonic()
         try:
             while self.recorder.move < self.job.moves:
-                if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self.job.kind != "start":
+                if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self._is_long:
                     states.save(states.take(self.state, [0]), self.folder / KEPT_STATE)
                 self.play_move()
                 if time.monotonic() - last > CHECKPOINT_SECONDS:
@@ -286,6 +286,11 @@ class _Session:
         self.first_of_life = self.never
         if self.job.kind == "start" and recorder.first.any():
             self._restore(recorder.first)
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether isolation is checked at the end of these lives too: elsewhere the first moves are all."""
+        return self.job.kind != "start" and self.job.moves > KEPT_BEFORE_END
 
     def checkpoint(self) -> None:
         """Commit everything up to this move; the small progress file, written last, is what counts."""

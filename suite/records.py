@@ -12,6 +12,7 @@ RECORD_FORMAT = 1
 HISTORY, RECORD, RUN, JOB = "history.parquet", "record.json", "run.json", "job.json"
 ISOLATION = "isolation.json"  # in a job's folder: what a check of its lives found
 REDERIVED = "rederived.json"  # likewise: whether its player, fed the log, chooses the same moves
+LEAKS = "leaks.json"  # in a row's folder: how well its weights predict lives that nobody has published
 FED_AGAIN = (ISOLATION, REDERIVED)
 
 

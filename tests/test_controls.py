@@ -109,7 +109,7 @@ def test_the_newest_move_in_a_cell_by_hand():
     logits = memory(torch.tensor([7, 9, 3, 80]), torch.zeros(4, dtype=torch.int64))
     assert logits.argmax(1).tolist() == [2, 4, 1, 1]  # in cell 80, never seen: the most frequent of all
     shares = np.array([0, 4, 1, 0, 1]) / 7
-    assert logits[0].tolist() == pytest.approx([0, 5, 6, 0, 0, *shares])
+    assert logits[0].tolist() == pytest.approx(np.array([0, 5, 6, 0, 0]) + shares)
     assert logits[3].tolist() == pytest.approx(shares)
 
 

@@ -20,7 +20,7 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
 from understudy.suite.histories.timesteps import timesteps
 from understudy.suite.protocols import Timestep
-from understudy.suite.teachers import dqn, network, relearn, teach
+from understudy.suite.teachers import dqn, knowledge, network, relearn, teach
 from understudy.suite.teachers.memory import Memory
 from understudy.suite.testing import imitators, teachers
 
@@ -55,14 +55,14 @@ def build(name, assignment):
 
 
 def lived(folder, start, stop):
-    history = relearn.history_of(folder)
+    history = knowledge.history_of(folder)
     return timesteps(history, frames(history, start, stop), start, stop)
 
 
 @pytest.mark.parametrize("name", [*GAMES, "darkroom/goal-41"])
 def test_teacher_forced_it_learns_what_its_teacher_did(name, folders):
     """From the teacher's first network and seed, its log leads to the networks that its own code relearns."""
-    history = relearn.history_of(folders[name])
+    history = knowledge.history_of(folders[name])
     game, settings = games.load(name), relearn.settings_of([history])
     seed, last = relearn.life_seed(history), history.num_moves - 2
     anew = Beginning(flat_networks.learned_anew(game, seed), updates=0, age=0)
@@ -124,7 +124,7 @@ def same_draws(game, expected, found):
 @pytest.mark.parametrize("name", ["atari/breakout", "darkroom/goal-41"])
 def test_a_memory_from_the_log_is_the_lived_one(name, folders):
     """But for the last watched move: what came after it belongs to the teacher's own life."""
-    history = relearn.history_of(folders[name])
+    history = knowledge.history_of(folders[name])
     game, settings = games.load(name), relearn.settings_of([history])
     memory = RingMemory(game, settings.memory_moves)
     anew = Beginning(flat_networks.learned_anew(game, 0), updates=0, age=0)
@@ -195,7 +195,7 @@ def test_carrying_on_begins_with_all_that_the_teacher_had(name, folders):
     folder, game = folders[name], games.load(name)
     player = build("dqn-carrying-on", assigned(name, folder, folder))
     state = player.initial_state(4)
-    (at_w,) = relearn.of_folders([folder], [W])
+    (at_w,) = knowledge.of_folders([folder], [W])
     for key, tensor in flat_networks.learned_by(at_w[W], game).items():
         assert torch.equal(state[key], tensor.expand(4, -1))
     assert state["age"].tolist() == [W] * 4
@@ -203,7 +203,7 @@ def test_carrying_on_begins_with_all_that_the_teacher_had(name, folders):
     assert state["lane"].tolist() == [0, 1, 0, 1]
     assert torch.equal(state["seed"][:2], state["seed"][2:])
     assert not torch.equal(state["seed"][0], state["seed"][1])
-    assert torch.equal(state["action"][0, :W], torch.tensor(relearn.history_of(folder).action[:W]))
+    assert torch.equal(state["action"][0, :W], torch.tensor(knowledge.history_of(folder).action[:W]))
 
 
 def test_carrying_on_goes_on_as_a_teacher_told_of_the_break_would(folders):
@@ -218,7 +218,7 @@ def test_carrying_on_goes_on_as_a_teacher_told_of_the_break_would(folders):
     for t in range(4):  # the settings update every fourth move, counted from the teacher's birth
         torch.testing.assert_close(logits[0, t], expected[t], atol=1e-5, rtol=1e-5)
     assert not torch.equal(logits[0, 8], expected[8])
-    at_w = relearn.of_folders([folders[name]], [W])[0][W]
+    at_w = knowledge.of_folders([folders[name]], [W])[0][W]
     assert int(state["updates"][0]) == flat_networks.updates_of(at_w) + 2
     assert int(state["age"][0]) == W + 9
 
@@ -229,7 +229,7 @@ def test_fresh_and_transplanted_begin_where_they_say(folders):
     assignment = assigned(name, folder, folder, on_new_game=True)
     fresh = build("dqn-fresh", assignment).initial_state(2)
     moved = build("dqn-transplanted", assignment).initial_state(2)
-    (at_w,) = relearn.of_folders([folder], [W])
+    (at_w,) = knowledge.of_folders([folder], [W])
     learned = flat_networks.learned_by(at_w[W], game)
     assert float(learned["square"].abs().max()) > 0
     assert not torch.equal(learned["network"], learned["target"])
@@ -267,7 +267,7 @@ def test_injected_plays_what_it_draws(folders):
     game, folder, lanes, cells = games.load(name), folders[name], 300, torch.arange(81)
     player = build("injected-0.25", assigned(name, *[folder] * lanes, variant="0.25"))
     moves = [W, *(W + move for move in injected.block_moves("darkroom", MOVES - W))]
-    (by_move,) = relearn.of_folders([folder], moves)
+    (by_move,) = knowledge.of_folders([folder], moves)
     tables = []
     for move in moves:
         parameters = {key: by_move[move][f"network.{key}"][None] for key in network.shapes(game)}
@@ -300,7 +300,7 @@ def test_what_is_refused(folders, monkeypatch):
         with pytest.raises(InputError, match=r"expected moves in \[0, 130\) of this life, found \[131\]"):
             build(control, longer)
     monkeypatch.setattr(relearn, "MOST_MOVES", {"atari": 50})
-    relearn._of_folders.cache_clear()
+    knowledge._of_folders.cache_clear()
     with pytest.raises(InputError, match="relearning 60 moves of atari/breakout takes hours"):
         build("dqn-carrying-on", assigned("atari/breakout", folders["atari/breakout"]))
     other = history_format.read(folders["darkroom/goal-41"] / teach.HISTORY)

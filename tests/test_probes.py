@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from understudy.submissions import parameters
-from understudy.suite import draws, games, harness, isolation, probes, states
+from understudy.leaderboard import rows, scores
+from understudy.submissions import parameters, requests, scoring, training
+from understudy.submissions.entrants import ENTRIES
+from understudy.suite import benchmarks, draws, files, games, harness, isolation, probes, states
 from understudy.suite.errors import InputError
 from understudy.suite.harness import Job, Lane, Told
 from understudy.suite.histories import format as history_format
@@ -161,3 +164,46 @@ def test_shuffled_actions_keep_their_number_and_lose_their_place(tmp_path):
     assert (shuffled.action[60:] == history.action[60:]).all()
     other = parameters.shuffled_actions(history, 60, draw=1)
     assert (other.action != shuffled.action).any()
+
+
+def test_probes_of_a_submission_are_played_with_parameters_of_their_own(tmp_path):
+    benchmark = benchmarks.load("darkroom-v1")
+    lives = training.chosen_lives(benchmark, "multi", benchmarks.teacher_lives(benchmark))[:4]
+    recipe = training.Recipe("markov", benchmark, "multi", "small", settings={"steps": 4, "window_moves": 64})
+    training.train(recipe, lives, tmp_path / "small")
+    request = requests.Request(str(tmp_path / "small"), "darkroom-v1", "quick", tmp_path / "out", lanes=2)
+    played = (probes.REDRAWN[0], probes.SHUFFLED[0], probes.PROBES["unprimed"])
+    scoring.score([request], ["transfer"], probed=played)
+    row = tmp_path / "out" / "darkroom-v1" / "quick" / "small"
+    roles = {path.name for path in row.iterdir() if path.is_dir()}
+    assert roles == {"start-new", "transfer", "parameters"} | {
+        f"{role}@{name}" for role in ("start-new", "transfer") for name in ("redrawn-0", "shuffled-0")
+    }  # it is not primed, so there is nothing to leave out
+    trained = row / "parameters" / "shuffled-0-all.safetensors"
+    weights = {
+        name: files.read_json(row / role / "all" / "lane-0" / "record.json")["parameters_sha256"]["after"]
+        for name, role in (
+            ("own", "transfer"),
+            ("redrawn", "transfer@redrawn-0"),
+            ("shuffled", "transfer@shuffled-0"),
+        )
+    }
+    assert len(set(weights.values())) == 3
+    before = trained.stat().st_mtime_ns
+    scoring.score([request], ["transfer"], probed=played)
+    assert trained.stat().st_mtime_ns == before
+    (scored,) = [one for one in scores.judge_all(tmp_path / "out") if one.folder.name == "small"]
+    assert list(scored.probed["transfer"]) == ["redrawn-0", "shuffled-0"]
+    (table,) = rows.tables_of([scored])
+    assert any(note.startswith("small, gain in transfer: as scored ") for note in table.notes)
+
+
+def test_a_submission_that_does_not_say_how_it_was_trained_cannot_be_trained_on_shuffled_actions(tmp_path):
+    folder = tmp_path / "silent"
+    shutil.copytree(ENTRIES / "darkroom-v1" / "markov", folder)
+    declaration = files.read_json(folder / "submission.json")
+    files.write_json(folder / "submission.json", {**declaration, "training": None})
+    request = requests.Request(str(folder), "darkroom-v1", "quick", tmp_path / "out", lanes=2)
+    errand = scoring.Errand(request, "start-new", 0, "shuffled-0")
+    with pytest.raises(InputError, match=r"submission\.json has no `training`"):
+        scoring.run_errand(errand, lambda progress: None)

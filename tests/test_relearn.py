@@ -13,7 +13,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import dqn, network, relearn, teach
+from understudy.suite.teachers import dqn, knowledge, network, relearn, teach
 from understudy.suite.testing import teachers
 
 SETTINGS = replace(
@@ -58,14 +58,14 @@ def test_lives_relearnt_side_by_side_have_the_bytes_that_they_had(taught):
 @pytest.mark.parametrize("name", ["darkroom/goal-40", "minatar/breakout", "atari/breakout"])
 def test_a_short_life_alone_has_the_bytes_that_it_had(name, tmp_path):
     folder = teachers.short_life(name, tmp_path)
-    (learned,) = relearn.of_folders([folder], [teachers.WATCHED_MOVES])
+    (learned,) = knowledge.of_folders([folder], [teachers.WATCHED_MOVES])
     for key, tensor in load_file(folder / teach.NETWORK_AT_W).items():
         assert torch.equal(learned[teachers.WATCHED_MOVES][f"network.{key}"], tensor)
 
 
 def test_a_life_relearnt_without_its_neighbour_is_near(taught):
     paths, _ = taught
-    (learned,) = relearn.of_folders([paths[1].parent], [200])
+    (learned,) = knowledge.of_folders([paths[1].parent], [200])
     for name, tensor in load_file(paths[1].parent / teach.NETWORK_AT_W).items():
         torch.testing.assert_close(learned[200][f"network.{name}"], tensor, atol=1e-5, rtol=0)
 
@@ -84,43 +84,43 @@ def test_threads_and_denormals_are_as_they_were(taught):
 def test_results_are_kept_until_the_history_changes(taught, monkeypatch):
     paths, _ = taught
     folder = paths[0].parent
-    (first,) = relearn.of_folders([folder], [120])
+    (first,) = knowledge.of_folders([folder], [120])
     monkeypatch.setattr(relearn, "checkpoints", None)
-    first_again, and_again = relearn.of_folders([folder, folder], [120, 120])
+    first_again, and_again = knowledge.of_folders([folder, folder], [120, 120])
     assert first_again is first
     assert and_again is first
-    monkeypatch.setattr(relearn, "_file_state", lambda path: (1, 1))
+    monkeypatch.setattr(knowledge, "_file_state", lambda path: (1, 1))
     with pytest.raises(TypeError):
-        relearn.of_folders([folder], [120])
+        knowledge.of_folders([folder], [120])
 
 
 def test_long_results_are_kept_on_disk(taught, monkeypatch):
     paths, _ = taught
     folder = paths[0].parent
-    (expected,) = relearn.of_folders([folder], [110, 130])
-    monkeypatch.setattr(relearn, "KEPT_FROM_MOVES", 100)
-    relearn._of_folders.cache_clear()
-    relearn.of_folders([folder], [110, 130])
-    relearn._of_folders.cache_clear()
+    (expected,) = knowledge.of_folders([folder], [110, 130])
+    monkeypatch.setattr(knowledge, "KEPT_FROM_MOVES", 100)
+    knowledge._of_folders.cache_clear()
+    knowledge.of_folders([folder], [110, 130])
+    knowledge._of_folders.cache_clear()
     monkeypatch.setattr(relearn, "checkpoints", None)
-    (found,) = relearn.of_folders([folder], [110, 130])
+    (found,) = knowledge.of_folders([folder], [110, 130])
     for move in (110, 130):
         assert found[move].keys() == expected[move].keys()
         assert all(torch.equal(found[move][key], tensor) for key, tensor in expected[move].items())
-    relearn._of_folders.cache_clear()
+    knowledge._of_folders.cache_clear()
     with pytest.raises(TypeError):
-        relearn.of_folders([folder], [110, 131])
+        knowledge.of_folders([folder], [110, 131])
 
 
 def test_a_life_that_ends_at_w_has_a_checkpoint(tmp_path):
     (path, _) = teach.teach(LESSON, tmp_path, 200)
-    (learned,) = relearn.of_folders([path.parent], [200])
+    (learned,) = knowledge.of_folders([path.parent], [200])
     expected = load_file(path.parent / teach.CHECKPOINT)
     assert all(torch.equal(learned[200][key], tensor) for key, tensor in expected.items())
     (path.parent / teach.CHECKPOINT).write_bytes(b"no tensors")
-    relearn._of_folders.cache_clear()
+    knowledge._of_folders.cache_clear()
     with pytest.raises(InputError, match="not a whole safetensors file"):
-        relearn.of_folders([path.parent], [200])
+        knowledge.of_folders([path.parent], [200])
 
 
 def changed(history, **player):
@@ -148,10 +148,10 @@ def test_what_is_refused(taught, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=message):
             next(relearn.checkpoints(histories, moves))
     with pytest.raises(InputError, match="no such history file"):
-        relearn.of_folders([tmp_path], [10])
+        knowledge.of_folders([tmp_path], [10])
     monkeypatch.setattr(relearn, "MOST_MOVES", {"darkroom": 100})
     with pytest.raises(InputError, match="relearning 140 moves of darkroom/goal-40 takes hours"):
-        relearn.of_folders([paths[0].parent], [140])
+        knowledge.of_folders([paths[0].parent], [140])
 
 
 def test_families_are_not_mixed(taught, tmp_path):
@@ -167,7 +167,7 @@ def test_embedded_darkroom_lives_are_near_what_they_were():
     """They were taught by another version and 81 side by side, so last bits differ and grow."""
     benchmark = benchmarks.load("darkroom-v1")
     lives = [life for life in benchmarks.teacher_lives(benchmark) if life.network_path][:16]
-    learned = relearn.of_folders([life.folder for life in lives], [benchmark.watched_moves])
+    learned = knowledge.of_folders([life.folder for life in lives], [benchmark.watched_moves])
     game = games.load(lives[0].game)
     agreeing = []
     for life, by_move in zip(lives, learned, strict=True):

@@ -192,7 +192,7 @@ def test_every_task_and_budget_has_its_line(name):
 def test_minatars_gain_is_that_of_its_logs_by_hand():
     """Points over ends of each life's last moves, minus points over ends of its network's start lanes."""
     gains = []
-    for seed in range(4):
+    for seed in range(8):
         log = histories.read(ROOT / f"suite/data/minatar-v1/breakout/seed-{seed}/history.parquet")
         end = log.reward[487_500:500_000].sum() / (log.terminated | log.truncated)[487_500:500_000].sum()
         points = ends = 0.0

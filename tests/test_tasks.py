@@ -283,6 +283,13 @@ def test_too_short_a_window_gives_no_verdict():
     assert IMPROVEMENT.verdict(evidence(5.0, 15.0), rules).answer == verdicts.YES_UNVERIFIED
 
 
+def test_a_checkpoint_claim_is_about_one_set_of_weights():
+    mixed = tuple(life("life-0", value, lane, training_seed=lane % 2) for lane, value in enumerate(SPREAD))
+    with pytest.raises(InputError, match="expected one training seed, found 0, 1"):
+        Evidence("checkpoint", lives=mixed)
+    assert Evidence("method", lives=mixed).lives == mixed
+
+
 def test_few_ends_are_marked():
     case = evidence(5.0, 15.0)
     stuck = dataclasses.replace(case.lives[0], ended=np.zeros(200, bool))

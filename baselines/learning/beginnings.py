@@ -11,7 +11,7 @@ from understudy.baselines import Assignment
 from understudy.suite import draws, games
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game, State
-from understudy.suite.teachers import relearn
+from understudy.suite.teachers import knowledge
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Beginning:
 
 def histories_of(assignment: Assignment) -> list[History]:
     """Return the history of each lane's watched teacher; InputError if one can't be read."""
-    return [relearn.history_of(folder) for folder in assignment.teachers]
+    return [knowledge.history_of(folder) for folder in assignment.teachers]
 
 
 def seeds(name: str, assignment: Assignment) -> list[int]:
@@ -42,4 +42,4 @@ def shown_games(assignment: Assignment) -> list[Game]:
     if None in assignment.new_teachers:
         return [replace(assignment.game, name=f"{assignment.game.family}/of all planes")]
     folders = [folder for folder in assignment.new_teachers if folder]
-    return [games.load(relearn.history_of(folder).header.game) for folder in folders]
+    return [games.load(knowledge.history_of(folder).header.game) for folder in folders]
