@@ -49,9 +49,10 @@ EXPECTATIONS: Final = (
     Expectation("dqn-transplanted", "transfer", MEASURED),
     Expectation("in-state-learner", "transfer", YES, families=("darkroom",)),
     Expectation("in-state-learner", "transfer", MEASURED, families=("minatar", "atari")),
-    Expectation("transformer", "skill", YES, families=("darkroom",)),
-    Expectation("transformer", "improvement", MEASURED, families=("darkroom",)),
-    Expectation("transformer", "transfer", MEASURED, families=("darkroom",)),
+    *(
+        Expectation("transformer", task, MEASURED, families=("darkroom",))
+        for task in ("skill", "improvement", "transfer")
+    ),
     *(Expectation(f"injected-{share:g}", "improvement", COVERS, share=share) for share in (0.1, 0.25, 0.5)),
     *(Expectation("random", task, NO) for task in ("skill", "improvement", "transfer")),
     Expectation("policy-at-w", "skill", YES),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from understudy.cli import main
-from understudy.leaderboard import instrument, rows, scores, tables, verify
+from understudy.leaderboard import instrument, instrument_page, pages, rows, scores, tables, verify
 from understudy.leaderboard.instrument import Expectation
 from understudy.suite import benchmarks, files
 from understudy.suite.errors import InputError
 from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
 
+PAGE = Path(__file__).parent.parent / "docs" / "instrument.md"
 SMALL = (
     Expectation("random", "skill", "no"),
     Expectation("random", "improvement", "no"),
@@ -145,3 +148,25 @@ def test_a_missed_answer_is_an_error_and_stands_in_the_title(checked, monkeypatc
 def test_players_that_were_not_played(tmp_path):
     with pytest.raises(InputError, match=re.escape("has not been played; run understudy instrument")):
         instrument.check(tmp_path, "darkroom-v1", "quick")
+
+
+def test_the_page_holds_what_the_stored_checks_found():
+    text = PAGE.read_text()
+    assert pages.filled(text, instrument_page.page_tables(), PAGE.name) == text, (
+        "run: python -m understudy.leaderboard.instrument_page docs/instrument.md"
+    )
+
+
+@pytest.mark.parametrize("path", sorted(instrument.RESULTS.glob(f"*/*/{instrument.INSTRUMENT}")), ids=str)
+def test_the_stored_checks_follow_from_the_stored_lives_and_hold(path, monkeypatch):
+    monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
+    found = instrument.check(instrument.RESULTS, path.parts[-3], path.parts[-2])
+    assert files.read_json(path) == json.loads(json.dumps(found.as_json()))
+    assert not found.missed
+    assert len([one for one in found.findings if one.holds]) >= 20
+
+
+@pytest.mark.long
+def test_darkrooms_players_get_their_known_answers_when_played_anew(tmp_path):
+    assert main(["instrument", "--benchmark", "darkroom-v1", "--out", str(tmp_path)]) == 0
+    verify.require(verify.verify(tmp_path))

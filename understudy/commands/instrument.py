@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from understudy.leaderboard.instrument import Check
 
 COMMAND = typer.Typer()
+MIN_WIDTHS = {"player": 18, "question": 11, "expected": 8}
+FILE_COLUMNS = 160  # of a table that isn't shown on a terminal
 
 
 @COMMAND.command("instrument")
@@ -55,7 +57,8 @@ def instrument(
     scores.rescore(out)
     found = checks.check(out, benchmark, budget)
     path = checks.write(out, found)
-    Console().print(_table(found))
+    console = Console()
+    Console(width=None if console.is_terminal else FILE_COLUMNS).print(_table(found))
     typer.echo(f"{scoring.seconds_played(list(rows.values())):,.0f} seconds of play; {path}")
     if found.missed:
         raise CheckFailed(found.text)
@@ -69,7 +72,7 @@ def _table(found: Check) -> rich.table.Table:
 
     table = Table(title=f"{found.benchmark}, budget {found.budget}", box=rich.box.SIMPLE_HEAD)
     for heading in ("player", "question", "expected", "found", "", "f", "detects", "n", "m"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", min_width=MIN_WIDTHS.get(heading))
     for each in found.findings:
         mark = {True: "as expected", False: "MISSED", None: ""}[each.holds]
         f = "-" if each.f is None else f"{each.f.estimate:.2f}"
