@@ -193,7 +193,8 @@ def test_minatars_gain_is_that_of_its_logs_by_hand():
     """Points over ends of each life's last moves, minus points over ends of its network's start lanes."""
     gains = []
     for seed in range(8):
-        log = histories.read(ROOT / f"suite/data/minatar-v1/breakout/seed-{seed}/history.parquet")
+        folder = "suite/data" if seed < 4 else "data"
+        log = histories.read(ROOT / folder / f"minatar-v1/breakout/seed-{seed}/history.parquet")
         end = log.reward[487_500:500_000].sum() / (log.terminated | log.truncated)[487_500:500_000].sum()
         points = ends = 0.0
         for path in (rulers.RESULTS / "minatar-v1/tenth/policy-at-w/start/control").glob("lane-*"):
