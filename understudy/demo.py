@@ -22,14 +22,14 @@ def run(out: Path) -> None:
 
     Raises CheckFailed if a replay differs from its record.
     """
-    requests = [
+    asked = [
         requests.Request(player, benchmark, BUDGET, out)
         for benchmark in reversed(BENCHMARKS)  # the longest jobs first
         for player in PLAYERS
         if player != "policy-at-w" or _has_networks(benchmark)
     ]
     with screen.progress() as shown:
-        scoring.score(requests, engine="process", report=_reporter(shown))
+        scoring.score(asked, engine="process", report=_reporter(shown))
         scored = scores.rescore(out)
         findings = verification.verify(out, report=lambda done, total: shown.report("replay", done, total))
     tables = rows.tables_of(scored)
