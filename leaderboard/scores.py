@@ -184,11 +184,14 @@ class _Judge:
         starts = stored.lives(folder, "start")
         claim = self._claim(folder, "start", starts)
         units = {life.unit for life in starts}
-        watched = self.references.teacher_starts
+        teachers = self.references.teacher_starts
+        own = tuple(life for life in teachers if life.unit in units)
+        if claim == CHECKPOINT and len(own) < 2:  # one lane has no spread: teachers of the same recipe have
+            own = teachers
         return Evidence(
             claim=claim,
             starts=starts,
-            ruler_starts=tuple(life for life in watched if life.unit in units),
+            ruler_starts=own,
             random_starts=self.references.random_starts,
             likeness=tuple(self._likeness(folder)),
             watched_moves=self.references.watched_moves(units),

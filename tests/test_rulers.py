@@ -317,7 +317,9 @@ def test_every_stored_life_is_on_the_page_with_its_hash():
 
 def test_the_pages_skill_is_points_over_ends_by_hand():
     values = []
-    for path in sorted((ROOT / "suite/data/minatar-v1/breakout").glob("seed-*/history.parquet")):
+    for path in sorted(ROOT.glob("*/data/minatar-v1/breakout/seed-*/history.parquet")) + sorted(
+        ROOT.glob("data/minatar-v1/breakout/seed-*/history.parquet")
+    ):
         log = histories.read(path)
         window = slice(100_000, 200_000)
         values.append(log.reward[window].sum() / (log.terminated | log.truncated)[window].sum())

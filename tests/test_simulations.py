@@ -151,12 +151,13 @@ def answers(claim: str, drawn: Draws, apart: bool = False) -> NDArray[np.str_]:
     found[(own_short < 0) | (level_short < 0)] = "no"
     found[(own_yes > 0) & (level_yes > 0)] = "yes (unverified)"
     found[drawn.start.mean(axis=(1, 2, 3)) > reached] = "undecided"
-    found[gain <= gain_half] = "None"
+    found[gain <= gain_half] = "no ruler"
     return found
 
 
 def real_answers(world: World, drawn: Draws, task=IMPROVEMENT) -> list[str]:
-    return [str(task.verdict(evidence(world, drawn, r), RULES).answer) for r in range(len(drawn.end))]
+    found = [task.verdict(evidence(world, drawn, r), RULES) for r in range(len(drawn.end))]
+    return [verdict.reason if verdict.reason == "no ruler" else str(verdict.answer) for verdict in found]
 
 
 def bound(replicates: int, rate: float = MEANT) -> float:
@@ -207,7 +208,7 @@ def test_the_fast_answers_are_those_of_the_tasks(task, world):
         assert found == real_answers(world, drawn, task)
         seen |= set(found)
     assert seen >= {"yes (unverified)", "no", "partial", "undecided"}
-    assert ("None" in seen) == (world.ruler_sd == 3.0)
+    assert ("no ruler" in seen) == (world.ruler_sd == 3.0)
 
 
 def test_the_tasks_own_false_yes_and_no():
