@@ -168,9 +168,7 @@ class InStateLearnerControl:
         game, kind = assignment.game, observation_kind(assignment.game)
         if kind == "cell":
             return InStateLearner(Cells(game), RULES[kind], game)
-        folders = dict.fromkeys(assignment.teachers)
-        found = {folder: network.load_parameters(folder / NETWORK_FILE, game) for folder in folders}
-        networks = [found[folder] for folder in assignment.teachers]
+        networks = network.load_each([folder / NETWORK_FILE for folder in assignment.teachers], game)
         return InStateLearner(HiddenLayer(networks, game), RULES[kind], game)
 
 

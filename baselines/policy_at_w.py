@@ -67,9 +67,9 @@ class PolicyAtWControl:
 
     def build_control(self, assignment: Assignment) -> nn.Module:
         """Return the player; InputError if a folder's network at W is missing or doesn't fit the game."""
-        game, folders = assignment.game, dict.fromkeys(assignment.teachers)
-        found = {folder: network.load_parameters(folder / NETWORK_FILE, game) for folder in folders}
-        networks = [found[folder] for folder in (folders if len(folders) == 1 else assignment.teachers)]
+        game = assignment.game
+        networks = network.load_each([folder / NETWORK_FILE for folder in assignment.teachers], game)
+        networks = networks[:1] if len(set(assignment.teachers)) == 1 else networks
         return PolicyAtW({name: torch.cat([n[name] for n in networks]) for name in networks[0]}, game)
 
 

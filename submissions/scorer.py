@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,57 +97,53 @@ class Scorer:
 
         Returns whether it holds in all of them; None if none was played to its end.
         """
-        found = []
-        for planned, folder, histories in self._played(role):
-            noted = self._noted(folder / records.ISOLATION, planned, histories)
-            if noted is not None:
-                found.append(noted)
-                continue
-            player = planned.load()
-            outset = self._outset(player, planned)
-            differs = isolation.first_difference(planned.job, player, outset, histories, 0)
-            kept = folder / harness.KEPT_STATE
-            begin = planned.job.moves - harness.KEPT_BEFORE_END
-            if differs is None and kept.exists():
-                state = states.load(kept)
-                differs = isolation.last_difference(planned.job, player, outset, histories, state, begin)
-            checked = {
-                "first_moves": min(isolation.CHECKED_MOVES, planned.job.moves),
-                "last_moves": harness.KEPT_BEFORE_END if kept.exists() else 0,
-                "holds": differs is None,
-                "differs_at": differs,
-            }
-            files.write_json(
-                folder / records.ISOLATION, {**checked, **self._binding(planned, player, histories)}
-            )
-            found.append(differs is None)
-        return all(found) if found else None
+        return self._feed_again(role, records.ISOLATION, self._isolation)
 
     def rederive(self, role: str) -> bool | None:
         """Feed each whole job of a role to its player again, and note whether it chooses the same moves.
 
         Returns as `check_isolation`.
         """
+        return self._feed_again(role, records.REDERIVED, self._rederivation)
+
+    def _feed_again(
+        self,
+        role: str,
+        name: str,
+        measure: Callable[[PlannedJob, nn.Module, Path, list[History]], dict[str, Any]],
+    ) -> bool | None:
+        """Measure each whole job of a role, unless that was noted before, and note it under this name."""
         found = []
         for planned, folder, histories in self._played(role):
-            noted = self._noted(folder / records.REDERIVED, planned, histories)
-            if noted is not None:
-                found.append(noted)
-                continue
-            player = planned.load()
-            outset = self._outset(player, planned)
-            again = isolation.rederive(planned.job, player, outset, histories)
-            checked = {
-                "moves": again.moves,
-                "differing": again.differing,
-                "largest_gap": again.largest_gap,
-                "holds": again.holds,
-            }
-            files.write_json(
-                folder / records.REDERIVED, {**checked, **self._binding(planned, player, histories)}
-            )
-            found.append(again.holds)
+            holds = self._noted(folder / name, planned, histories)
+            if holds is None:
+                player = planned.load()
+                checked = measure(planned, player, folder, histories)
+                files.write_json(folder / name, {**checked, **self._binding(planned, player, histories)})
+                holds = bool(checked["holds"])
+            found.append(holds)
         return all(found) if found else None
+
+    def _isolation(
+        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
+    ) -> dict[str, Any]:
+        job, outset, kept = planned.job, self._outset(player, planned), folder / harness.KEPT_STATE
+        differs = isolation.first_difference(job, player, outset, histories, 0)
+        if differs is None and kept.exists():
+            begin = job.moves - harness.KEPT_BEFORE_END
+            differs = isolation.last_difference(job, player, outset, histories, states.load(kept), begin)
+        return {
+            "first_moves": min(isolation.CHECKED_MOVES, job.moves),
+            "last_moves": harness.KEPT_BEFORE_END if kept.exists() else 0,
+            "holds": differs is None,
+            "differs_at": differs,
+        }
+
+    def _rederivation(
+        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
+    ) -> dict[str, Any]:
+        again = isolation.rederive(planned.job, player, self._outset(player, planned), histories)
+        return {**asdict(again), "holds": again.holds}
 
     def _played(self, role: str) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
         """Yield each job of a role whose lives are whole, its folder and its logs."""

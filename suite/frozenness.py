@@ -1,4 +1,4 @@
-"""Frozenness: one hash over everything a module holds, taken before and after it plays."""
+"""Frozenness: one hash over everything a module holds, and what is done with a module that moves it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 
 import torch
 from torch import nn
+
+from understudy.suite.protocols import State
 
 
 def parameters_sha256(module: nn.Module) -> str:
@@ -17,3 +19,41 @@ def parameters_sha256(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+class Weights:
+    """A module's parameters and buffers: as they were at first, and as they are if something moved them."""
+
+    PREFIX = "weights/"
+
+    def __init__(self, player: nn.Module, kept: bool) -> None:
+        """Take a module, and whether its present values are kept to be restored."""
+        self._tensors = dict(player.named_parameters()) | dict(player.named_buffers())
+        self._first = (
+            {name: tensor.detach().clone() for name, tensor in self._tensors.items()} if kept else {}
+        )
+        self._versions = self._now()
+
+    def moved(self) -> State:
+        """Return all of them if something moved one, to be stored beside the state; nothing if frozen."""
+        if self._now() == self._versions:
+            return {}
+        return {self.PREFIX + name: tensor for name, tensor in self._tensors.items()}
+
+    def put_back(self, state: State) -> State:
+        """Take what `moved` returned out of a stored state, into the module; return the rest."""
+        with torch.no_grad():
+            for name in [name for name in state if name.startswith(self.PREFIX)]:
+                self._tensors[name.removeprefix(self.PREFIX)].copy_(state.pop(name))
+        return state
+
+    def restore(self) -> None:
+        """Put the values kept back, where something moved them."""
+        if self._first and self._now() != self._versions:
+            with torch.no_grad():
+                for name, tensor in self._tensors.items():
+                    tensor.copy_(self._first[name])
+            self._versions = self._now()
+
+    def _now(self) -> list[int]:
+        return [tensor._version for tensor in self._tensors.values()]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import exploration, files, frozenness, games, records, states
+from understudy.suite import exploration, files, frozenness, games, probes, records, states
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History
@@ -24,7 +24,7 @@ from understudy.suite.histories.frames import FrameStore
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.histories.timesteps import timesteps_of_new_memory
 from understudy.suite.probes import Probe
-from understudy.suite.protocols import Game, Imitator, State, Timestep
+from understudy.suite.protocols import Imitator, State, Timestep
 from understudy.suite.records import FED_AGAIN, HISTORY, JOB, RECORD, RUN
 
 PROGRESS = "progress.json"  # of a job under way: the move up to which its files belong together
@@ -146,74 +146,6 @@ def play(
     return life_folders
 
 
-class Told:
-    """What a player is told of its own life: everything, but for the reward in a probe's lives."""
-
-    def __init__(self, reward: str, lane_games: Sequence[Game]) -> None:
-        for game in lane_games:
-            if reward != "own" and game.observation_values == 256 and game.score_rows is None:
-                raise InputError(
-                    f"{game.name}: the rows of pixels that show its score are not known, so its reward can't "
-                    "be kept from a player; they belong in its family's file"
-                )
-        self._reward = reward
-        self._blank = [game.score_rows for game in lane_games] if reward != "own" else []
-
-    def reward(self, earned: np.ndarray) -> np.ndarray:
-        """Return the rewards [B] float32 that the players hear of, given those that they earned."""
-        if self._reward == "yoked":
-            return np.roll(earned, -1)
-        return {"own": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}[self._reward]
-
-    def observation(self, seen: np.ndarray) -> np.ndarray:
-        """Return the observations [B, ...], without the rows of pixels in which a game shows its score."""
-        if not any(self._blank):
-            return seen
-        shown = seen.copy()
-        for lane, rows in enumerate(self._blank):
-            if rows:
-                shown[lane, ..., rows[0] : rows[1], :] = 0
-        return shown
-
-
-class _Weights:
-    """A module's parameters and buffers: as they were at first, and as they are if something moved them."""
-
-    PREFIX = "weights/"
-
-    def __init__(self, player: nn.Module, kept: bool) -> None:
-        """Take a module, and whether its present values are kept to be restored."""
-        self._tensors = dict(player.named_parameters()) | dict(player.named_buffers())
-        self._first = (
-            {name: tensor.detach().clone() for name, tensor in self._tensors.items()} if kept else {}
-        )
-        self._versions = self._now()
-
-    def moved(self) -> State:
-        """Return all of them if something moved one, to be stored beside the state; nothing if frozen."""
-        if self._now() == self._versions:
-            return {}
-        return {self.PREFIX + name: tensor for name, tensor in self._tensors.items()}
-
-    def put_back(self, state: State) -> State:
-        """Take what `moved` returned out of a stored state, into the module; return the rest."""
-        with torch.no_grad():
-            for name in [name for name in state if name.startswith(self.PREFIX)]:
-                self._tensors[name.removeprefix(self.PREFIX)].copy_(state.pop(name))
-        return state
-
-    def restore(self) -> None:
-        """Put the values kept back, where something moved them."""
-        if self._first and self._now() != self._versions:
-            with torch.no_grad():
-                for name, tensor in self._tensors.items():
-                    tensor.copy_(self._first[name])
-            self._versions = self._now()
-
-    def _now(self) -> list[int]:
-        return [tensor._version for tensor in self._tensors.values()]
-
-
 class _Session:
     """The moving parts of a job."""
 
@@ -233,9 +165,9 @@ class _Session:
         self.legal = np.array([game.legal_actions for game in lane_games])  # [B, A]
         self.explorer = exploration.Explorer(seeds, self.legal)
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
-        self.told = Told(job.probe.reward if job.probe else "own", lane_games)
+        self.told = probes.Told(job.probe.reward if job.probe else "own", lane_games)
         learns = job.player.get("track") == "learning"
-        self.weights = _Weights(player, kept=learns and job.kind == "start")
+        self.weights = frozenness.Weights(player, kept=learns and job.kind == "start")
         lives = [
             Life(life / HISTORY, game, lane.seed, _header(job, index, game.fingerprint))
             for index, (life, lane, game) in enumerate(zip(life_folders, job.lanes, lane_games, strict=True))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from understudy.suite import registry
+from understudy.suite.errors import InputError
+from understudy.suite.protocols import Game
 
 NUM_DRAWS = 3  # of redrawn and of shuffled parameters
 
@@ -60,3 +64,33 @@ def chosen(names: Sequence[str]) -> list[Probe]:
 def role_of(role: str, probe: Probe | None) -> str:
     """Return the role under which lives are stored, e.g. `continue` or `continue@yoked`."""
     return f"{role}@{probe.name}" if probe else role
+
+
+class Told:
+    """What a player is told of its own life: everything, but for the reward in a probe's lives."""
+
+    def __init__(self, reward: str, lane_games: Sequence[Game]) -> None:
+        for game in lane_games:
+            if reward != "own" and game.observation_values == 256 and game.score_rows is None:
+                raise InputError(
+                    f"{game.name}: the rows of pixels that show its score are not known, so its reward can't "
+                    "be kept from a player; they belong in its family's file"
+                )
+        self._reward = reward
+        self._blank = [game.score_rows for game in lane_games] if reward != "own" else []
+
+    def reward(self, earned: np.ndarray) -> np.ndarray:
+        """Return the rewards [B] float32 that the players hear of, given those that they earned."""
+        if self._reward == "yoked":
+            return np.roll(earned, -1)
+        return {"own": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}[self._reward]
+
+    def observation(self, seen: np.ndarray) -> np.ndarray:
+        """Return the observations [B, ...], without the rows of pixels in which a game shows its score."""
+        if not any(self._blank):
+            return seen
+        shown = seen.copy()
+        for lane, rows in enumerate(self._blank):
+            if rows:
+                shown[lane, ..., rows[0] : rows[1], :] = 0
+        return shown

@@ -217,6 +217,19 @@ def test_rederived_lives_carry_their_badge_and_others_lose_it(copied):
     assert any("parameters_sha256 is not that" in failure for failure in failures(copied))
 
 
+@pytest.mark.parametrize(("lanes", "teachers"), [(1, 16), (2, 2)])
+def test_a_teacher_with_a_single_lane_is_joined_by_those_of_its_recipe(copied, lanes, teachers):
+    for lane in range(lanes, 16):
+        shutil.rmtree(copied / "darkroom-v1/quick/random/start/control" / f"lane-{lane}")
+    row = next(row for row in stored.rows_in(copied) if row.name == "random")
+    evidence = scores._Judge(copied, "darkroom-v1", "quick")._skill(row)
+    assert (evidence.claim, len(evidence.starts), len(evidence.ruler_starts)) == (
+        "checkpoint",
+        lanes,
+        teachers,
+    )
+
+
 def test_a_row_that_was_not_played_cannot_be_fed_again(tmp_path):
     with pytest.raises(InputError, match="no lives of kind continue or transfer here; score them first"):
         scoring.check([requests.Request("random", "darkroom-v1", "quick", tmp_path)], scoring.ISOLATION)

@@ -197,6 +197,12 @@ def load_parameters(path: Path, game: Game) -> Parameters:
     return {name: stored[name].unsqueeze(0) for name in expected}
 
 
+def load_each(paths: Sequence[Path], game: Game) -> list[Parameters]:
+    """Return the network of each path, S = 1, each file read once; raises as `load_parameters`."""
+    found = {path: load_parameters(path, game) for path in dict.fromkeys(paths)}
+    return [found[path] for path in paths]
+
+
 def _has_planes(game: Game) -> bool:
     """Whether the game shows planes of zeros and ones."""
     return bool(game.observation_shape) and game.observation_values == 2
