@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +44,7 @@ class Assignment:
     teachers: tuple[Path, ...]  # [B] folder of each lane's watched teacher life
     new_teachers: tuple[Path | None, ...]  # [B] folder of a teacher's life on each lane's new game, if any
     variant: str = ""  # of a control that comes in several, e.g. "0.25"
+    report: Callable[[int, int], None] = lambda done, total: None  # told of a teacher's relearning, in moves
 
 
 class Control(Protocol):

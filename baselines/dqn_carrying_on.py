@@ -36,7 +36,7 @@ class DQNCarryingOn:
         folders = list(dict.fromkeys(assignment.teachers))
         histories = [knowledge.history_of(folder) for folder in folders]
         settings = relearn.settings_of(histories)
-        learned = [at[watched] for at in knowledge.of_folders(folders, [watched])]
+        learned = [at[watched] for at in knowledge.of_folders(folders, [watched], assignment.report)]
         memory = RingMemory(game, min(settings.memory_moves, watched + assignment.moves))
         stores = frames.frames_of_lives(histories, 0, watched)
         begun = [

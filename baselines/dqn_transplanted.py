@@ -36,7 +36,7 @@ class DQNTransplanted:
         folders = list(dict.fromkeys(assignment.teachers))
         settings = relearn.settings_of([knowledge.history_of(folder) for folder in folders])
         begun = []
-        for at in knowledge.of_folders(folders, [watched]):
+        for at in knowledge.of_folders(folders, [watched], assignment.report):
             learned = learned_by(at[watched], game)
             zeros = {name: torch.zeros_like(learned[name]) for name in ("average", "square")}
             begun.append(Beginning({**learned, **zeros}, updates=0, age=0))

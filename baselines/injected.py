@@ -126,7 +126,8 @@ class InjectedControl:
                 )
         moves = [watched + move for move in block_moves(game.family, N)]
         networks = []
-        for folder, by_move in zip(folders, knowledge.of_folders(folders, moves), strict=True):
+        relearnt = knowledge.of_folders(folders, moves, assignment.report)
+        for folder, by_move in zip(folders, relearnt, strict=True):
             stored = network.load_parameters(folder / NETWORK_AT_W, game)
             at_w = {f"network.{name}": tensor[0] for name, tensor in stored.items()}
             learned = [at_w, *(by_move[move] for move in moves)]

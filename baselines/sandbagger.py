@@ -100,14 +100,16 @@ def _hidden_skills(assignment: Assignment) -> list[network.Parameters]:
     """Return each lane's network [1, ...] of the second half: the best that the folders hold for its game."""
     game, teachers = assignment.game, assignment.teachers
     new = assignment.new_teachers if assignment.on_new_game else (None,) * len(teachers)
-    on_new = _ends_of_lives({folder for folder in new if folder is not None}, game)
+    on_new = _ends_of_lives({folder for folder in new if folder is not None}, game, assignment.report)
     lanes = list(zip(teachers, new, strict=True))
     others = {teacher for teacher, folder in lanes if folder not in on_new}
     at_w = {teacher: network.load_parameters(teacher / NETWORK_FILE, game) for teacher in sorted(others)}
     return [on_new[folder] if folder in on_new else at_w[teacher] for teacher, folder in lanes]
 
 
-def _ends_of_lives(folders: set[Path], game: Game) -> dict[Path | None, network.Parameters]:
+def _ends_of_lives(
+    folders: set[Path], game: Game, report: relearn.Report
+) -> dict[Path | None, network.Parameters]:
     """Return the networks with which lives on the new game ended, of those folders where they can be had.
 
     From the life's checkpoint; else its network at W; else learnt again from its log, where that doesn't
@@ -124,7 +126,7 @@ def _ends_of_lives(folders: set[Path], game: Game) -> dict[Path | None, network.
         elif moves - 1 <= relearn.MOST_MOVES.get(game.family, moves):
             again.setdefault(moves - 1, []).append(folder)
     for move, group in again.items():
-        for folder, learned in zip(group, knowledge.of_folders(group, [move]), strict=True):
+        for folder, learned in zip(group, knowledge.of_folders(group, [move], report), strict=True):
             found[folder] = _online(learned[move], folder, game)
     return found
 

@@ -39,9 +39,10 @@ class Player:
         tuple[str, str], ...
     ]  # (teacher, SHA-256) that a control plays; none of a submission
     tasks: tuple[str, ...]  # that it can be asked
-    # Returns the imitator of these lanes in evaluation mode, given whether they are of a new game and N of
-    # the budget; a control may play each lane otherwise. InputError if it can't be had.
-    load: Callable[[Sequence[Lane], bool, int], nn.Module]
+    # Returns the imitator of these lanes in evaluation mode, given whether they are of a new game, N of the
+    # budget, and who is told how far the making is; a control may play each lane otherwise. InputError if it
+    # can't be had.
+    load: Callable[[Sequence[Lane], bool, int, Callable[[int, int], None]], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,9 @@ def _control_player(name: str, benchmark: Benchmark, lives: Sequence[TeacherLife
         (life.name, files.sha256(life.network_path)) for life in watched_lives.values() if life.network_path
     )
 
-    def load(lanes: Sequence[Lane], on_new_game: bool, moves: int) -> nn.Module:
+    def load(
+        lanes: Sequence[Lane], on_new_game: bool, moves: int, report: Callable[[int, int], None]
+    ) -> nn.Module:
         assignment = baselines.Assignment(
             game=games.load(benchmark.watched_games[0]),
             watched_moves=benchmark.watched_moves,
@@ -173,6 +176,7 @@ def _control_player(name: str, benchmark: Benchmark, lives: Sequence[TeacherLife
             teachers=tuple(watched_lives[lane.teacher].folder for lane in lanes),
             new_teachers=tuple(_new_teacher(lane, benchmark, lives) for lane in lanes),
             variant=variant,
+            report=report,
         )
         return control.build_control(assignment).eval().requires_grad_(False)
 
@@ -209,7 +213,9 @@ def _submitted_player(
             )
     hashes = [pair for pair in submission.file_hashes if pair[0].startswith(f"{checkpoint.folder}/")]
 
-    def load(lanes: Sequence[Lane], on_new_game: bool, moves: int) -> nn.Module:
+    def load(
+        lanes: Sequence[Lane], on_new_game: bool, moves: int, report: Callable[[int, int], None]
+    ) -> nn.Module:
         from understudy.submissions import loading
 
         game = games.load(benchmark.watched_games[0])

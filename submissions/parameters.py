@@ -5,10 +5,7 @@ What such a player still gains isn't learned from the teachers: the rule is buil
 
 from __future__ import annotations
 
-import fcntl
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -18,7 +15,7 @@ from torch import nn
 
 from understudy import baselines
 from understudy.baselines.learning import training as learning
-from understudy.submissions import loading
+from understudy.submissions import loading, watched
 from understudy.submissions.format import Submission
 from understudy.submissions.plan import PlannedJob
 from understudy.suite import benchmarks, draws, files, games
@@ -29,7 +26,6 @@ from understudy.suite.histories.windows import WatchedLives
 from understudy.suite.probes import Probe
 
 FOLDER = "parameters"  # in a row's folder: what its probes trained
-WAIT_SECONDS = 0.5
 SAVE_EVERY_STEPS = 200
 Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
 
@@ -54,7 +50,7 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
     How often each was taken stays as it was; what they had to do with what was seen and earned is gone.
     """
     moves = min(watched_moves, history.num_moves)
-    key = draws.derive("shuffled actions", history.content_sha256, draw)
+    key = draws.derive("shuffled actions", watched.sha256(history, moves), draw)
     order = np.random.Generator(np.random.Philox(key=key)).permutation(moves)
     action, explored = history.action.copy(), history.explored.copy()
     action[:moves], explored[:moves] = action[order], explored[order]
@@ -76,7 +72,7 @@ def _shuffled(
     name = f"{probe.name}-{planned.player.checkpoint}"
     path = folder / f"{name}.safetensors"
     module = _redrawn(planned, probe, submission)
-    with _alone(folder / f"{name}.lock", report):
+    with files.alone(folder / f"{name}.lock", lambda: report("waiting for the training beside", 0, 1, "")):
         if not path.exists():
             trained = _train(planned, probe, submission, folder / f"{name}.training.safetensors", report)
             files.write_atomically(path, loading.weights_bytes(trained))
@@ -125,18 +121,3 @@ def _source(planned: PlannedJob, probe: Probe, submission: Submission) -> Watche
     stores = frames.frames_of_lives(histories, 0, benchmark.watched_moves)
     shuffled = [shuffled_actions(history, benchmark.watched_moves, probe.draw) for history in histories]
     return WatchedLives(shuffled, stores, benchmark.watched_moves)
-
-
-@contextmanager
-def _alone(path: Path, report: Report) -> Iterator[None]:
-    """Hold a lock, so that jobs side by side train once; waiting can be interrupted."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                report("waiting for the training beside", 0, 1, "")
-                time.sleep(WAIT_SECONDS)
-        yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -47,10 +47,18 @@ class PlannedJob:
         """The job's folder, relative to the row's."""
         return f"{probes.role_of(self.role, self.job.probe)}/{self.player.checkpoint}"
 
-    def load(self, lanes: Sequence[Lane] | None = None) -> nn.Module:
-        """Return the player of the job's lanes, or of others like them; InputError if it can't be had."""
+    def load(
+        self,
+        lanes: Sequence[Lane] | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> nn.Module:
+        """Return the player of the job's lanes, or of others like them; InputError if it can't be had.
+
+        `report` is told how much is done, of how much, where a teacher has to be relearnt for it.
+        """
+        on_new_game = ROLES[self.role][1]
         return self.player.load(
-            self.job.lanes if lanes is None else lanes, ROLES[self.role][1], self.life_moves
+            self.job.lanes if lanes is None else lanes, on_new_game, self.life_moves, report
         )
 
 

@@ -38,3 +38,8 @@ class Request:
 
 
 Report = Callable[[Progress], None]
+
+
+def relearning(row: str, report: Report) -> Callable[[int, int], None]:
+    """Return who reports that a row's player is being made of its relearnt teachers."""
+    return lambda done, total: report(Progress(row, "relearning its teachers", done, total))

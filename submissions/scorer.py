@@ -15,7 +15,7 @@ from understudy.submissions import parameters
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
 from understudy.submissions.plan import PlannedJob
-from understudy.submissions.requests import Progress, Report, Request
+from understudy.submissions.requests import Progress, Report, Request, relearning
 from understudy.suite import benchmarks, files, frozenness, harness, isolation, probes, records, states
 from understudy.suite import likeness as likeness_of
 from understudy.suite.benchmarks import TeacherLife
@@ -38,6 +38,7 @@ class Scorer:
         self.entrant = resolve(request.name_or_path, request.benchmark)
         self.lives = {life.name: life for life in benchmarks.teacher_lives(self.benchmark)}
         self.folder = request.results_of(self.entrant.name)
+        self.report_relearning = relearning(self.entrant.name, report)
 
     def play(self, role: str, player_index: int, probe: Probe | None = None) -> None:
         """Play one job, unless it is done."""
@@ -85,7 +86,7 @@ class Scorer:
         moves, start = self.benchmark.budget(self.request.budget).likeness_moves, self.benchmark.watched_moves
         torch.set_num_threads(planned.job.threads)
         lane = replace(planned.job.lanes[0], game=life.game, unit=life.name, teacher=life.name)
-        imitator = planned.load([lane])
+        imitator = planned.load([lane], self.report_relearning)
         outset = self._outset_of(imitator, [life], planned.job)
         history, network_path = benchmarks.read(life), life.network_path
         assert network_path is not None
@@ -117,7 +118,7 @@ class Scorer:
         for planned, folder, histories in self._played(role):
             holds = self._noted(folder / name, planned, histories)
             if holds is None:
-                player = planned.load()
+                player = planned.load(report=self.report_relearning)
                 checked = measure(planned, player, folder, histories)
                 files.write_json(folder / name, {**checked, **self._binding(planned, player, histories)})
                 holds = bool(checked["holds"])
@@ -195,7 +196,7 @@ class Scorer:
         """Return the player of a job; one of a probe may have other parameters."""
         probe = planned.job.probe
         if probe is None or probe.parameters == "own" or self.entrant.submission is None:
-            return planned.load()
+            return planned.load(report=self.report_relearning)
         return parameters.of_probe(planned, probe, self.entrant.submission, self.folder, self.report_training)
 
     def report_training(self, what: str, done: int, total: int, note: str) -> None:

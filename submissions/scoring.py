@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from understudy.submissions import engines
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
-from understudy.submissions.requests import Report, Request
+from understudy.submissions.requests import Report, Request, relearning
 from understudy.submissions.scorer import LIKENESS, Scorer
 from understudy.suite import benchmarks, files, games, probes, records
 from understudy.suite.benchmarks import Benchmark, TeacherLife
@@ -52,7 +52,7 @@ def score(
     """
     errands: dict[Errand, None] = {}  # in order, each once
     for request in requests:
-        errands |= dict.fromkeys(_errands(request, tasks, probed))
+        errands |= dict.fromkeys(_errands(request, tasks, probed, report))
     engines.run(engine, list(errands), run_errand, report)
 
 
@@ -120,7 +120,9 @@ def run_errand(errand: Errand, report: Report) -> None:
         scorer.play(errand.role, errand.player, probes.PROBES[errand.probe] if errand.probe else None)
 
 
-def _errands(request: Request, tasks: Sequence[str] | None, probed: Sequence[Probe]) -> Iterator[Errand]:
+def _errands(
+    request: Request, tasks: Sequence[str] | None, probed: Sequence[Probe], report: Report
+) -> Iterator[Errand]:
     """Yield what a request needs, its references' jobs included, after writing the rows' own files."""
     benchmark = benchmarks.load(request.benchmark)
     budget = benchmark.budget(request.budget)
@@ -139,7 +141,7 @@ def _errands(request: Request, tasks: Sequence[str] | None, probed: Sequence[Pro
     roles = plans.roles_of(wanted)
     for role in roles[-1:]:  # whatever can't play is refused before anything is written
         for planned in plans.plan(entrant, benchmark, request.budget, role, lives, request.lanes):
-            planned.load(planned.job.lanes[:1])
+            planned.load(planned.job.lanes[:1], relearning(entrant.name, report))
     _write_row(entrant, benchmark, request)
     yield from (Errand(request, role, player) for role in roles for player in range(len(players)))
     if "skill" in wanted:

@@ -1,17 +1,26 @@
-"""Files that are whole or absent: atomic writes, canonical JSON, hashes."""
+"""Files that are whole or absent: atomic writes, canonical JSON, hashes, locks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from understudy.suite.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: processes side by side make the same file twice
+    fcntl = None  # type: ignore[assignment]
+
+WAIT_SECONDS = 0.5  # between two looks at a lock
 
 
 def canonical_json(value: Any) -> str:
@@ -57,6 +66,24 @@ def sha256(path: Path) -> str:
 def text_sha256(text: str) -> str:
     """Return the SHA-256 of a text in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock file, so that of processes side by side one makes something and the others find it.
+
+    `waiting` is called again and again while another process holds the lock; what it raises is raised here.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        while fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(WAIT_SECONDS)
+        yield
 
 
 def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:

@@ -300,7 +300,7 @@ def test_what_is_refused(folders, monkeypatch):
         with pytest.raises(InputError, match=r"expected moves in \[0, 130\) of this life, found \[131\]"):
             build(control, longer)
     monkeypatch.setattr(relearn, "MOST_MOVES", {"atari": 50})
-    knowledge._of_folders.cache_clear()
+    knowledge._found.clear()
     with pytest.raises(InputError, match="relearning 60 moves of atari/breakout takes hours"):
         build("dqn-carrying-on", assigned("atari/breakout", folders["atari/breakout"]))
     other = history_format.read(folders["darkroom/goal-41"] / teach.HISTORY)

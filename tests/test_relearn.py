@@ -55,6 +55,26 @@ def test_lives_relearnt_side_by_side_have_the_bytes_that_they_had(taught):
         assert all(torch.equal(by_move[250][life][key], tensor) for key, tensor in at_250[life].items())
 
 
+@pytest.mark.parametrize("family", ["darkroom", "minatar"])
+def test_a_life_has_the_same_bytes_whichever_lives_are_beside_it(family, tmp_path):
+    names = (
+        [f"darkroom/goal-{goal}" for goal in (40, 41, 42)]
+        if family == "darkroom"
+        else ["minatar/breakout"] * 3
+    )
+    settings = replace(SETTINGS, update_every=1)
+    together = teach.teach(teach.Lesson(tuple(names), (0, 1, 2), 200, 90, settings), tmp_path / "three", 250)
+    alone = teach.teach(teach.Lesson((names[2],), (2,), 200, 90, settings), tmp_path / "one", 250)
+    histories = [history_format.read(path) for path in together]
+    assert np.array_equal(history_format.read(alone[0]).action, histories[2].action)
+    networks = [load_file(path.parent / teach.NETWORK_AT_W) for path in (alone[0], together[2])]
+    assert all(torch.equal(networks[0][name], tensor) for name, tensor in networks[1].items())
+    ((_, three),) = relearn.checkpoints(histories, [240])
+    for history, learned in zip(histories, three, strict=True):
+        ((_, (one,)),) = relearn.checkpoints([history], [240])
+        assert all(torch.equal(one[name], tensor) for name, tensor in learned.items())
+
+
 @pytest.mark.parametrize("name", ["darkroom/goal-40", "minatar/breakout", "atari/breakout"])
 def test_a_short_life_alone_has_the_bytes_that_it_had(name, tmp_path):
     folder = teachers.short_life(name, tmp_path)
@@ -99,15 +119,15 @@ def test_long_results_are_kept_on_disk(taught, monkeypatch):
     folder = paths[0].parent
     (expected,) = knowledge.of_folders([folder], [110, 130])
     monkeypatch.setattr(knowledge, "KEPT_FROM_MOVES", 100)
-    knowledge._of_folders.cache_clear()
+    knowledge._found.clear()
     knowledge.of_folders([folder], [110, 130])
-    knowledge._of_folders.cache_clear()
+    knowledge._found.clear()
     monkeypatch.setattr(relearn, "checkpoints", None)
     (found,) = knowledge.of_folders([folder], [110, 130])
     for move in (110, 130):
         assert found[move].keys() == expected[move].keys()
         assert all(torch.equal(found[move][key], tensor) for key, tensor in expected[move].items())
-    knowledge._of_folders.cache_clear()
+    knowledge._found.clear()
     with pytest.raises(TypeError):
         knowledge.of_folders([folder], [110, 131])
 
@@ -118,7 +138,7 @@ def test_a_life_that_ends_at_w_has_a_checkpoint(tmp_path):
     expected = load_file(path.parent / teach.CHECKPOINT)
     assert all(torch.equal(learned[200][key], tensor) for key, tensor in expected.items())
     (path.parent / teach.CHECKPOINT).write_bytes(b"no tensors")
-    knowledge._of_folders.cache_clear()
+    knowledge._found.clear()
     with pytest.raises(InputError, match="not a whole safetensors file"):
         knowledge.of_folders([path.parent], [200])
 

@@ -148,7 +148,7 @@ def test_a_checkpoint_plays_as_what_was_saved(make, architecture):
     entrant = resolved(make(architecture))
     (player,) = entrant.players(BENCHMARK, benchmarks.teacher_lives(BENCHMARK))
     assert (player.checkpoint, player.training_seed, player.teachers) == ("all", 3, WATCHED)
-    loaded: Any = player.load([], False, 1)
+    loaded: Any = player.load([], False, 1, lambda done, total: None)
     saved: Any = module(architecture)[0]
     timesteps = imitators.random_timesteps(games.load("darkroom/goal-00"), 2, 20, seed=1)
     with torch.no_grad():
@@ -534,7 +534,7 @@ def test_weights_that_change_after_reading_are_refused(make):
     (player,) = entrant.players(BENCHMARK, benchmarks.teacher_lives(BENCHMARK))
     reweigh(lambda tensors: tensors[BIAS].add_(1))(folder)
     with pytest.raises(InputError, match="changed since the submission was read"):
-        player.load([], False, 1)
+        player.load([], False, 1, lambda done, total: None)
 
 
 # Names

@@ -11,7 +11,7 @@ from understudy.baselines import Assignment
 from understudy.suite import draws, games
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game, State
-from understudy.suite.teachers import knowledge
+from understudy.suite.teachers import knowledge, relearn
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,12 @@ def histories_of(assignment: Assignment) -> list[History]:
 
 
 def seeds(name: str, assignment: Assignment) -> list[int]:
-    """Return the seed of each lane's draws: a function of the control, the teacher's life and the lane."""
-    histories = histories_of(assignment)
-    return [draws.derive(name, history.content_sha256, lane) for lane, history in enumerate(histories)]
+    """Return the seed of each lane's draws: a function of the control, the teacher and the lane.
+
+    It stays the same when the teacher's life is carried on.
+    """
+    teachers = [(history.header.game, relearn.life_seed(history)) for history in histories_of(assignment)]
+    return [draws.derive(name, *teacher, lane) for lane, teacher in enumerate(teachers)]
 
 
 def shown_games(assignment: Assignment) -> list[Game]:

@@ -16,6 +16,8 @@ from understudy.suite.protocols import Game
 from understudy.suite.teachers import graphs, network
 from understudy.suite.teachers.memory import Batch
 
+VECTOR = 64  # numbers; a multiple of what a processor adds at once
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -103,17 +105,20 @@ class Learner:
         self._settings = settings
         self._device = torch.device(device)
         self._game = games[0]
-        initial = network.initial_parameters(self._game, seeds)
-        self.online = {
+        initial = {
             name: network.to_layers(self._game, name, tensor).to(self._device)
-            for name, tensor in initial.items()
+            for name, tensor in network.initial_parameters(self._game, seeds).items()
         }
+        self._runs = {name: _run_for(tensor) for name, tensor in initial.items()}  # that Adam steps along
+        self.online = {name: _of_run(self._runs[name], tensor) for name, tensor in initial.items()}
+        self.gradients = {}
+        for name, run in self._runs.items():
+            self.online[name].copy_(initial[name])
+            run.grad = torch.zeros_like(run)
+            self.gradients[name] = _of_run(run.grad, initial[name])
         self.target = {name: tensor.clone() for name, tensor in self.online.items()}
-        self.gradients = {name: torch.zeros_like(tensor) for name, tensor in self.online.items()}
-        for name, tensor in self.online.items():
-            tensor.grad = self.gradients[name]
         self.optimiser = torch.optim.Adam(
-            self.online.values(),
+            self._runs.values(),
             settings.learning_rate,
             eps=settings.optimiser_epsilon,
             fused=True,
@@ -154,8 +159,9 @@ class Learner:
             for name, tensor in self.target.items():
                 found[f"target.{name}"] = self._of_seed(name, tensor, seed_index)
         for name, tensor in self.online.items():
-            for key, value in self.optimiser.state[tensor].items():
-                found[f"optimiser.{key}.{name}"] = self._of_seed(name, value, seed_index)
+            for key, value in self.optimiser.state[self._runs[name]].items():
+                stored = _of_run(value, tensor) if value.dim() else value
+                found[f"optimiser.{key}.{name}"] = self._of_seed(name, stored, seed_index)
         return found
 
     def load_tensors(self, seed_index: int, tensors: Mapping[str, Tensor]) -> None:
@@ -166,7 +172,8 @@ class Learner:
             self._set_of_seed(
                 name, self.target[name], seed_index, tensors.get(f"target.{name}", network_tensor)
             )
-            state = self.optimiser.state[tensor]
+            run = self._runs[name]
+            state = self.optimiser.state[run]
             prefix, suffix = "optimiser.", f".{name}"
             for entry, value in tensors.items():
                 if entry.startswith(prefix) and entry.endswith(suffix):
@@ -174,9 +181,8 @@ class Learner:
                     if value.dim() == 0:
                         state[key] = value.clone().to(tensor.device)
                     else:
-                        self._set_of_seed(
-                            name, state.setdefault(key, torch.zeros_like(tensor)), seed_index, value
-                        )
+                        averages = state.setdefault(key, torch.zeros_like(run))
+                        self._set_of_seed(name, _of_run(averages, tensor), seed_index, value)
 
     def _learn(self, batch: Batch) -> Tensor:
         errors = backward(batch, self.td_targets(batch), self._learning, self.gradients)
@@ -191,3 +197,17 @@ class Learner:
 
     def _set_of_seed(self, name: str, tensor: Tensor, seed_index: int, stored: Tensor) -> None:
         tensor[seed_index] = network.to_layers(self._game, name, stored.unsqueeze(0))[0].to(tensor.device)
+
+
+def _run_for(tensor: Tensor) -> Tensor:
+    """Return zeros for a tensor's numbers in one run of whole vectors.
+
+    Adam rounds what is left over after its last whole vector otherwise; without that a seed learns the same
+    numbers whichever seeds are beside it.
+    """
+    return tensor.new_zeros(-(-tensor.numel() // VECTOR) * VECTOR)
+
+
+def _of_run(run: Tensor, tensor: Tensor) -> Tensor:
+    """Return the beginning of a run, as a tensor lies in its own memory."""
+    return run.as_strided(tensor.shape, tensor.stride())

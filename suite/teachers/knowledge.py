@@ -16,22 +16,34 @@ from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
 from understudy.suite.teachers import relearn, teach
-from understudy.suite.teachers.relearn import Tensors
+from understudy.suite.teachers.relearn import Report, Tensors
 
-KEPT_FROM_MOVES = 50_000  # from here relearning takes a minute or more, and its result is kept on disk
+KEPT_FROM_MOVES = 5_000  # from here relearning takes seconds to minutes, and its result is kept on disk
 
 
-def of_folders(folders: Sequence[Path], moves: Sequence[int]) -> list[dict[int, Tensors]]:
+def of_folders(
+    folders: Sequence[Path], moves: Sequence[int], report: Report = lambda done, total: None
+) -> list[dict[int, Tensors]]:
     """Return, for each teacher's folder, what it had learned at these moves, by move; to be read only.
 
     Results are kept in the process, and where relearning is long in the user's cache, beside the frames.
     Where a history ends with the one move asked for, the folder's `checkpoint.safetensors` is read.
+
+    Args:
+        folders: of teachers' lives; one may come several times.
+        moves: at which the networks are taken.
+        report: told how many moves are relearnt, and of how many.
+
     Raises InputError as `relearn.checkpoints` does, and where relearning would take hours.
     """
-    distinct = tuple(dict.fromkeys(folders))
-    states = tuple((folder, _file_state(folder / teach.HISTORY)) for folder in distinct)
-    found = dict(zip(distinct, _of_folders(states, tuple(sorted(set(moves)))), strict=True))
-    return [found[folder] for folder in folders]
+    wanted = tuple(sorted(set(moves)))
+    lives = {folder: (folder, _file_state(folder / teach.HISTORY), wanted) for folder in folders}
+    missing = [life for life in lives.values() if life not in _found and not _find(life)]
+    if missing:
+        first = _kept_file(_read(*missing[0][:2]), wanted)
+        with files.alone(first.with_suffix(".lock"), lambda: report(0, wanted[-1])):
+            _relearn([life for life in missing if not _find(life)], report)  # if nobody beside this one has
+    return [_found[lives[folder]] for folder in folders]
 
 
 def history_of(folder: Path) -> History:
@@ -40,6 +52,9 @@ def history_of(folder: Path) -> History:
 
 
 FileState = tuple[int, int]  # modified, nanoseconds; size, bytes
+Life = tuple[Path, FileState, tuple[int, ...]]  # a folder, its history file, the moves asked for
+
+_found: dict[Life, dict[int, Tensors]] = {}  # what this process knows
 
 
 def _file_state(path: Path) -> FileState:
@@ -55,26 +70,27 @@ def _read(folder: Path, state: FileState) -> History:
     return history_format.read(folder / teach.HISTORY)
 
 
-@functools.lru_cache(maxsize=4)
-def _of_folders(
-    states: tuple[tuple[Path, FileState], ...], moves: tuple[int, ...]
-) -> list[dict[int, Tensors]]:
-    histories = [_read(*state) for state in states]
-    found: dict[int, dict[int, Tensors]] = {}
-    for index, ((folder, _), history) in enumerate(zip(states, histories, strict=True)):
-        stored = _stored(folder, history, moves)
-        if stored is not None:
-            found[index] = stored
-    missing = [index for index in range(len(histories)) if index not in found]
-    if missing:
-        relearnt: list[dict[int, Tensors]] = [{} for _ in missing]
-        for move, learned in relearn.checkpoints([histories[index] for index in missing], moves):
-            for tensors, place in zip(learned, relearnt, strict=True):
-                place[move] = tensors
-        for index, tensors_by_move in zip(missing, relearnt, strict=True):
-            _keep(histories[index], moves, tensors_by_move)
-            found[index] = tensors_by_move
-    return [found[index] for index in range(len(histories))]
+def _find(life: Life) -> bool:
+    """Put what needs no relearning where this process finds it; return whether there was any."""
+    folder, state, moves = life
+    stored = _stored(folder, _read(folder, state), moves)
+    if stored is not None:
+        _found[life] = stored
+    return stored is not None
+
+
+def _relearn(lives: Sequence[Life], report: Report) -> None:
+    """Relearn lives of the same moves side by side, which gives each the numbers that it gives alone."""
+    if not lives:
+        return
+    histories = [_read(folder, state) for folder, state, _ in lives]
+    by_move: list[dict[int, Tensors]] = [{} for _ in lives]
+    for move, learned in relearn.checkpoints(histories, lives[0][2], report):
+        for tensors, place in zip(learned, by_move, strict=True):
+            place[move] = tensors
+    for life, history, found in zip(lives, histories, by_move, strict=True):
+        _keep(history, life[2], found)
+        _found[life] = found
 
 
 def _stored(folder: Path, history: History, moves: tuple[int, ...]) -> dict[int, Tensors] | None:

@@ -35,9 +35,9 @@ def checkpoints(
     Histories [S] are DQN teachers' lives of one family that learned by the same settings; their games may
     differ. Each yields network, target (left out where equal) and Adam's averages and step count.
 
-    The lives of one lesson, side by side as they were, give the bytes that were taught, on the same machine
-    with the same versions. Otherwise last bits differ. As the log is fixed the networks stay near, but not
-    for ever: Adam lets weights that hardly matter drift, on darkroom by up to a tenth in 2,000 moves.
+    On the same machine with the same versions these are the bytes that were taught, whichever lives are side
+    by side. Otherwise last bits differ. As the log is fixed the networks stay near, but not for ever: Adam
+    lets weights that hardly matter drift, on darkroom by up to a tenth in 2,000 moves.
 
     Raises:
         InputError: a life that is no DQN's, settings or families that differ, or a move outside a life.
