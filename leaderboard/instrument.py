@@ -90,6 +90,7 @@ class Check:
     budget: str
     findings: tuple[Finding, ...]
     lives_sha256: str  # over the records of the players' lives
+    other_lanes: tuple[int, ...] = ()  # that the players' lives had, where not the budget's
 
     @property
     def missed(self) -> tuple[Finding, ...]:
@@ -101,10 +102,11 @@ class Check:
         """The result in words, for a table's title."""
         known = [finding for finding in self.findings if finding.holds is not None]
         got = len(known) - len(self.missed)
+        lanes = f" at {', '.join(map(str, self.other_lanes))} lanes" if self.other_lanes else ""
         if not self.missed:
-            return f"instrument checked, {got} of {len(known)} known answers"
+            return f"instrument checked{lanes}, {got} of {len(known)} known answers"
         names = ", ".join(f"{finding.player} {finding.task}" for finding in self.missed)
-        return f"INSTRUMENT FAILS, {got} of {len(known)} known answers, missed: {names}"
+        return f"INSTRUMENT FAILS{lanes}, {got} of {len(known)} known answers, missed: {names}"
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -118,15 +120,16 @@ def expected_of(family: str, tasks: Sequence[str]) -> list[Expectation]:
     ]
 
 
-def players_of(family: str, tasks: Sequence[str]) -> list[str]:
-    """Return the players that an instrument check needs, each once, in order."""
-    return list(dict.fromkeys(each.player for each in expected_of(family, tasks)))
+def players_of(family: str, tasks: Sequence[str], measured: bool = True) -> list[str]:
+    """Return an instrument check's players, each once, in order; those that are only measured if wanted."""
+    expected = expected_of(family, tasks)
+    return list(dict.fromkeys(each.player for each in expected if measured or each.answer != MEASURED))
 
 
 def check(results: Path, benchmark_name: str, budget_name: str) -> Check:
     """Return what the stored players of a benchmark and budget answer, beside what is expected.
 
-    Raises InputError where a player has not been played.
+    Raises InputError where a player with a known answer has not been played.
     """
     benchmark = benchmarks.load(benchmark_name)
     expected = expected_of(benchmark.family, benchmark.budget(budget_name).tasks)
@@ -134,12 +137,16 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> Check:
     rows = {}
     for player in dict.fromkeys(each.player for each in expected):
         row = stored.RowFolder(folder / player, benchmark_name, budget_name, player)
-        if not (row.path / stored.ROW).exists():
+        if (row.path / stored.ROW).exists():
+            rows[player] = row
+        elif any(each.player == player and each.answer != MEASURED for each in expected):
             raise InputError(f"{row.path}: {player} has not been played; run understudy instrument")
-        rows[player] = row
     judged = {one.row["name"]: one for one in scores.judge_rows(results, list(rows.values()))}
-    findings = tuple(_finding(each, judged[each.player], budget_name) for each in expected)
-    return Check(benchmark_name, benchmark.sha256, budget_name, findings, _lives_sha256(rows.values()))
+    played = (each for each in expected if each.player in rows)
+    findings = tuple(_finding(each, judged[each.player], budget_name) for each in played)
+    lanes = sorted({number for row in judged.values() for number in row.other_lanes})
+    lives_sha256 = _lives_sha256(rows.values())
+    return Check(benchmark_name, benchmark.sha256, budget_name, findings, lives_sha256, tuple(lanes))
 
 
 def claiming_yes(results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -47,19 +48,16 @@ class References:
 
     def continuations(self, units: Collection[str] | None = None) -> tuple[Life, ...]:
         """Return the watched teachers' lives from W on, of some units or of all."""
-        return tuple(
-            self._life(life, self.benchmark.watched_moves)
-            for life in self._watched
-            if units is None or life.name in units
-        )
+        chosen = [life for life in self._watched if units is None or self.unit(life) in units]
+        return self._lives(chosen, self.benchmark.watched_moves)
 
     def lives_from_scratch(self) -> tuple[Life, ...]:
         """Return the teachers' lives on the new games."""
-        return tuple(self._life(life, 0) for life in self.lives if life.game in self.benchmark.new_games)
+        return self._lives([life for life in self.lives if life.game in self.benchmark.new_games], 0)
 
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched life among the units, or among all."""
-        chosen = [life for life in self._watched if life.name in units] or self._watched
+        chosen = [life for life in self._watched if self.unit(life) in units] or self._watched
         return min((benchmarks.read(life).num_moves for life in chosen), default=None)
 
     def evidence(self, task: str) -> Evidence:
@@ -82,9 +80,18 @@ class References:
     def _watched(self) -> list[TeacherLife]:
         return [life for life in self.lives if life.game in self.benchmark.watched_games]
 
-    def _life(self, life: TeacherLife, start: int) -> Life:
-        history = benchmarks.read(life)
-        return Life(life.name, 0, 0, history.reward[start:], history.ended[start:])
+    def unit(self, life: TeacherLife) -> str:
+        """Return what a teacher's life counts as."""
+        return self.benchmark.unit(life.name)
+
+    def _lives(self, chosen: Sequence[TeacherLife], start: int) -> tuple[Life, ...]:
+        """Return lives from a move on; those of one unit are told apart as lanes."""
+        found, lanes = [], Counter[str]()
+        for life in chosen:
+            history, unit = benchmarks.read(life), self.unit(life)
+            found.append(Life(unit, 0, lanes[unit], history.reward[start:], history.ended[start:]))
+            lanes[unit] += 1
+        return tuple(found)
 
     def _row(self, name: str) -> RowFolder:
         path = self.results / self.benchmark.name / self.budget.name / name

@@ -269,7 +269,7 @@ class _Judge:
         seeds = _training_seeds(folder)
         for path in sorted(folder.path.glob("likeness/*/*.safetensors")):
             columns = files.read_columns(path)
-            unit = path.stem.replace(".", "/")
+            unit = self.benchmark.unit(path.stem.replace(".", "/"))
             yield Likeness(unit=unit, training_seed=seeds[path.parent.name], **columns)
 
 

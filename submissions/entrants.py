@@ -34,7 +34,7 @@ class Player:
     checkpoint: str  # folder of the checkpoint; "control" for a control
     training_seed: int | None  # None: not trained
     teachers: tuple[str, ...]  # names of the watched game's lives that it watched, e.g. ("breakout/seed-0",)
-    sha256: str  # of the checkpoint's files; for a control, of its name, version and the teacher's network
+    sha256: str  # of the checkpoint's files; for a control, of its name and the package's version
     networks_at_w: tuple[
         tuple[str, str], ...
     ]  # (teacher, SHA-256) that a control plays; none of a submission
@@ -184,7 +184,7 @@ def _control_player(name: str, benchmark: Benchmark, lives: Sequence[TeacherLife
         checkpoint="control",
         training_seed=None,
         teachers=tuple(watched_lives),
-        sha256=_sha256("control", name, understudy.__version__, networks),
+        sha256=_sha256("control", name, understudy.__version__),
         networks_at_w=networks,
         tasks=control.tasks,
         load=load,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from torch import nn
@@ -97,7 +96,7 @@ def _train(
         baselines.load_architecture(config.architecture),
         config.parameters,
         games.load(benchmark.watched_games[0]),
-        cast(learning.WindowSource, _source(planned, probe, submission)),
+        _source(planned, probe, submission),
         training,
         resume_file=resume_file,
         save_every_steps=SAVE_EVERY_STEPS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -122,9 +123,11 @@ def _job(
     kind, on_new_games = ROLES[role]
     primed = entrant.priming_moves > 0 and not on_new_games and (probe is None or probe.priming != "nothing")
     game_of = {life.name: life.game for life in lives}
-    teachers = _spread(player.teachers, num_lanes)
+    teachers = _teachers(player.teachers, num_lanes)
     places = (
-        _new_places(benchmark, teachers) if on_new_games else [(game_of[name], name) for name in teachers]
+        _new_places(benchmark, teachers)
+        if on_new_games
+        else [(game_of[name], benchmark.unit(name)) for name in teachers]
     )
     numbers: dict[str, int] = {}
     planned = []
@@ -169,9 +172,27 @@ def _spread(names: Sequence[str], num_lanes: int) -> list[str]:
     ]
 
 
+def _teachers(lives: Sequence[str], num_lanes: int) -> list[str]:
+    """Return one watched life a lane, the first of each game before the second of any.
+
+    So lanes stay with their teachers when more lives of the same games come.
+    """
+    rounds: dict[int, list[str]] = {}  # k -> the k-th life of each game
+    lives_of: Counter[str] = Counter()
+    for name in lives:
+        variant = name.partition("/")[0]
+        rounds.setdefault(lives_of[variant], []).append(name)
+        lives_of[variant] += 1
+    found: list[str] = []
+    while len(found) < num_lanes:
+        for of_round in rounds.values():
+            found += _spread(of_round, min(len(of_round), num_lanes - len(found)))
+    return found
+
+
 def _new_places(benchmark: Benchmark, teachers: Sequence[str]) -> list[tuple[str, str]]:
     """Return (game, unit) a lane: the goal where each new game is a unit, else the watched teacher's life."""
     new = _spread(benchmark.new_games, len(teachers))
     if len(benchmark.new_games) == 1:
         return list(zip(new, teachers, strict=True))
-    return [(game, f"{game.partition('/')[2]}/seed-0") for game in new]
+    return [(game, benchmark.unit(game.partition("/")[2])) for game in new]

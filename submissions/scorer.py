@@ -85,7 +85,8 @@ class Scorer:
         """Return what a player, primed with a life, predicts of its next moves."""
         moves, start = self.benchmark.budget(self.request.budget).likeness_moves, self.benchmark.watched_moves
         torch.set_num_threads(planned.job.threads)
-        lane = replace(planned.job.lanes[0], game=life.game, unit=life.name, teacher=life.name)
+        unit = self.benchmark.unit(life.name)
+        lane = replace(planned.job.lanes[0], game=life.game, unit=unit, teacher=life.name)
         imitator = planned.load([lane], self.report_relearning)
         outset = self._outset_of(imitator, [life], planned.job)
         history, network_path = benchmarks.read(life), life.network_path

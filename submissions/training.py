@@ -156,7 +156,7 @@ class _Work:
             self.architecture,
             self.parameters,
             self.game,
-            cast(learning.WindowSource, source),
+            source,
             self.training,
             resume_file=resume_file,
             save_every_steps=SAVE_EVERY_STEPS,
@@ -238,7 +238,7 @@ def _fit(
     for _ in range(PROBE_WINDOWS):
         windows = source.sample(1, training.window_moves, rng)
         with torch.no_grad():
-            begun = learning.begin(imitator, cast(learning.Windows, windows))
+            begun = learning.begin(imitator, windows)
             logits, _ = imitator.unroll(*begun)  # [1, T, A]
         target = ~windows.explored  # [1, T]
         nats.append(_nats(logits, windows)[target])

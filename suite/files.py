@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -73,17 +73,37 @@ def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[No
     """Hold a lock file, so that of processes side by side one makes something and the others find it.
 
     `waiting` is called again and again while another process holds the lock; what it raises is raised here.
+    The file is there only as long as the lock is held.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        while fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    while True:
+        with lock.open("w") as file:
+            if not _locked(file):
                 waiting()
                 time.sleep(WAIT_SECONDS)
-        yield
+            elif _is_still(lock, file):
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+def _locked(file: IO[str]) -> bool:
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _is_still(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is the one at a path: who held it before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:

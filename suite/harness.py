@@ -27,6 +27,7 @@ from understudy.suite.probes import Probe
 from understudy.suite.protocols import Imitator, State, Timestep
 from understudy.suite.records import FED_AGAIN, HISTORY, JOB, RECORD, RUN
 
+LOCK = ".lock"  # of a job under way, held by the process that plays it
 PROGRESS = "progress.json"  # of a job under way: the move up to which its files belong together
 PRIMING_CHUNK_MOVES = 256
 CHECKPOINT_SECONDS = 60.0
@@ -129,20 +130,22 @@ def play(
     """Play a job's lives, or go on with them, or find them done; return each life's folder.
 
     A record says whether the player's parameters or buffers moved: if so, the row belongs to the learning
-    track. Raises InputError where the folder holds another job's lives (other lanes, threads, versions ...).
+    track. A second process waits for the first, and finds its lives. Raises InputError where the folder
+    holds another job's lives (other lanes, threads, versions ...).
     """
     torch.set_num_threads(job.threads)
     life_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
-    if restart:
-        _forget(folder, life_folders)
-    _refuse_other_job(job, folder)
-    if all((life / RECORD).exists() for life in life_folders):
-        return life_folders
-    files.write_json(folder / JOB, job.spec())
-    session = _Session(job, player, make_outset(), folder, life_folders)
-    began, begun_at = time.time(), session.recorder.move
-    session.play(report)
-    session.finish({"seconds": time.time() - began, "moves": job.moves - begun_at})
+    with files.alone(folder / LOCK, lambda: report(0, job.moves)):
+        if restart:
+            _forget(folder, life_folders)
+        _refuse_other_job(job, folder)
+        if all((life / RECORD).exists() for life in life_folders):
+            return life_folders
+        files.write_json(folder / JOB, job.spec())
+        session = _Session(job, player, make_outset(), folder, life_folders)
+        began, begun_at = time.time(), session.recorder.move
+        session.play(report)
+        session.finish({"seconds": time.time() - began, "moves": job.moves - begun_at})
     return life_folders
 
 

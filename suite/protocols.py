@@ -54,6 +54,9 @@ class Game:
     fingerprint: Mapping[str, Any]  # package versions, ROM hash, every environment argument
     action_names: tuple[str, ...] = ()  # [A] for people to read; empty where the actions have none
     score_rows: tuple[int, int] | None = None  # rows [begin, end) of pixels that show the score, if any
+    shown_planes: int | None = (
+        None  # of planes of zeros and ones, only the first so many hold a one; None: all
+    )
 
     def __post_init__(self) -> None:
         if len(self.legal_actions) != self.num_actions:

@@ -18,6 +18,7 @@ from understudy.suite.games.darkroom import DarkRoomVectorEnv
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History, Segment
 from understudy.suite.histories.record import SegmentRule
+from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
 from understudy.suite.teachers import network
 from understudy.suite.testing import imitators, teachers
@@ -435,19 +436,14 @@ def test_a_primed_counter_stands_at_w():
 class Ages:
     """Windows of a life of 100 moves whose action is 1 before move 50 and 3 after it, whatever is seen."""
 
-    says_starts = True
-
     def sample(self, batch_size, window_moves, rng):
         starts = rng.integers(0, 101 - window_moves, batch_size)
         moves = starts[:, None] + np.arange(window_moves)
         actions = torch.from_numpy(np.where(moves < 50, 1, 3))
         timesteps = imitators.random_timesteps(DARKROOM, batch_size, window_moves, seed=int(starts.sum()))
-        return training.Windows(
-            timesteps,
-            actions,
-            torch.zeros_like(actions, dtype=torch.bool),
-            torch.from_numpy(starts) if self.says_starts else None,
-        )
+        explored = torch.zeros_like(actions, dtype=torch.bool)
+        lives = torch.zeros(batch_size, dtype=torch.int64)
+        return Windows(timesteps, actions, explored, lives, torch.from_numpy(starts))
 
 
 def losses(architecture_name, source, **overrides):
@@ -489,13 +485,6 @@ def test_windows_begin_where_the_life_is():
     memoryless = training.begin(markov.build(markov.config(DARKROOM), DARKROOM), windows)
     assert memoryless.timesteps is windows.timesteps
     assert memoryless.state["age"].tolist() == [0, 0, 0]
-
-
-def test_a_counter_needs_to_know_where_windows_begin():
-    source = Ages()
-    source.says_starts = False
-    with pytest.raises(InputError, match="expected windows with their `starts`"):
-        losses("step-counter", source)
 
 
 @pytest.mark.parametrize(

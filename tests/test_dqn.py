@@ -28,8 +28,8 @@ def random_batch(game, rng, S, B):
     """Transitions whose planes beyond a game's own are empty, as they are in its frames."""
     depth = game.stacked_frames
     frames = rng.integers(0, min(game.observation_values, 256), (S, B, depth + 1, *game.frame_shape))
-    if game.name in network.PLANES:
-        frames[:, :, :, network.PLANES[game.name] :] = 0
+    if game.shown_planes is not None:
+        frames[:, :, :, game.shown_planes :] = 0
     return Batch(
         torch.from_numpy(frames.astype(game.observation_dtype)),
         torch.from_numpy(rng.choice(np.flatnonzero(game.legal_actions), (S, B))),
@@ -93,7 +93,7 @@ def test_gradients_by_hand_are_those_of_autograd(name):
 def test_empty_planes_change_nothing():
     """Breakout shows four planes; told that there are ten, the network gives and learns the same."""
     game = games.load("minatar/breakout")
-    unknown = replace(game, name="minatar/unknown")
+    unknown = replace(game, shown_planes=None)
     rng = np.random.default_rng(3)
     few, all_ten = (dqn.Learner([g], dqn.SETTINGS["minatar"], [1]) for g in (game, unknown))
     before = few.tensors(0)["network.conv0.weight"]
@@ -111,7 +111,7 @@ def test_empty_planes_change_nothing():
 @pytest.mark.parametrize("variant", ["asterix", "breakout", "freeway", "seaquest", "space_invaders"])
 def test_planes_are_those_of_the_package(variant):
     module = importlib.import_module(f"minatar.environments.{variant}")
-    assert network.PLANES[f"minatar/{variant}"] == module.Env(ramping=True).state_shape()[2]
+    assert games.load(f"minatar/{variant}").shown_planes == module.Env(ramping=True).state_shape()[2]
 
 
 @pytest.mark.parametrize("name", GAMES)

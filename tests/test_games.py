@@ -365,6 +365,12 @@ def test_kit_finds_a_cap_that_is_off_by_one(monkeypatch: pytest.MonkeyPatch) -> 
         check_cap(game, 1, np.zeros(60, dtype=np.int64))
 
 
+def test_kit_finds_a_plane_that_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(minatar.SHOWN_PLANES, "breakout", 3)
+    with pytest.raises(CheckFailed, match="minatar/breakout: reset: a plane beyond its 3 shown ones"):
+        check_game(games.load("minatar/breakout"), 100)
+
+
 def test_kit_finds_an_action_that_survives_reseeding(monkeypatch: pytest.MonkeyPatch) -> None:
     def seed_in_place(original: object, lane: minatar._Lane, seed: int) -> None:
         last = getattr(lane, "_last_action", 0)

@@ -20,7 +20,7 @@ from understudy.suite.histories import frames, replay, segments
 from understudy.suite.histories.format import History
 from understudy.suite.histories.record import Recorder, SegmentRule
 from understudy.suite.protocols import Game
-from understudy.suite.testing.histories import random_lives
+from understudy.suite.testing.histories import random_lives, segment_frames
 
 LANES = 2
 PLAYED = [  # a game of each family; moves and moves a segment, at least
@@ -216,7 +216,7 @@ def test_one_other_pixel_is_noticed_and_its_segment_named(lived, tmp_path, one_p
     one_pixel_off(segment.length // 2)
     place = rf"^segment {index} \(moves {segment.first_move} to .* shows other frames: CRC-32"
     with pytest.raises(CheckFailed, match=place):
-        list(replay.segment_frames(history, index))
+        list(segment_frames(history, index))
     start, stop = segment.first_move, segment.first_move + segment.length
     with pytest.raises(CheckFailed, match=place):
         frames.frames(history, start, stop, processes=1, cache=tmp_path)

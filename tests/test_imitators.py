@@ -18,6 +18,7 @@ from understudy.baselines.learning import training
 from understudy.baselines.learning.encoder import observation_kind
 from understudy.suite import games, states
 from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
 from understudy.suite.teachers import network
 from understudy.suite.testing import imitators, teachers
@@ -419,7 +420,8 @@ class Echo:
             first=torch.zeros(cells.shape, dtype=torch.bool),
             first_of_life=torch.zeros(cells.shape, dtype=torch.bool),
         )
-        return training.Windows(timesteps, torch.from_numpy(actions), torch.from_numpy(explored))
+        numbers = torch.zeros(batch_size, dtype=torch.int64)
+        return Windows(timesteps, torch.from_numpy(actions), torch.from_numpy(explored), numbers, numbers)
 
 
 def trained(name, game, source, steps, resume_file=None, **overrides):
@@ -503,7 +505,7 @@ def test_loss_by_hand(darkroom):
     logits = torch.log(torch.tensor([[[1.0, 1, 2, 4, 8], [1, 1, 2, 4, 8], [8, 4, 2, 1, 1]]]))
     windows = Echo(darkroom, 0).sample(1, 3, np.random.default_rng(0))
     legal = torch.tensor([[[True] * 5, [True, True, True, False, False], [True] * 5]])
-    windows = training.Windows(
+    windows = windows._replace(
         timesteps=windows.timesteps._replace(legal_actions=legal),
         actions=torch.tensor([[4, 2, 3]]),
         explored=torch.tensor([[False, False, True]]),

@@ -145,6 +145,26 @@ def test_a_missed_answer_is_an_error_and_stands_in_the_title(checked, monkeypatc
         path.write_bytes(kept)
 
 
+def test_a_player_that_is_only_measured_may_be_left_out(checked, monkeypatch):
+    path = checked / "darkroom-v1" / "quick" / instrument.INSTRUMENT
+    kept = path.read_bytes()
+    measured = Expectation("dqn-transplanted", "transfer", instrument.MEASURED)
+    monkeypatch.setattr(instrument, "EXPECTATIONS", (*SMALL, measured))
+    assert "dqn-transplanted" in instrument.players_of("darkroom", ["transfer"])
+    command = ["instrument", "--benchmark", "darkroom-v1", "--out", str(checked), "--known-only"]
+    assert main(command) == 0
+    assert path.read_bytes() == kept
+
+
+def test_a_check_says_that_it_was_made_with_other_lanes(small, tmp_path, capsys):
+    command = ["instrument", "--benchmark", "darkroom-v1", "--out", str(tmp_path), "--lanes", "4"]
+    main([*command, "--engine", "serial"])
+    found = instrument.check(tmp_path, "darkroom-v1", "quick")
+    assert found.other_lanes == (4,)
+    assert {finding.n for finding in found.findings} == {4}
+    assert " at 4 lanes, " in found.text
+
+
 def test_players_that_were_not_played(tmp_path):
     with pytest.raises(InputError, match=re.escape("has not been played; run understudy instrument")):
         instrument.check(tmp_path, "darkroom-v1", "quick")

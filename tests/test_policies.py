@@ -24,6 +24,7 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.histories import replay
 from understudy.suite.teachers import fixed_player, network, policies
 from understudy.suite.teachers.policies import _state_dicts
+from understudy.suite.testing.histories import segment_frames
 
 BREAKOUT = games.load("atari/breakout")
 MINATAR = games.load("minatar/breakout")
@@ -479,7 +480,7 @@ def test_the_life_is_the_greedy_players_and_replays(minatar_file, tmp_path, caps
     assert history.header.player["source"]["file"] == minatar_file.name
     replay.verify(history, processes=1)
     parameters = network.load_parameters(out / "network.safetensors", MINATAR)
-    frames = np.array(list(replay.segment_frames(history, 0)))
+    frames = np.array(list(segment_frames(history, 0)))
     best = q_values(MINATAR, parameters, frames).argmax(1)
     taken = ~history.explored
     np.testing.assert_array_equal(history.action[taken], best[taken])

@@ -107,8 +107,8 @@ def test_results_are_kept_until_the_history_changes(taught, monkeypatch):
     (first,) = knowledge.of_folders([folder], [120])
     monkeypatch.setattr(relearn, "checkpoints", None)
     first_again, and_again = knowledge.of_folders([folder, folder], [120, 120])
-    assert first_again is first
-    assert and_again is first
+    assert all(first_again[120][name] is tensor for name, tensor in first[120].items())
+    assert and_again[120].keys() == first[120].keys()
     monkeypatch.setattr(knowledge, "_file_state", lambda path: (1, 1))
     with pytest.raises(TypeError):
         knowledge.of_folders([folder], [120])
@@ -132,10 +132,28 @@ def test_long_results_are_kept_on_disk(taught, monkeypatch):
         knowledge.of_folders([folder], [110, 131])
 
 
+def test_relearning_goes_on_from_what_is_known_to_the_same_bytes(taught):
+    folders = [path.parent for path in taught[0]]
+    straight = knowledge.of_folders(folders, [290])
+    knowledge._found.clear()
+    knowledge.of_folders(folders[:1], [80])  # the other life's is not known there
+    knowledge.of_folders(folders, [200, 260])
+    reported = []
+    begun = knowledge.of_folders(folders, [200, 290], lambda done, total: reported.append((done, total)))
+    assert reported == [(move, 290) for move in range(261, 291)]
+    for at, expected in zip(begun, straight, strict=True):
+        assert list(at) == [200, 290]
+        assert at[290].keys() == expected[290].keys()
+        assert all(torch.equal(at[290][name], tensor) for name, tensor in expected[290].items())
+
+
 def test_a_life_that_ends_at_w_has_a_checkpoint(tmp_path):
     (path, _) = teach.teach(LESSON, tmp_path, 200)
     (learned,) = knowledge.of_folders([path.parent], [200])
-    expected = load_file(path.parent / teach.CHECKPOINT)
+    network_at_w = load_file(path.parent / teach.NETWORK_AT_W)
+    stored = load_file(path.parent / teach.CHECKPOINT)
+    expected = stored | {f"network.{name}": tensor for name, tensor in network_at_w.items()}
+    assert learned[200].keys() == expected.keys() != stored.keys()  # the network is stored once
     assert all(torch.equal(learned[200][key], tensor) for key, tensor in expected.items())
     (path.parent / teach.CHECKPOINT).write_bytes(b"no tensors")
     knowledge._found.clear()

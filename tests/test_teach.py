@@ -13,8 +13,9 @@ from understudy import cli, screen
 from understudy.suite import benchmarks, files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
-from understudy.suite.histories import replay, segments
+from understudy.suite.histories import segments
 from understudy.suite.teachers import dqn, network, relearn, teach
+from understudy.suite.testing.histories import segment_frames
 
 GAMES = ("darkroom/goal-40", "darkroom/goal-41")
 SETTINGS = replace(
@@ -174,10 +175,11 @@ def test_interrupted_lives_are_not_gone_on_with_otherwise(tmp_path, other):
 
 
 def test_network_at_w_is_the_one_that_played_on_from_w(tmp_path):
-    teach.teach(replace(LESSON, watched_moves=180), tmp_path, 180)
-    folder = tmp_path / "goal-40" / "seed-0"
-    parameters = network.load_parameters(folder / teach.NETWORK_AT_W, games.load("darkroom/goal-40"))
-    final = load_file(folder / teach.CHECKPOINT)
+    teach.teach(replace(LESSON, watched_moves=180), tmp_path / "w", 180)
+    teach.teach(replace(LESSON, watched_moves=170), tmp_path / "beyond", 180)
+    path = tmp_path / "w" / "goal-40" / "seed-0" / teach.NETWORK_AT_W
+    parameters = network.load_parameters(path, games.load("darkroom/goal-40"))
+    final = load_file(tmp_path / "beyond" / "goal-40" / "seed-0" / teach.CHECKPOINT)
     for name, tensor in parameters.items():
         assert torch.equal(tensor[0], final[f"network.{name}"])
 
@@ -186,7 +188,7 @@ def test_life_replays_and_ends_exploring_at_the_benchmarks_rate(tmp_path):
     (path, _) = teach.teach(LESSON, tmp_path, 4_000)
     history = history_format.read(path)
     for index in range(len(history.header.segments)):
-        for _ in replay.segment_frames(history, index):
+        for _ in segment_frames(history, index):
             pass
     assert history.explored[:50].all()
     late = history.explored[200:].mean()

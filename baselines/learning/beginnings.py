@@ -43,6 +43,6 @@ def shown_games(assignment: Assignment) -> list[Game]:
     if not assignment.on_new_game:
         return [assignment.game]
     if None in assignment.new_teachers:
-        return [replace(assignment.game, name=f"{assignment.game.family}/of all planes")]
+        return [replace(assignment.game, shown_planes=None)]
     folders = [folder for folder in assignment.new_teachers if folder]
     return [games.load(knowledge.history_of(folder).header.game) for folder in folders]

@@ -23,6 +23,7 @@ from understudy.baselines import Architecture
 from understudy.baselines.learning import resuming, settings
 from understudy.suite import draws
 from understudy.suite.errors import InputError
+from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Game, Imitator, State, Timestep
 
 ADAM_BETAS = (0.9, 0.95)  # Source: Brown et al., Language models are few-shot learners (2020), appendix B
@@ -49,15 +50,6 @@ class TrainingSettings:
                 f"training: unscored_moves must be below window_moves; found {self.unscored_moves} and "
                 f"{self.window_moves}"
             )
-
-
-class Windows(NamedTuple):
-    """Stretches of histories, moves in order; first_of_life may be true at a window's first move only."""
-
-    timesteps: Timestep  # [B, T, ...]
-    actions: Tensor  # [B, T] int64, as executed after each timestep
-    explored: Tensor  # [B, T] bool, where exploration chose the action
-    starts: Tensor | None = None  # [B] int64, the life's move that each row begins with, where it is known
 
 
 class Begun(NamedTuple):
@@ -139,13 +131,10 @@ def begin(imitator: Imitator, windows: Windows) -> Begun:
     A window is a life's first moves to it: its memory is empty. But an imitator with a method
     `state_at(moves)`, moves int64 [B], which returns the state of lives that have so many moves, begins
     with that of the window's first move, and `first_of_life` is true at move 0 of a life only.
-    Raises InputError if such an imitator is given windows that don't say where they begin.
     """
     state_at: Callable[[Tensor], State] | None = getattr(imitator, "state_at", None)
     if state_at is None:
         return Begun(windows.timesteps, imitator.initial_state(len(windows.actions)))
-    if windows.starts is None:
-        raise InputError("training: this architecture counts moves; expected windows with their `starts`")
     first_of_life = windows.timesteps.first_of_life & (windows.starts == 0)[:, None]
     return Begun(windows.timesteps._replace(first_of_life=first_of_life), state_at(windows.starts))
 

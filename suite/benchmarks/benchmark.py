@@ -63,6 +63,15 @@ class Benchmark:
         """Every game that a life of this benchmark may be of."""
         return self.watched_games + self.new_games + self.extra_watchable_games
 
+    def unit(self, life_name: str) -> str:
+        """Return what a teacher's life counts as in a method claim, e.g. of "goal-40/seed-1": "goal-40".
+
+        Where several games are watched, or several are new, each game is one unit, else each life.
+        """
+        variant = life_name.partition("/")[0]
+        new = f"{self.family}/{variant}" in self.new_games
+        return variant if len(self.new_games if new else self.watched_games) > 1 else life_name
+
     def rules(self, budget_name: str, task: str) -> Rules:
         """Return what a task needs to know of this benchmark at one budget.
 

@@ -28,7 +28,9 @@ ACTION_NAMES = ("none", "left", "up", "right", "down", "fire")
 STICKY_ACTION_PROBABILITY = 0.1
 EPISODE_CAP_MOVES = 2_500
 EXPLORATION = 0.01
-VARIANTS = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+# Planes that each game shows, the first of the ten. Source: `state_shape()` in the package minatar 1.0.15.
+SHOWN_PLANES = {"asterix": 4, "breakout": 4, "freeway": 7, "seaquest": 10, "space_invaders": 6}
+VARIANTS = tuple(SHOWN_PLANES)
 
 
 class MinAtar:
@@ -68,6 +70,7 @@ class MinAtar:
                 "observation": "channel,row,column padded to 10",
             },
             action_names=ACTION_NAMES,
+            shown_planes=SHOWN_PLANES[variant],
         )
 
     def make(self, variants: Sequence[str], threads: int) -> MinAtarVectorEnv:

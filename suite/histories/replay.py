@@ -102,20 +102,6 @@ def play(histories: Sequence[History], wave: Sequence[Place]) -> Iterator[Stretc
         env.close()
 
 
-def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
-    """Yield the newest frame [*frame_shape] before each move of one segment, checking all that was logged.
-
-    Raises:
-        InputError: it was recorded under settings that this installation doesn't have.
-        CheckFailed: the emulator's rewards, ends or frames differ from the record; names the place.
-    """
-    require_comparable(history)
-    for stretch in play([history], [(0, index)]):
-        if stretch.difference:
-            raise CheckFailed(stretch.difference)
-        yield from stretch.frames.copy()
-
-
 def require_comparable(history: History) -> None:
     """Raise InputError if a history's game is unknown here or has other settings than it was recorded with.
 

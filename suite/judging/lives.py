@@ -16,7 +16,7 @@ NUM_BLOCKS = 20
 class Life:
     """The part of one life that is scored, move 0 being the first scored one, and whose life it is."""
 
-    unit: str  # the teacher life it watched, continues or is ruled by, or the goal: "breakout/seed-0"
+    unit: str  # the teacher life it watched, continues or is ruled by, or its game: "breakout/seed-0"
     training_seed: int  # of the player's parameters; lives of one unit and training seed differ in lane only
     lane: int
     reward: NDArray[np.float32]  # [n] raw points of each move

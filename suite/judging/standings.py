@@ -20,8 +20,8 @@ MEASURES: Final = {"improvement": rulers.continuations, "transfer": rulers.lives
 class Standing:
     """One ruler: its lives, its skill at start and end, its gain."""
 
-    lives: int  # that measure the gain
-    recorded: int  # teacher lives that there are, too short ones among them
+    lives: int  # that measure the gain; a game's lives count as one where there are several games
+    recorded: int  # of those that there are, too short ones among them
     start: Interval | None  # points an episode, as below; None: not measured
     end: Interval | None
     gain: Interval | None
@@ -47,7 +47,7 @@ def standing(task: str, evidence: Evidence, rules: Rules) -> Standing:
     start = contrasts.contrast(ruler.terms(0.0, 1.0), confidence) if ruler.m else None
     return Standing(
         lives=ruler.m,
-        recorded=len(evidence.ruler_lives),
+        recorded=len({life.unit for life in evidence.ruler_lives}),
         start=start,
         end=_end(ruler, evidence, rules),
         gain=rulers.gain(ruler, rules),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -36,14 +36,16 @@ def of_folders(
 
     Raises InputError as `relearn.checkpoints` does, and where relearning would take hours.
     """
-    wanted = tuple(sorted(set(moves)))
-    lives = {folder: (folder, _file_state(folder / teach.HISTORY), wanted) for folder in folders}
-    missing = [life for life in lives.values() if life not in _found and not _find(life)]
+    wanted = sorted(set(moves))
+    lives = {folder: (folder, _file_state(folder / teach.HISTORY)) for folder in folders}
+    missing = [life for life in lives.values() if not _find(life, wanted)]
     if missing:
-        first = _kept_file(_read(*missing[0][:2]), wanted)
-        with files.alone(first.with_suffix(".lock"), lambda: report(0, wanted[-1])):
-            _relearn([life for life in missing if not _find(life)], report)  # if nobody beside this one has
-    return [_found[lives[folder]] for folder in folders]
+        lock = _kept_file(_read(*missing[0]), wanted[-1]).with_suffix(".lock")
+        with files.alone(lock, lambda: report(0, wanted[-1])):
+            still = [life for life in missing if not _find(life, wanted)]  # if nobody beside this one has
+            if still:
+                _relearn(still, wanted, report)
+    return [{move: _found[lives[folder]][move] for move in wanted} for folder in folders]
 
 
 def history_of(folder: Path) -> History:
@@ -52,9 +54,9 @@ def history_of(folder: Path) -> History:
 
 
 FileState = tuple[int, int]  # modified, nanoseconds; size, bytes
-Life = tuple[Path, FileState, tuple[int, ...]]  # a folder, its history file, the moves asked for
+Life = tuple[Path, FileState]  # a folder and its history file
 
-_found: dict[Life, dict[int, Tensors]] = {}  # what this process knows
+_found: dict[Life, dict[int, Tensors]] = {}  # what this process knows, by move
 
 
 def _file_state(path: Path) -> FileState:
@@ -70,63 +72,52 @@ def _read(folder: Path, state: FileState) -> History:
     return history_format.read(folder / teach.HISTORY)
 
 
-def _find(life: Life) -> bool:
-    """Put what needs no relearning where this process finds it; return whether there was any."""
-    folder, state, moves = life
-    stored = _stored(folder, _read(folder, state), moves)
-    if stored is not None:
-        _found[life] = stored
-    return stored is not None
+def _find(life: Life, moves: Sequence[int]) -> bool:
+    """Put what needs no relearning where this process finds it; return whether that is all of it.
 
-
-def _relearn(lives: Sequence[Life], report: Report) -> None:
-    """Relearn lives of the same moves side by side, which gives each the numbers that it gives alone."""
-    if not lives:
-        return
-    histories = [_read(folder, state) for folder, state, _ in lives]
-    by_move: list[dict[int, Tensors]] = [{} for _ in lives]
-    for move, learned in relearn.checkpoints(histories, lives[0][2], report):
-        for tensors, place in zip(learned, by_move, strict=True):
-            place[move] = tensors
-    for life, history, found in zip(lives, histories, by_move, strict=True):
-        _keep(history, life[2], found)
-        _found[life] = found
-
-
-def _stored(folder: Path, history: History, moves: tuple[int, ...]) -> dict[int, Tensors] | None:
-    """Return what needs no relearning, or None; InputError where relearning would take hours."""
-    if moves == (history.num_moves,) and (folder / teach.CHECKPOINT).exists():
-        return {moves[0]: _load(folder / teach.CHECKPOINT)}
+    InputError where relearning would take hours.
+    """
+    folder, history, known = life[0], _read(*life), _found.setdefault(life, {})
+    checkpoint = folder / teach.CHECKPOINT
+    if history.num_moves in moves and history.num_moves not in known and checkpoint.exists():
+        known[history.num_moves] = _load(checkpoint, teach.load_checkpoint)
     most = relearn.MOST_MOVES.get(games.load(history.header.game).family)
-    if most is not None and moves[-1] > most:
+    if most is not None and any(move > most and move not in known for move in moves):
         raise InputError(
             f"{folder}: relearning {moves[-1]:,} moves of {history.header.game} takes hours; expected a life "
             f"of {moves[-1]:,} moves with its {teach.CHECKPOINT}, found one of {history.num_moves:,}"
         )
-    path = _kept_file(history, moves)
-    if moves[-1] < KEPT_FROM_MOVES or not path.exists():
-        return None
-    by_move: dict[int, Tensors] = {move: {} for move in moves}
-    for name, tensor in _load(path).items():
-        move, _, rest = name.partition(".")
-        by_move[int(move)][rest] = tensor
-    return by_move
+    for move in moves:
+        if move not in known and (path := _kept_file(history, move)).exists():
+            known[move] = _load(path)
+    return all(move in known for move in moves)
 
 
-def _keep(history: History, moves: tuple[int, ...], by_move: dict[int, Tensors]) -> None:
-    if moves[-1] >= KEPT_FROM_MOVES:
-        flat = {f"{move}.{name}": tensor for move, each in by_move.items() for name, tensor in each.items()}
-        files.write_atomically(_kept_file(history, moves), save(flat))
+def _relearn(lives: Sequence[Life], moves: Sequence[int], report: Report) -> None:
+    """Relearn lives side by side, which gives each the numbers that it gives alone.
+
+    It goes on from the newest move that all of them are known at, before the first that is needed.
+    """
+    known = set.intersection(*(set(_found[life]) for life in lives))
+    unknown = [move for move in moves if move not in known]
+    begun = max((move for move in known if move < unknown[0]), default=0)
+    histories = [_read(*life) for life in lives]
+    begin = (begun, [_found[life][begun] for life in lives]) if begun else None
+    for move, learned in relearn.checkpoints(histories, unknown, report, begin):
+        for life, history, tensors in zip(lives, histories, learned, strict=True):
+            _found[life][move] = tensors
+            if move >= KEPT_FROM_MOVES:
+                files.write_atomically(_kept_file(history, move), save(tensors))
 
 
-def _kept_file(history: History, moves: tuple[int, ...]) -> Path:
-    """Return where these moves' result is kept: with the life's frames, by the versions that shape it."""
-    key = hashlib.sha256(files.canonical_json([moves, teach.versions()]).encode()).hexdigest()
-    return caches.store_folder(caches.folder(), history) / f"relearnt-{key[:16]}.safetensors"
+def _kept_file(history: History, move: int) -> Path:
+    """Return where this move's result is kept: with the life's frames, by the versions that shape it."""
+    key = hashlib.sha256(files.canonical_json(teach.versions()).encode()).hexdigest()
+    return caches.store_folder(caches.folder(), history) / f"relearnt-{key[:16]}-{move}.safetensors"
 
 
-def _load(path: Path) -> Tensors:
+def _load(path: Path, load: Callable[[Path], Tensors] = load_file) -> Tensors:
     try:
-        return dict(load_file(path))
+        return load(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); remove or replace it") from error

@@ -24,16 +24,6 @@ ARCHITECTURES: Mapping[str, tuple[Sequence[tuple[int, int, int]], Sequence[int]]
     "darkroom": ((), (64,)),
 }
 
-# Planes that each MinAtar game shows, the first of the family's ten; the others are always zero.
-# Source: `state_shape()` of the games of the package minatar 1.0.15.
-PLANES: Mapping[str, int] = {
-    "minatar/asterix": 4,
-    "minatar/breakout": 4,
-    "minatar/freeway": 7,
-    "minatar/seaquest": 10,
-    "minatar/space_invaders": 6,
-}
-
 Parameters = dict[str, Tensor]  # name -> [S, *shape]
 
 
@@ -136,7 +126,7 @@ class Network:
         for i, (_, kernel, stride) in enumerate(convolutions):
             pair = self._pair(f"conv{i}")
             if i == 0 and _has_planes(games[0]):
-                planes = max(PLANES.get(game.name, game.observation_shape[0]) for game in games)
+                planes = max(game.shown_planes or game.observation_shape[0] for game in games)
                 self._layers.append(layers.PlanesConvolution(*pair, batch_size, height, width, planes))
             else:
                 self._layers.append(layers.Convolution(*pair, stride, height, width, first=i == 0))

@@ -28,7 +28,10 @@ MOST_MOVES = {"atari": 50_000}  # of a family whose updates are slow: a million 
 
 
 def checkpoints(
-    histories: Sequence[History], moves: Sequence[int], report: Report = lambda done, total: None
+    histories: Sequence[History],
+    moves: Sequence[int],
+    report: Report = lambda done, total: None,
+    begin: tuple[int, Sequence[Tensors]] | None = None,
 ) -> Iterator[tuple[int, list[Tensors]]]:
     """Yield (move, what each teacher had learned when it was to make that move), in rising order of moves.
 
@@ -39,11 +42,15 @@ def checkpoints(
     by side. Otherwise last bits differ. As the log is fixed the networks stay near, but not for ever: Adam
     lets weights that hardly matter drift, on darkroom by up to a tenth in 2,000 moves.
 
+    `begin` is a move before them all, and what each had learned there: from there it goes on.
+
     Raises:
         InputError: a life that is no DQN's, settings or families that differ, or a move outside a life.
     """
     wanted = sorted(set(moves))
     relearning = _Relearning(histories, wanted)
+    if begin is not None:
+        relearning.go_on_from(*begin)
     for move in wanted:
         with relearning.as_taught():
             while relearning.move < move:
@@ -98,12 +105,17 @@ class _Relearning:
         """Moves relearnt so far."""
         return self.memory.size
 
+    def go_on_from(self, move: int, learned: Sequence[Tensors]) -> None:
+        """Fill the memory up to a move, and take over what each teacher had learned there."""
+        while self.move < move:
+            self._remember_move()
+        for index, tensors in enumerate(learned):
+            self.learner.load_tensors(index, tensors)
+
     def learn_move(self) -> None:
         """Do what the school does after a move has been played."""
         settings = self.settings
-        action, reward, terminated, truncated, _ = self.log
-        self.memory.complete(*(column[self.move] for column in (action, reward, terminated, truncated)))
-        self._see(self.move)
+        self._remember_move()
         if self.move >= settings.learning_starts and self.move % settings.update_every == 0:
             index = self.move // settings.update_every
             self.learner.update(self.memory.draw(np.stack([stream.at(index) for stream in self.draws])))
@@ -122,6 +134,11 @@ class _Relearning:
         finally:
             torch.set_flush_denormal(False)
             torch.set_num_threads(threads)
+
+    def _remember_move(self) -> None:
+        action, reward, terminated, truncated, _ = self.log
+        self.memory.complete(*(column[self.move] for column in (action, reward, terminated, truncated)))
+        self._see(self.move)
 
     def _see(self, move: int) -> None:
         if move % READ_MOVES == 0:

@@ -26,6 +26,7 @@ from understudy.suite.teachers.memory import Memory
 HISTORY = "history.parquet"
 NETWORK_AT_W = "network_at_w.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+NETWORK = "network."  # before the names of the network's tensors in a checkpoint
 PROGRESS = "teach.json"
 REBUILDING = "rebuilding"  # below `out`: the frames of the replay memory, until it is refilled
 
@@ -191,7 +192,10 @@ class _School:
         """Write histories and final checkpoints; the lives can be carried on from them."""
         self.checkpoint()
         for seed_index, folder in enumerate(self.folders):
-            files.write_atomically(folder / CHECKPOINT, save(self.learner.tensors(seed_index)))
+            tensors = self.learner.tensors(seed_index)
+            if self.moves == self.lesson.watched_moves:  # the network lies beside it, as that at W
+                tensors = {name: each for name, each in tensors.items() if not name.startswith(NETWORK)}
+            files.write_atomically(folder / CHECKPOINT, save(tensors))
         paths = self.recorder.finish()
         files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": True, "stages": self.stages})
         for folder in self.folders:
@@ -225,7 +229,7 @@ class _School:
         histories = [life.recorded(moves) for life in lives]
         paths = [_checkpoint(folder, moves) for folder in self.folders]
         whole = all(path.exists() for path in paths)
-        learned = [load_file(path) for path in paths] if whole else self._relearnt(histories)
+        learned = [load_checkpoint(path) for path in paths] if whole else self._relearnt(histories)
         for seed_index, tensors in enumerate(learned):
             self.learner.load_tensors(seed_index, tensors)
         self.recorder.resume(histories)
@@ -338,6 +342,18 @@ def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": done["moves"]}]
+
+
+def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """Return what a teacher had learned, from its checkpoint and, at W, the network that lies beside it.
+
+    Raises OSError or SafetensorError for a file that isn't whole.
+    """
+    tensors: dict[str, torch.Tensor] = load_file(path)
+    if not any(name.startswith(NETWORK) for name in tensors):
+        at_w = load_file(path.with_name(NETWORK_AT_W))
+        tensors |= {f"{NETWORK}{name}": tensor for name, tensor in at_w.items()}
+    return tensors
 
 
 def _checkpoint(folder: Path, moves: int) -> Path:

@@ -238,6 +238,8 @@ def _check_observation(game: Game, observation: Any, batch: tuple[int, ...], whe
         and not 0 <= int(observation.min()) <= int(observation.max()) < game.observation_values
     ):
         _fail(game, f"{where}: an observation leaves [0, {game.observation_values})")
+    if game.shown_planes is not None and observation[:, game.shown_planes :].any():
+        _fail(game, f"{where}: a plane beyond its {game.shown_planes} shown ones is not empty")
 
 
 def _check_step(game: Game, t: int, num_lanes: int, observation: Any, reward: Any, *flags: Any) -> None:

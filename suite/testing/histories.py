@@ -43,6 +43,20 @@ def check_histories(game: Game, folder: Path, moves: int = 600, lanes: int = 2, 
         check_frames(game, history, observations[:, lane], folder / "cache")
 
 
+def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
+    """Yield the newest frame [*frame_shape] before each move of one segment, checking all that was logged.
+
+    Raises:
+        InputError: it was recorded under settings that this installation doesn't have.
+        CheckFailed: the emulator's rewards, ends or frames differ from the record; names the place.
+    """
+    replay.require_comparable(history)
+    for stretch in replay.play([history], [(0, index)]):
+        if stretch.difference:
+            raise CheckFailed(stretch.difference)
+        yield from stretch.frames.copy()
+
+
 def check_segments(game: Game, history: History, rule: SegmentRule) -> None:
     """Segments start at the first episode start at or after each boundary, and nowhere else."""
     starts = [segment.first_move for segment in history.header.segments if segment.length]

@@ -26,6 +26,12 @@ def instrument(
     engine: Annotated[
         str, typer.Option(help="serial, or process: jobs side by side on all cores.")
     ] = "process",
+    lanes: Annotated[
+        int | None, typer.Option(help="Lives in lock-step; more tell smaller gains. Default: the budget's.")
+    ] = None,
+    known_only: Annotated[
+        bool, typer.Option("--known-only", help="Leave out players that are measured, nothing expected.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Play their lives anew.")] = False,
 ) -> None:
     """Check the instrument: players with known answers must get them; exit code 1 if one does not."""
@@ -39,11 +45,8 @@ def instrument(
     from understudy.suite.errors import CheckFailed
 
     declared = benchmarks.load(benchmark)
-    players = checks.players_of(declared.family, declared.budget(budget).tasks)
-    rows = {
-        name: requests.Request(name, benchmark, budget, out, threads=threads, restart=restart)
-        for name in players
-    }
+    players = checks.players_of(declared.family, declared.budget(budget).tasks, measured=not known_only)
+    rows = {name: requests.Request(name, benchmark, budget, out, lanes, threads, restart) for name in players}
     with screen.progress() as shown:
 
         def report(at: requests.Progress) -> None:
