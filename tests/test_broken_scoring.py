@@ -94,8 +94,8 @@ def check_units(tmp_path):
 
 def check_the_rulers_first_move(tmp_path):
     """A continuation begins with the move after W, as pandas reads it from the teacher's file."""
-    (one, *_) = references.References(tmp_path, BENCHMARK, BUDGET).continuations(["goal-00/seed-0"])
-    folder = next(life.folder for life in benchmarks.teacher_lives(BENCHMARK) if life.name == one.unit)
+    (one, *_) = references.References(tmp_path, BENCHMARK, BUDGET).continuations(["goal-00"])
+    folder = next(x.folder for x in benchmarks.teacher_lives(BENCHMARK) if x.name == "goal-00/seed-0")
     column = pd.read_parquet(folder / "history.parquet")["reward"].to_numpy()
     assert np.array_equal(one.reward, column[BENCHMARK.watched_moves :])
 

@@ -19,7 +19,7 @@ from understudy.suite import benchmarks, files, records, tasks
 from understudy.suite.benchmarks import teacher_data
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as histories
-from understudy.suite.judging import standings
+from understudy.suite.judging import contrasts, standings
 from understudy.suite.judging.evidence import Evidence
 from understudy.suite.judging.lives import Life
 from understudy.suite.judging.rules import Minima, PublishedRuler, Rules, Thresholds
@@ -237,6 +237,26 @@ def test_played_starts_are_those_of_a_scored_row_and_of_the_repository(played, t
     before = {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
     scoring.play_ruler_starts(requests.Request("", "darkroom-v1", "quick", played))
     assert before == {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
+
+
+@pytest.mark.usefixtures("own_data")
+def test_the_lives_of_a_goal_are_averaged_and_count_as_one(tmp_path):
+    benchmark = benchmarks.load("darkroom-v1")
+    read = references.References(tmp_path, benchmark, benchmark.budget("quick"))
+    goals = ("goal-00", "goal-01")
+    chosen = [life for life in read.lives if life.name.partition("/")[0] in goals]
+    found = read.continuations(goals)
+    assert len(found) == len(chosen) == 8
+    assert [(life.unit, life.lane) for life in found] == [(goal, lane) for goal in goals for lane in range(4)]
+    ends = contrasts.end_sample(found, "method", "ruler", moves=10_000, end_moves=1_000, ends=5)
+    by_hand = {goal: [] for goal in goals}
+    for life in chosen:
+        history = histories.read(life.history_path)
+        window = slice(1_300 + 9_000, 1_300 + 10_000)
+        skill = history.reward[window].sum() / (history.terminated | history.truncated)[window].sum()
+        by_hand[life.name.partition("/")[0]].append(float(skill))
+    assert ends.units == goals
+    assert ends.values == pytest.approx([np.mean(by_hand[goal]) for goal in goals])
 
 
 def test_too_short_lives_need_no_start(tmp_path, own_data):
