@@ -253,10 +253,10 @@ def lanes_as_teachers(monkeypatch):
 
 
 def shift_the_ruler(monkeypatch):
-    original = references.References._life
+    original = references.References._lives
     block = BUDGET.moves // 20
     monkeypatch.setattr(
-        references.References, "_life", lambda self, life, start: original(self, life, start + block)
+        references.References, "_lives", lambda self, chosen, start: original(self, chosen, start + block)
     )
 
 
