@@ -25,7 +25,9 @@ ENVIRONMENT_VARIABLE = (
 HISTORY = "history.parquet"
 NETWORK_AT_W = "network_at_w.safetensors"
 TEACHER = "teacher"  # a history's player.kind
-KEPT_HISTORIES = 256  # of a process, the last ones read
+KEPT_HISTORIES = (
+    4096  # of a process, the last ones read; more than a benchmark has lives, or each round reads all
+)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _file_state(path: Path) -> FileState:
     return stored.st_mtime_ns, stored.st_size
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def _read(folder: Path, state: FileState) -> History:
     return history_format.read(folder / teach.HISTORY)
 
