@@ -150,7 +150,7 @@ def _control(name: str, benchmark: str) -> Entrant:
     return Entrant(
         name=name,
         benchmark=benchmark,
-        sha256=_sha256("control", name, understudy.__version__),
+        sha256=_control_sha256(name),
         decoding=cast(Decoding, control.decoding),
         track=cast(Track, control.track),
         priming_moves=0,
@@ -184,7 +184,7 @@ def _control_player(name: str, benchmark: Benchmark, lives: Sequence[TeacherLife
         checkpoint="control",
         training_seed=None,
         teachers=tuple(watched_lives),
-        sha256=_sha256("control", name, understudy.__version__),
+        sha256=_control_sha256(name),
         networks_at_w=networks,
         tasks=control.tasks,
         load=load,
@@ -234,6 +234,11 @@ def _submitted_player(
 
 def _game(life_name: str, benchmark: Benchmark) -> str:
     return f"{benchmark.family}/{life_name.partition('/')[0]}"
+
+
+def _control_sha256(name: str) -> str:
+    """Return what a control's seeds derive from; not its networks, so that more lives leave them alone."""
+    return _sha256("control", name, understudy.__version__)
 
 
 def _sha256(*parts: object) -> str:

@@ -54,6 +54,14 @@ def build(name, assignment):
     return baselines.load_control(name)[0].build_control(assignment)
 
 
+def test_who_makes_a_player_is_told_how_far_relearning_is(folders):
+    name, told = "darkroom/goal-40", []
+    knowledge._found.clear()
+    assignment = replace(assigned(name, folders[name]), report=lambda done, total: told.append((done, total)))
+    build("dqn-carrying-on", assignment)
+    assert told == [(move, W) for move in range(1, W + 1)]
+
+
 def lived(folder, start, stop):
     history = knowledge.history_of(folder)
     return timesteps(history, frames(history, start, stop), start, stop)

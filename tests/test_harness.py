@@ -148,6 +148,20 @@ def test_another_job_in_the_folder_is_refused_unless_restarted(tmp_path):
     assert not (tmp_path / ISOLATION).exists()
 
 
+def test_a_job_that_another_process_plays_is_waited_for(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(done, total):
+        raise Interrupted
+
+    with files.alone(tmp_path / harness.LOCK), pytest.raises(Interrupted):
+        play(job(), tmp_path, report=interrupt)
+    assert not list(tmp_path.iterdir())  # nothing was begun beside it
+    play(job(), tmp_path)
+    assert not (tmp_path / harness.LOCK).exists()
+
+
 def test_finished_job_is_not_played_again(tmp_path):
     play(job(), tmp_path)
     spy = Spy()

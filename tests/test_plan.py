@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -68,7 +67,7 @@ def test_lanes_beyond_the_lives_start_again_and_have_seeds_of_their_own():
     assert len({lane.seed for lane in job.lanes}) == 7
 
 
-def test_a_job_names_the_networks_that_its_teachers_had(tmp_path: Path):
+def test_a_job_names_the_networks_that_its_teachers_had():
     lives = benchmarks.teacher_lives(DARKROOM)
     job = planned("policy-at-w", DARKROOM, lives)
     assert set(job.player["networks_at_w"]) == {lane.teacher for lane in job.lanes}

@@ -14,7 +14,8 @@ from understudy.suite import benchmarks
 
 PLAYERS = ("random", "policy-at-w", "markov", "transformer")
 BUDGET = "quick"
-TASKS = {  # of each benchmark, the longest jobs first; elsewhere teachers gain nothing clear in so few moves
+# The questions put on each benchmark, the longest jobs first; only darkroom's teachers gain clearly so soon.
+TASKS = {
     "atari-v1": ("skill",),
     "minatar-v1": ("skill",),
     "darkroom-v1": ("skill", "improvement", "transfer"),
