@@ -22,6 +22,8 @@ from understudy.suite.verdicts import Verdict
 INSTRUMENT: Final = "instrument.json"  # in <results>/<benchmark>/<budget>
 RESULTS: Final = Path(__file__).parent / "results"  # those that come with the package
 YES, NO, NOT_YES, COVERS, MEASURED = "yes", "no", "not yes", "f covers {share}", "measured"
+FOUND, UNDECIDED, MISSED = "found", "undecided", "missed"  # what became of a known answer
+MARKS: Final = {FOUND: "as expected", UNDECIDED: "undecided", MISSED: "MISSED", None: ""}  # as shown
 SHORT_BUDGET: Final = "quick"  # at which a known answer may also stay undecided
 
 
@@ -74,7 +76,7 @@ class Finding:
     task: str
     expected: str
     found: str  # the verdict's label
-    holds: bool | None  # None: nothing was expected
+    outcome: str | None  # found, undecided or missed; None: nothing was expected
     f: Interval | None  # own gain as a share of the ruler's
     detection_limit: float | None  # share of G that would be told from a threshold with the power
     n: int | None
@@ -95,22 +97,26 @@ class Check:
     @property
     def missed(self) -> tuple[Finding, ...]:
         """The known answers that were not found."""
-        return tuple(finding for finding in self.findings if finding.holds is False)
+        return self._of(MISSED)
 
     @property
     def text(self) -> str:
         """The result in words, for a table's title."""
-        known = [finding for finding in self.findings if finding.holds is not None]
-        got = len(known) - len(self.missed)
+        known = sum(finding.outcome is not None for finding in self.findings)
+        undecided = f", {len(self._of(UNDECIDED))} undecided" if self._of(UNDECIDED) else ""
+        counts = f"{len(self._of(FOUND))} of {known} known answers{undecided}"
         lanes = f" at {', '.join(map(str, self.other_lanes))} lanes" if self.other_lanes else ""
         if not self.missed:
-            return f"instrument checked{lanes}, {got} of {len(known)} known answers"
+            return f"instrument checked{lanes}, {counts}"
         names = ", ".join(f"{finding.player} {finding.task}" for finding in self.missed)
-        return f"INSTRUMENT FAILS{lanes}, {got} of {len(known)} known answers, missed: {names}"
+        return f"INSTRUMENT FAILS{lanes}, {counts}, missed: {names}"
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"understudy": understudy.__version__, "text": self.text, **asdict(self)}
+
+    def _of(self, outcome: str) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.outcome == outcome)
 
 
 def expected_of(family: str, tasks: Sequence[str]) -> list[Expectation]:
@@ -191,7 +197,7 @@ def _finding(expectation: Expectation, row: ScoredRow, budget: str) -> Finding:
         expectation.task,
         expectation.text,
         verdict.label,
-        _holds(expectation, verdict, budget),
+        _outcome(expectation, verdict, budget),
         verdict.numbers.get("f"),
         None if limit is None else limit.estimate,
         verdict.n,
@@ -199,21 +205,22 @@ def _finding(expectation: Expectation, row: ScoredRow, budget: str) -> Finding:
     )
 
 
-def _holds(expectation: Expectation, verdict: Verdict, budget: str) -> bool | None:
+def _outcome(expectation: Expectation, verdict: Verdict, budget: str) -> str | None:
     if expectation.answer == MEASURED:
         return None
     if verdict.answer is None:
-        return False
+        return MISSED
+    undecided = UNDECIDED if budget == SHORT_BUDGET else MISSED
     if expectation.share is not None:
         f = verdict.numbers.get("f")
         if f is None or f.low is None or f.high is None:
-            return budget == SHORT_BUDGET
-        return f.low <= expectation.share <= f.high
+            return undecided
+        return FOUND if f.low <= expectation.share <= f.high else MISSED
     if expectation.answer == NOT_YES:
-        return verdict.answer not in (verdicts.YES, verdicts.YES_UNVERIFIED)
-    if budget == SHORT_BUDGET and verdict.answer == verdicts.UNDECIDED:
-        return True
-    return verdict.answer == expectation.answer
+        return MISSED if verdict.answer in (verdicts.YES, verdicts.YES_UNVERIFIED) else FOUND
+    if verdict.answer == verdicts.UNDECIDED:
+        return undecided
+    return FOUND if verdict.answer == expectation.answer else MISSED
 
 
 def _says_yes(verdict: Verdict) -> bool:
@@ -227,7 +234,7 @@ def _says_yes(verdict: Verdict) -> bool:
 def _lives_sha256(rows: Iterable[stored.RowFolder]) -> str:
     """Return one hash over all records of these rows, whatever order they are read in."""
     lives = sorted(
-        (row.name, str(path.relative_to(row.path)), files.read_json(path / records.RECORD)["record_sha256"])
+        (row.name, str(path.relative_to(row.path)), records.read(path)["record_sha256"])
         for row in rows
         for path in stored.life_folders(row)
     )

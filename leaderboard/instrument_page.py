@@ -36,7 +36,7 @@ def _line(finding: Mapping[str, Any]) -> Sequence[str]:
         finding["task"],
         finding["expected"],
         finding["found"],
-        {True: "as expected", False: "MISSED", None: ""}[finding["holds"]],
+        instrument.MARKS[finding["outcome"]],
         shown,
         "-" if limit is None else f"{limit:.2f} G",
         *("-" if count is None else str(count) for count in (finding["n"], finding["m"])),

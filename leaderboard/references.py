@@ -104,8 +104,8 @@ class References:
         """Raise InputError if a start was played by another network than a teacher's at W here."""
         here = {life.name: files.sha256(life.network_path) for life in self._watched if life.network_path}
         for path in stored.life_folders(folder, "start"):
-            record = files.read_json(path / records.RECORD)
-            name = record["job"]["lanes"][record["lane"]]["teacher"]
+            record = records.read(path)
+            name = record["lane"]["teacher"]
             played = record["job"]["player"].get("networks_at_w", {}).get(name, "unknown")
             own = here.get(name, "absent")
             if played != own:

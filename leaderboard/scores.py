@@ -174,7 +174,7 @@ class _Judge:
             yield "transfer", self._transfer(folder, track)
 
     def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
-        jobs = (files.read_json(path / records.JOB) for path in stored.job_folders(folder))
+        jobs = (records.read_job(path) for path in stored.job_folders(folder))
         return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
 
     def _rules(self, task: str) -> Any:
@@ -275,5 +275,5 @@ class _Judge:
 
 def _training_seeds(folder: RowFolder) -> dict[str, int]:
     """Return each checkpoint's training seed, as the jobs of the row say."""
-    jobs = (files.read_json(path / records.JOB) for path in stored.job_folders(folder))
+    jobs = (records.read_job(path) for path in stored.job_folders(folder))
     return {job["player"]["checkpoint"]: job["player"]["training_seed"] or 0 for job in jobs}

@@ -56,13 +56,13 @@ def lives(row: RowFolder, role: str) -> tuple[Life, ...]:
 
 def state_bytes(row: RowFolder) -> int | None:
     """Return the most bytes that a life's state took, at its start or end; None where nothing was played."""
-    found = (files.read_json(path / records.RECORD)["state_bytes"] for path in life_folders(row))
+    found = (records.read(path)["state_bytes"] for path in life_folders(row))
     return max((max(sizes.values()) for sizes in found), default=None)
 
 
 def weights_moved(row: RowFolder) -> bool:
     """Return whether some life's record says that the player's parameters or buffers changed in it."""
-    found = (files.read_json(path / records.RECORD)["parameters_sha256"] for path in life_folders(row))
+    found = (records.read(path)["parameters_sha256"] for path in life_folders(row))
     return any(parameters["before"] != parameters["after"] for parameters in found)
 
 
@@ -102,8 +102,8 @@ def fed(job_folder: Path, name: str) -> Fed | None:
 
 def _binding(job_folder: Path) -> dict[str, Any]:
     """Return the binding that a check of the stored lives has."""
-    job = files.read_json(job_folder / records.JOB)
-    lanes = [files.read_json(job_folder / f"lane-{i}" / records.RECORD) for i in range(len(job["lanes"]))]
+    job = records.read_job(job_folder)
+    lanes = [records.read(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
     weights = {lane["parameters_sha256"]["after"] for lane in lanes}
     return records.binding(
         [lane["history_sha256"] for lane in lanes],
@@ -114,8 +114,7 @@ def _binding(job_folder: Path) -> dict[str, Any]:
 
 def _lives(row: RowFolder, role: str) -> Iterator[Life]:
     for path in life_folders(row, role):
-        record = files.read_json(path / records.RECORD)
+        record = records.read(path)
         history = history_format.read(path / records.HISTORY)
-        lane = record["job"]["lanes"][record["lane"]]
-        seed = record["job"]["player"]["training_seed"] or 0
+        lane, seed = record["lane"], record["job"]["player"]["training_seed"] or 0
         yield Life(lane["unit"], seed, lane["number"], history.reward, history.ended)

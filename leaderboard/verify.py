@@ -56,7 +56,7 @@ def verify(
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / records.HISTORY}: {error}"] if error else []
     for row in rows:
-        failures[row] += [*_check_fed(row), *_check_scores(results, row)]
+        failures[row] += [*_check_jobs(row), *_check_fed(row), *_check_scores(results, row)]
     for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
         failures[row] += _check_instrument(results, row)
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
@@ -68,9 +68,9 @@ def _check_files(folder: Path) -> tuple[list[str], History | None]:
     path = folder / records.RECORD
     try:
         history = history_format.read(folder / records.HISTORY)
-        record = files.read_json(path)
+        record = records.read(folder)
         failures = [f"{path}: {text}" for text in _differences(record, history)]
-    except (InputError, KeyError, TypeError, ValueError) as error:
+    except (InputError, LookupError, TypeError, ValueError) as error:
         text = str(error) if isinstance(error, InputError) else f"{path}: not a record ({error!r})"
         return [text], None
     return failures, history
@@ -79,28 +79,26 @@ def _check_files(folder: Path) -> tuple[list[str], History | None]:
 def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
     """Yield each number of a record that does not follow from the log, and each draw not of its seed."""
     derived = {
-        "format": records.RECORD_FORMAT,
         "history_sha256": history.content_sha256,
-        "lane": history.header.life["lane"],
-        "job": history.header.life["job"],
+        **history.header.life,
         **records.measured(history),
     }
     for place, found, expected in _leaves(dict(record), derived):
         yield f"{place} is {found!r}, the log says {expected!r}"
     if records.seal(record) != record.get("record_sha256"):
         yield "record_sha256 does not hold: a number of this record was changed"
-    yield from _draw_differences(record["job"], record["lane"], history)
+    yield from _draw_differences(record, history)
 
 
-def _draw_differences(job: Mapping[str, Any], lane: int, history: History) -> Iterator[str]:
+def _draw_differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
     """Yield what was not drawn from the life's seed: emulator seeds and exploration."""
-    seed = int(job["lanes"][lane]["seed"], 16)
+    seed = int(record["lane"]["seed"], 16)
     for index, segment in enumerate(history.header.segments):
         expected = draws.environment_seed(seed, index)
         if segment.seed != expected:
             yield f"segment {index}: emulator seed {segment.seed}, the life's seed gives {expected}"
     legal = np.array(games.load(history.header.game).legal_actions)
-    explored, drawn = exploration.exploration_of(seed, legal, history.num_moves, job["exploration"])
+    explored, drawn = exploration.exploration_of(seed, legal, history.num_moves, record["job"]["exploration"])
     wrong = (explored != history.explored) | (explored & (drawn != history.action))
     if wrong.any():
         move = int(wrong.argmax())
@@ -124,6 +122,29 @@ def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, A
             yield from _leaves(one, other, f"{place}[{index}]")
     elif stored != derived:
         yield place, stored, derived
+
+
+def _check_jobs(row: RowFolder) -> Iterator[str]:
+    """Yield each job of which some lives are stored and not all, or which its lives say otherwise."""
+    for folder in stored.job_folders(row):
+        path = folder / records.JOB
+        lives = [path for path in stored.life_folders(row) if path.parent == folder]
+        try:
+            job = records.read_job(folder)
+            names = [f"lane-{index}" for index in range(len(job["lanes"]))]
+            missing = sorted(set(names) - {life.name for life in lives}) if lives else []
+            if missing:
+                yield f"{folder}: {missing[0]} of {len(names)} lives is missing; a job's lives count together"
+            for life in lives:
+                expected = records.life_of(job, names.index(life.name))
+                for place, found, told in _leaves(records.read(life), expected):
+                    yield f"{life / records.RECORD}: {place} is {found!r}, {records.JOB} says {told!r}"
+        except (InputError, LookupError, TypeError, ValueError) as error:
+            yield (
+                str(error)
+                if isinstance(error, InputError)
+                else f"{path}: not the job of its lives ({error!r})"
+            )
 
 
 def _check_fed(row: RowFolder) -> Iterator[str]:

@@ -162,7 +162,7 @@ class Scorer:
         if self.request.restart or not path.exists():
             return None
         noted = files.read_json(path)
-        record = files.read_json(path.parent / "lane-0" / records.RECORD)
+        record = records.read(path.parent / "lane-0")
         here = records.binding(
             [history.content_sha256 for history in histories],
             record["parameters_sha256"]["after"],

@@ -246,12 +246,12 @@ class _Session:
         self.checkpoint()
         paths = self.recorder.finish()
         rows = len(self.job.lanes)
-        for index, (path, life) in enumerate(zip(paths, self.life_folders, strict=True)):
+        for path, life in zip(paths, self.life_folders, strict=True):
             history = history_format.read(path)
             parameters = {"before": self.parameters_before, "after": after}
             size = {"start": self.state_bytes // rows, "end": states.size_bytes(self.state) // rows}
             files.write_json(life / RUN, run)
-            files.write_json(life / RECORD, records.record(self.job.spec(), index, history, parameters, size))
+            files.write_json(life / RECORD, records.record(history, parameters, size))
         (self.folder / PROGRESS).unlink(missing_ok=True)
         self._drop_states(keep=None)
 
@@ -297,14 +297,14 @@ class _Session:
 
 
 def _header(job: Job, index: int, fingerprint: Mapping[str, Any]) -> Header:
-    spec = job.spec()
+    life = records.life_of(job.spec(), index)
     return Header(
         game=job.lanes[index].game,
         fingerprint=dict(fingerprint),
-        player=spec["player"],
-        life={"lane": index, "job": spec},
+        player=life["job"]["player"],
+        life=life,
         segments=(),
-        versions=spec["versions"],
+        versions=dict(job.versions),
     )
 
 

@@ -33,40 +33,40 @@ def verdict(answer, reason=None, f=None):
 @pytest.mark.parametrize(
     ("expected", "found", "quick", "full"),
     [
-        ("yes", verdict("yes"), True, True),
-        ("yes", verdict("yes (unverified)", "not measured: reward"), False, False),
-        ("yes", verdict("undecided", "no room"), True, False),
-        ("yes", verdict("partial"), False, False),
-        ("no", verdict("no"), True, True),
-        ("no", verdict("undecided"), True, False),
-        ("no", verdict(None, "not played"), False, False),
-        ("not yes", verdict("undecided", "gain does not depend on reward"), True, True),
-        ("not yes", verdict("no"), True, True),
-        ("not yes", verdict("yes (unverified)", "not measured: reward"), False, False),
+        ("yes", verdict("yes"), "found", "found"),
+        ("yes", verdict("yes (unverified)", "not measured: reward"), "missed", "missed"),
+        ("yes", verdict("undecided", "no room"), "undecided", "missed"),
+        ("yes", verdict("partial"), "missed", "missed"),
+        ("no", verdict("no"), "found", "found"),
+        ("no", verdict("undecided"), "undecided", "missed"),
+        ("no", verdict(None, "not played"), "missed", "missed"),
+        ("not yes", verdict("undecided", "gain does not depend on reward"), "found", "found"),
+        ("not yes", verdict("no"), "found", "found"),
+        ("not yes", verdict("yes (unverified)", "not measured: reward"), "missed", "missed"),
         ("measured", verdict("no"), None, None),
     ],
 )
 def test_what_counts_as_found(expected, found, quick, full):
     expectation = Expectation("player", "improvement", expected)
-    assert instrument._holds(expectation, found, "quick") is quick
-    assert instrument._holds(expectation, found, "full") is full
+    assert instrument._outcome(expectation, found, "quick") == quick
+    assert instrument._outcome(expectation, found, "full") == full
 
 
 @pytest.mark.parametrize(
     ("f", "quick", "full"),
     [
-        (Interval(0.2, 0.1, 0.3, 0.95), True, True),
-        (Interval(0.4, 0.3, 0.5, 0.95), False, False),
-        (Interval(0.4, None, None, 0.95), True, False),
-        (None, True, False),
+        (Interval(0.2, 0.1, 0.3, 0.95), "found", "found"),
+        (Interval(0.4, 0.3, 0.5, 0.95), "missed", "missed"),
+        (Interval(0.4, None, None, 0.95), "undecided", "missed"),
+        (None, "undecided", "missed"),
     ],
 )
 def test_an_injected_share_must_be_covered(f, quick, full):
     expectation = Expectation("injected-0.25", "improvement", instrument.COVERS, share=0.25)
     assert expectation.text == "f covers 0.25"
     found = verdict("partial", f=f)
-    assert instrument._holds(expectation, found, "quick") is quick
-    assert instrument._holds(expectation, found, "full") is full
+    assert instrument._outcome(expectation, found, "quick") == quick
+    assert instrument._outcome(expectation, found, "full") == full
 
 
 def test_every_family_has_known_answers_to_all_three_questions_on_either_side():
@@ -183,7 +183,7 @@ def test_the_stored_checks_follow_from_the_stored_lives_and_hold(path, monkeypat
     found = instrument.check(instrument.RESULTS, path.parts[-3], path.parts[-2])
     assert files.read_json(path) == json.loads(json.dumps(found.as_json()))
     assert not found.missed
-    assert len([one for one in found.findings if one.holds]) >= 20
+    assert len([one for one in found.findings if one.outcome == instrument.FOUND]) >= 19
 
 
 @pytest.mark.long

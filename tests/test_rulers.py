@@ -199,7 +199,7 @@ def test_minatars_gain_is_that_of_its_logs_by_hand():
         points = ends = 0.0
         for path in (rulers.RESULTS / "minatar-v1/tenth/policy-at-w/start/control").glob("lane-*"):
             record = json.loads((path / "record.json").read_text())
-            if record["job"]["lanes"][record["lane"]]["unit"] == f"breakout/seed-{seed}":
+            if record["lane"]["unit"] == f"breakout/seed-{seed}":
                 points, ends = points + record["points"], ends + record["episodes"]
         gains.append(end - points / ends)
     expected = scipy_stats.ttest_1samp(gains, 0).confidence_interval()

@@ -88,7 +88,7 @@ def failures(folder):
     [
         ("points", lambda record: record.update(points=record["points"] + 1)),
         ("episodes", lambda record: record.update(episodes=99)),
-        ("job.lanes[3].seed", lambda record: record["job"]["lanes"][3].update(seed="0" * 32)),
+        ("lane.seed", lambda record: record["lane"].update(seed="0" * 32)),
         ("job.exploration", lambda record: record["job"].update(exploration=0.2)),
         ("record_sha256", lambda record: record["state_bytes"].update(end=1)),
         ("history_sha256", lambda record: record.update(history_sha256="0" * 64)),
@@ -103,6 +103,48 @@ def test_one_changed_number_in_a_record_is_named(copied, place, change):
     assert any(str(path) in text and place in text for text in found)
     with pytest.raises(CheckFailed, match="lane-3"):
         verify.require(verify.verify(copied, processes=1))
+
+
+def test_one_life_in_anothers_place_is_named(copied):
+    """It would count twice."""
+    path = copied / LIFE
+    other = path.parent / "lane-4"
+    shutil.rmtree(other)
+    shutil.copytree(path, other)
+    assert any(
+        f"{other / records.RECORD}: lane.index is 3, job.json says 4" in text for text in failures(copied)
+    )
+
+
+def test_missing_life_is_named(copied):
+    """A job without its worst life would look better than it is."""
+    shutil.rmtree(copied / LIFE)
+    missing = f"{(copied / LIFE).parent}: lane-3 of 16 lives is missing"
+    assert any(missing in text for text in failures(copied))
+
+
+def test_changed_job_is_named(copied):
+    path = (copied / LIFE).parent / records.JOB
+    job = files.read_json(path)
+    files.write_json(path, {**job, "exploration": 0.0})
+    assert any("job.exploration is 0.1, job.json says 0.0" in text for text in failures(copied))
+    files.write_json(path, {"lanes": 16})
+    assert any(f"{path}: expected a job's lanes and its player" in text for text in failures(copied))
+
+
+def test_record_of_another_format_is_refused(copied):
+    path = copied / LIFE / records.RECORD
+    files.write_json(path, {**files.read_json(path), "format": 1})
+    with pytest.raises(InputError, match=r"lane-3/record\.json: expected a record of format 2, found 1"):
+        records.read(path.parent)
+
+
+def test_lives_room_does_not_grow_with_their_number(results):
+    """A record and its log name their own lane only."""
+    for name in (records.RECORD, records.HISTORY):
+        seeds = [lane["seed"] for lane in files.read_json((results / LIFE).parent / records.JOB)["lanes"]]
+        text = (results / LIFE / name).read_bytes()
+        assert [seed.encode() in text for seed in seeds] == [index == 3 for index in range(16)]
 
 
 def test_changed_verdict_is_named(copied):
