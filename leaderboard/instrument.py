@@ -6,7 +6,7 @@ function of stored lives; `instrument.json` keeps it, and `understudy verify` de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from understudy.leaderboard import scores, stored
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, files, records, verdicts
 from understudy.suite.errors import InputError
+from understudy.suite.judging import conditions
 from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
 
@@ -157,15 +158,12 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> Check:
 
 def claiming_yes(results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]) -> list[str]:
     """Return the players whose stored lives say yes to a question about a gain: they owe what a yes needs."""
-    folder = results / benchmark_name / budget_name
-    rows = [stored.RowFolder(folder / name, benchmark_name, budget_name, name) for name in players]
-    saying_yes = (
-        one.row["name"]
-        for one in scores.judge_rows(results, rows)
-        for verdict in one.verdicts
-        if verdict.task in scores.GAIN_ROLES and _says_yes(verdict)
-    )
-    return list(dict.fromkeys(saying_yes))
+    return _players_with(_says_yes, results, benchmark_name, budget_name, players)
+
+
+def owing_flipped(results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]) -> list[str]:
+    """Return the players whose gain stays with yoked rewards, where living on may be what they learn."""
+    return _players_with(_owes_flipped, results, benchmark_name, budget_name, players)
 
 
 def write(results: Path, found: Check) -> Path:
@@ -221,6 +219,29 @@ def _outcome(expectation: Expectation, verdict: Verdict, budget: str) -> str | N
     if verdict.answer == verdicts.UNDECIDED:
         return undecided
     return FOUND if verdict.answer == expectation.answer else MISSED
+
+
+def _players_with(
+    found: Callable[[Verdict], bool],
+    results: Path,
+    benchmark_name: str,
+    budget_name: str,
+    players: Sequence[str],
+) -> list[str]:
+    """Return the players of whom some verdict on a gain is so."""
+    folder = results / benchmark_name / budget_name
+    rows = [stored.RowFolder(folder / name, benchmark_name, budget_name, name) for name in players]
+    names = (
+        one.row["name"]
+        for one in scores.judge_rows(results, rows)
+        for verdict in one.verdicts
+        if verdict.task in scores.GAIN_ROLES and found(verdict)
+    )
+    return list(dict.fromkeys(names))
+
+
+def _owes_flipped(verdict: Verdict) -> bool:
+    return verdict.answer == verdicts.YES_UNVERIFIED and conditions.FLIPPED_REWARD in str(verdict.reason)
 
 
 def _says_yes(verdict: Verdict) -> bool:

@@ -53,12 +53,17 @@ class References:
 
     def lives_from_scratch(self) -> tuple[Life, ...]:
         """Return the teachers' lives on the new games."""
-        return self._lives([life for life in self.lives if life.game in self.benchmark.new_games], 0)
+        return self._lives(self._on_new, 0)
 
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched life among the units, or among all."""
         chosen = [life for life in self._watched if self.unit(life) in units] or self._watched
         return min((benchmarks.read(life).num_moves for life in chosen), default=None)
+
+    def end_by_failure(self, on_new_games: bool) -> bool:
+        """Whether some teacher's episode on the new or watched games ended by the game, not by the cap."""
+        chosen = self._on_new if on_new_games else self._watched
+        return any(bool(benchmarks.read(life).terminated.any()) for life in chosen)
 
     def evidence(self, task: str) -> Evidence:
         """Return what measures the ruler of a gain task, every unit of it and no imitator."""
@@ -79,6 +84,10 @@ class References:
     @property
     def _watched(self) -> list[TeacherLife]:
         return [life for life in self.lives if life.game in self.benchmark.watched_games]
+
+    @property
+    def _on_new(self) -> list[TeacherLife]:
+        return [life for life in self.lives if life.game in self.benchmark.new_games]
 
     def unit(self, life: TeacherLife) -> str:
         """Return what a teacher's life counts as."""

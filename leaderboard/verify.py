@@ -128,7 +128,7 @@ def _check_jobs(row: RowFolder) -> Iterator[str]:
     """Yield each job of which some lives are stored and not all, or which its lives say otherwise."""
     for folder in stored.job_folders(row):
         path = folder / records.JOB
-        lives = [path for path in stored.life_folders(row) if path.parent == folder]
+        lives = sorted(record.parent for record in folder.glob(f"lane-*/{records.RECORD}"))
         try:
             job = records.read_job(folder)
             names = [f"lane-{index}" for index in range(len(job["lanes"]))]

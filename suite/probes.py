@@ -42,12 +42,12 @@ class Probe:
 
 
 YOKED = Probe("yoked", reward="yoked")
+FLIPPED = Probe("flipped", reward="flipped")
 REDRAWN = tuple(Probe(f"redrawn-{draw}", parameters="redrawn", draw=draw) for draw in range(NUM_DRAWS))
 SHUFFLED = tuple(Probe(f"shuffled-{draw}", parameters="shuffled", draw=draw) for draw in range(NUM_DRAWS))
-CLAIM = (YOKED, *REDRAWN, *SHUFFLED)  # what a yes needs, isolation besides
+CLAIM = (YOKED, FLIPPED, *REDRAWN, *SHUFFLED)  # what a yes needs, isolation besides
 OTHER = (
     Probe("zeroed", reward="zeroed"),
-    Probe("flipped", reward="flipped"),
     Probe("unprimed", priming="nothing"),
     Probe("first-moves", priming="first"),
     Probe("another-game", priming="another-game"),

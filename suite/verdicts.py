@@ -22,6 +22,7 @@ NO_LIKENESS, NO_CEILING = "likeness not measured", "ceiling not above the best c
 REWARD_FREE = "gain does not depend on reward"
 NOT_ISOLATED = "isolation does not hold"
 BUILT_IN, PROVISIONAL = "built-in", "provisional"
+SURVIVAL = "survival"  # gains from another's rewards too, by living on, and not where points are punished
 FEW_ENDS = "few ends"  # a mark of a window that held too few; a reason where the ruler's windows do
 
 
@@ -64,7 +65,7 @@ class Verdict:
         notes = [self.reason] if self.reason and not self.decided else []
         if self.answer == UNDECIDED and self.needed_lives is not None:
             notes.append(f"{self.needed_lives} lives would settle it")
-        notes += [mark for mark in self.marks if mark in (BUILT_IN, PROVISIONAL)]
+        notes += [mark for mark in self.marks if mark in (BUILT_IN, SURVIVAL, PROVISIONAL)]
         return f"{text}: {', '.join(notes)}" if notes else text
 
     def part(self, task: str) -> Verdict:

@@ -334,9 +334,38 @@ def test_a_gain_that_needs_no_reward_is_no_yes():
     assert found.numbers["own - 0.5 G, yoked"].estimate == pytest.approx(-2.0)
 
 
-def test_yoked_lives_of_other_units_are_refused():
-    with pytest.raises(InputError, match="yoked lives"):
-        IMPROVEMENT.verdict(evidence(5.0, 15.0, yoked=one_a_unit([1.0, 2.0])), RULES)
+@pytest.mark.parametrize(
+    ("flipped", "answer", "reason", "marks"),
+    [
+        ((), "yes (unverified)", "not measured: flipped reward", ()),
+        (one_a_unit(np.full(5, 6.0)), "yes", None, ("survival",)),
+        (one_a_unit(np.full(5, 12.0)), "undecided", verdicts.REWARD_FREE, ()),
+    ],
+)
+def test_living_on_may_be_learned_from_anothers_rewards_where_episodes_end_by_failure(
+    flipped, answer, reason, marks
+):
+    yoked = {**VERIFIED, "yoked": one_a_unit(np.full(5, 12.0)), "flipped": flipped}
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **yoked, ends_by_failure=True), RULES)
+    assert (found.answer, found.reason, found.marks) == (answer, reason, marks)
+    if flipped:
+        expected = 15.0 - flipped[0].reward.max() - 5.0
+        assert found.numbers["own - 0.5 G, flipped"].estimate == pytest.approx(expected)
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **yoked), RULES)  # nothing to survive: a yes falls
+    assert (found.answer, found.reason) == ("undecided", verdicts.REWARD_FREE)
+
+
+def test_survival_is_shown_beside_the_answer():
+    marked = {**VERIFIED, "yoked": one_a_unit(np.full(5, 12.0)), "flipped": one_a_unit(np.full(5, 6.0))}
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **marked, ends_by_failure=True), RULES)
+    assert found.label == "yes: survival"
+
+
+@pytest.mark.parametrize("probe", ["yoked", "flipped"])
+def test_probed_lives_of_other_units_are_refused(probe):
+    lives = {"yoked": one_a_unit(np.full(5, 12.0)), probe: one_a_unit([1.0, 2.0])}
+    with pytest.raises(InputError, match="yoked and flipped lives"):
+        IMPROVEMENT.verdict(evidence(5.0, 15.0, **lives, ends_by_failure=True), RULES)
 
 
 @pytest.mark.parametrize("control", ["redrawn", "shuffled"])

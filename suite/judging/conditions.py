@@ -6,7 +6,7 @@ it was not measured. A new condition is one more function in `CONDITIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +15,14 @@ from understudy.suite import verdicts
 from understudy.suite.judging import contrasts
 from understudy.suite.judging.evidence import Evidence
 from understudy.suite.judging.gains import Gains, contrast_name, mean
+from understudy.suite.judging.lives import Life
 from understudy.suite.judging.rules import Rules
+from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
 
 LEARNED_RULE_CONTROLS = ("redrawn", "shuffled")  # parameters redrawn; trained on action-shuffled histories
 DRAWS = 3  # of each control
+FLIPPED_REWARD = "flipped reward"  # owed where a gain stays with yoked rewards, and episodes end by failure
 KEPT_SHARE = 0.5  # a control that keeps more of own shows that the rule was built in
 
 
@@ -48,19 +51,25 @@ def examine(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) ->
 
 
 def reward(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
-    """The gain goes when the player is told another lane's reward: start becomes max(start, yoked end)."""
+    """The gain goes when the player is told another lane's reward: start becomes max(start, yoked end).
+
+    Where episodes end by failure, another's rewards still make it worthwhile to live on, and the DQN itself
+    gains by that. There a gain that stays must go when each point is told as a punishment; it is marked.
+    """
     if not evidence.yoked:
         return Finding("reward", None)
-    yoked = contrasts.end_sample(
-        evidence.yoked, evidence.claim, "imitator", rules.moves, rules.end_moves, rules.minima.ends
-    )
-    if set(gains.end.units) < set(yoked.units):
-        yoked = yoked.only(gains.end.units)
-    share = rules.thresholds.yes_share
-    own = contrasts.contrast(gains.with_start_at_least(yoked).own(share), rules.thresholds.confidence)
-    verdict = replace(verdict, numbers={**verdict.numbers, f"{contrast_name('own', share)}, yoked": own})
+    own = _own_beside(evidence.yoked, evidence, rules, gains)
+    verdict = _with_number(verdict, f"{contrast_name('own', rules.thresholds.yes_share)}, yoked", own)
     if own.above(0):
         return Finding("reward", verdict)
+    if not evidence.ends_by_failure:
+        return Finding("reward", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
+    if not evidence.flipped:
+        return Finding(FLIPPED_REWARD, None)
+    own = _own_beside(evidence.flipped, evidence, rules, gains)
+    verdict = _with_number(verdict, f"{contrast_name('own', rules.thresholds.yes_share)}, flipped", own)
+    if own.above(0):
+        return Finding("reward", replace(verdict, marks=(*verdict.marks, verdicts.SURVIVAL)))
     return Finding("reward", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
 
 
@@ -84,6 +93,21 @@ def isolation(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) 
     if evidence.isolation_holds:
         return Finding("isolation", verdict)
     return Finding("isolation", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.NOT_ISOLATED))
+
+
+def _own_beside(probed: Sequence[Life], evidence: Evidence, rules: Rules, gains: Gains) -> Interval:
+    """Return own - yes_share G, with start raised to the end of the same lives told another reward."""
+    end = contrasts.end_sample(
+        probed, evidence.claim, "imitator", rules.moves, rules.end_moves, rules.minima.ends
+    )
+    if set(gains.end.units) < set(end.units):
+        end = end.only(gains.end.units)
+    own = gains.with_start_at_least(end).own(rules.thresholds.yes_share)
+    return contrasts.contrast(own, rules.thresholds.confidence)
+
+
+def _with_number(verdict: Verdict, name: str, number: Interval) -> Verdict:
+    return replace(verdict, numbers={**verdict.numbers, name: number})
 
 
 CONDITIONS: tuple[Callable[[Verdict, Evidence, Rules, Gains], Finding], ...] = (

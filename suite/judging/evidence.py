@@ -49,6 +49,8 @@ class Evidence:
     watched_moves: int | None = None  # recorded in the shortest watched teacher life; None: none is used
     skill_answer: str | None = None  # Q1's skill verdict of the same row, asked for by improvement
     yoked: tuple[Life, ...] = ()  # the same lives, told another lane's reward, scored by their own
+    flipped: tuple[Life, ...] = ()  # likewise, told each reward of their own as a punishment
+    ends_by_failure: bool = False  # some episode of the ruler's ended by the game and not by the cap
     control_owns: Mapping[str, tuple[float, ...]] = field(
         default_factory=dict
     )  # own of each draw, by control

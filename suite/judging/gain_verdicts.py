@@ -60,7 +60,7 @@ def unjudged(evidence: Evidence, rules: Rules) -> str | None:
         return missing
     if not evidence.lives or not evidence.starts:
         return verdicts.NOT_PLAYED
-    shortest = min(life.num_moves for life in (*evidence.lives, *evidence.yoked))
+    shortest = min(life.num_moves for life in (*evidence.lives, *evidence.yoked, *evidence.flipped))
     if shortest < rules.moves:
         return verdicts.LIFE_INCOMPLETE.format(found=shortest, expected=rules.moves)
     return None

@@ -45,7 +45,8 @@ class Gains:
         """Return these gains with the start raised, unit by unit, to another skill where that is greater."""
         if other.units != self.start.units:
             raise InputError(
-                "yoked lives must be the scored lives told another lane's reward, each with its start lane; "
+                "yoked and flipped lives must be the scored lives told another reward, each with its start "
+                "lane; "
                 f"expected {', '.join(self.start.units)}; found {', '.join(other.units)}"
             )
         raised = tuple(max(pair) for pair in zip(self.start.values, other.values, strict=True))

@@ -24,7 +24,7 @@ from understudy.suite.tasks import Task
 from understudy.suite.verdicts import Verdict
 
 KINDS = ("start", "continue", "transfer")
-LIVES = ("lives", "starts", "ruler_lives", "ruler_starts", "random_starts", "yoked", "likeness")
+LIVES = ("lives", "starts", "ruler_lives", "ruler_starts", "random_starts", "yoked", "flipped", "likeness")
 RULES = Rules(
     watched_moves=200,
     moves=400,
@@ -91,7 +91,9 @@ def made_up(rng: np.random.Generator, claim: str, units: int = 5, lanes: int = 3
         likeness=tuple(_likeness(rng, f"life-{u}") for u in range(units)),
         watched_moves=RULES.watched_moves,
         skill_answer="yes",
-        yoked=lives(5.0, 6.0),
+        yoked=lives(5.0, 12.0),
+        flipped=lives(5.0, 6.0),
+        ends_by_failure=True,
         control_owns={"redrawn": (0.1, 0.0, -0.2), "shuffled": (0.3, 0.2, 0.1)},
         isolation_holds=True,
     )

@@ -56,6 +56,8 @@ def instrument(
         gaining = checks.claiming_yes(out, benchmark, budget, players)
         claims = [rows[name] for name in gaining]
         scoring.score(claims, None, engine, report, (probes.YOKED,))
+        owing = [rows[name] for name in checks.owing_flipped(out, benchmark, budget, gaining)]
+        scoring.score(owing, None, engine, report, (probes.FLIPPED,))
         scoring.check(claims, scoring.ISOLATION, report)
     scores.rescore(out)
     found = checks.check(out, benchmark, budget)
