@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from understudy.cli import main
-from understudy.leaderboard import instrument, instrument_page, pages, rows, scores, tables, verify
+from understudy.leaderboard import instrument, instrument_page, pages, rows, scores, stored, tables, verify
 from understudy.leaderboard.instrument import Expectation
 from understudy.suite import benchmarks, files
 from understudy.suite.errors import InputError
@@ -184,6 +184,21 @@ def test_the_stored_checks_follow_from_the_stored_lives_and_hold(path, monkeypat
     assert files.read_json(path) == json.loads(json.dumps(found.as_json()))
     assert not found.missed
     assert len([one for one in found.findings if one.outcome == instrument.FOUND]) >= 19
+
+
+@pytest.mark.parametrize(("player", "task"), [("dqn-carrying-on", "improvement"), ("dqn-fresh", "transfer")])
+def test_a_learner_that_lives_on_by_anothers_rewards_gets_its_yes(player, task, monkeypatch):
+    """MinAtar's DQNs keep much of their gain with yoked rewards, and none of it with flipped ones."""
+    monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
+    path = instrument.RESULTS / "minatar-v1" / "tenth" / player
+    judged = scores.judge_row(instrument.RESULTS, stored.RowFolder(path, "minatar-v1", "tenth", player))
+    (found,) = [verdict for verdict in judged.verdicts if verdict.task == task]
+    assert found.label == "yes: survival, built-in"
+    assert not found.numbers["own - 0.5 G, yoked"].above(0)
+    assert found.numbers["own - 0.5 G, flipped"].above(0)
+    probed = judged.probed[task]
+    assert probed["yoked"].above(0)
+    assert probed["flipped"].below(0)
 
 
 @pytest.mark.long
