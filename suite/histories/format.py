@@ -148,7 +148,8 @@ def read(path: Path | str) -> History:
 
     data = checked_bytes(path)
     try:
-        table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = parquet.read(use_threads=False)  # Arrow's threads can abort a process that is about to end
         header = json.loads(table.schema.metadata[_HEADER_KEY.encode()])
         if header["format"] != FORMAT:
             raise InputError(
