@@ -34,7 +34,8 @@ def score(
     claim: Annotated[
         bool,
         typer.Option(
-            "--claim", help="Play also what a yes needs: yoked reward, other parameters, isolation."
+            "--claim",
+            help="Play also what a yes needs: yoked and flipped reward, other parameters, isolation.",
         ),
     ] = False,
     probe: Annotated[
