@@ -130,6 +130,10 @@ def test_long_results_are_kept_on_disk(taught, monkeypatch):
     knowledge._found.clear()
     with pytest.raises(TypeError):
         knowledge.of_folders([folder], [110, 131])
+    knowledge._found.clear()
+    monkeypatch.setattr(knowledge, "_learning_code", lambda: {"dqn": "another"})
+    with pytest.raises(TypeError):  # another DQN of the same version learns it anew
+        knowledge.of_folders([folder], [110, 130])
 
 
 def test_relearning_goes_on_from_what_is_known_to_the_same_bytes(taught):

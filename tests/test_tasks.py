@@ -348,6 +348,7 @@ def test_living_on_may_be_learned_from_anothers_rewards_where_episodes_end_by_fa
     yoked = {**VERIFIED, "yoked": one_a_unit(np.full(5, 12.0)), "flipped": flipped}
     found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **yoked, ends_by_failure=True), RULES)
     assert (found.answer, found.reason, found.marks) == (answer, reason, marks)
+    assert found.numbers["own - 0.5 G, yoked"].estimate == pytest.approx(15.0 - 12.0 - 5.0)
     if flipped:
         expected = 15.0 - flipped[0].reward.max() - 5.0
         assert found.numbers["own - 0.5 G, flipped"].estimate == pytest.approx(expected)

@@ -1,7 +1,7 @@
 """What a yes needs besides its contrasts: reward dependence, a learned rule, isolation.
 
-A condition looks at a yes and says that it holds, that it doesn't (and what the verdict is then), or that
-it was not measured. A new condition is one more function in `CONDITIONS`.
+A condition looks at a yes and says that it holds, that it doesn't (and what the verdict is then), or what
+was not measured. A new condition is one more function in `CONDITIONS`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ KEPT_SHARE = 0.5  # a control that keeps more of own shows that the rule was bui
 
 @dataclass(frozen=True)
 class Finding:
-    """What one condition found: the verdict as it stands now, or None where it was not measured."""
+    """What one condition found: the verdict as it stands now, and what was not measured, if anything."""
 
-    condition: str
-    verdict: Verdict | None
+    verdict: Verdict
+    not_measured: str = ""
 
 
 def examine(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Verdict:
@@ -39,10 +39,9 @@ def examine(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) ->
     missing = []
     for condition in CONDITIONS:
         finding = condition(verdict, evidence, rules, gains)
-        if finding.verdict is None:
-            missing.append(finding.condition)
-            continue
         verdict = finding.verdict
+        if finding.not_measured:
+            missing.append(finding.not_measured)
         if verdict.answer != verdicts.YES:
             return verdict
     if not missing:
@@ -57,42 +56,42 @@ def reward(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> 
     gains by that. There a gain that stays must go when each point is told as a punishment; it is marked.
     """
     if not evidence.yoked:
-        return Finding("reward", None)
+        return Finding(verdict, "reward")
     own = _own_beside(evidence.yoked, evidence, rules, gains)
     verdict = _with_number(verdict, f"{contrast_name('own', rules.thresholds.yes_share)}, yoked", own)
     if own.above(0):
-        return Finding("reward", verdict)
+        return Finding(verdict)
     if not evidence.ends_by_failure:
-        return Finding("reward", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
+        return Finding(replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
     if not evidence.flipped:
-        return Finding(FLIPPED_REWARD, None)
+        return Finding(verdict, FLIPPED_REWARD)
     own = _own_beside(evidence.flipped, evidence, rules, gains)
     verdict = _with_number(verdict, f"{contrast_name('own', rules.thresholds.yes_share)}, flipped", own)
     if own.above(0):
-        return Finding("reward", replace(verdict, marks=(*verdict.marks, verdicts.SURVIVAL)))
-    return Finding("reward", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
+        return Finding(replace(verdict, marks=(*verdict.marks, verdicts.SURVIVAL)))
+    return Finding(replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.REWARD_FREE))
 
 
 def learned_rule(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
     """Redrawn or shuffled controls keep at most half of own; otherwise the rule is built in, and marked."""
     if evidence.learns_by_construction:
-        return Finding("learned rule", replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
+        return Finding(replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
     draws = [evidence.control_owns.get(control, ()) for control in LEARNED_RULE_CONTROLS]
     own = mean(gains.own(0.0))
     if any(len(owns) >= DRAWS and float(np.mean(owns)) > KEPT_SHARE * own for owns in draws):
-        return Finding("learned rule", replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
+        return Finding(replace(verdict, marks=(*verdict.marks, verdicts.BUILT_IN)))
     if any(len(owns) < DRAWS for owns in draws):
-        return Finding("learned rule", None)
-    return Finding("learned rule", verdict)
+        return Finding(verdict, "learned rule")
+    return Finding(verdict)
 
 
 def isolation(verdict: Verdict, evidence: Evidence, rules: Rules, gains: Gains) -> Finding:
     """One lane, unrolled in a fresh process over its logged timesteps, makes the same moves."""
     if evidence.isolation_holds is None:
-        return Finding("isolation", None)
+        return Finding(verdict, "isolation")
     if evidence.isolation_holds:
-        return Finding("isolation", verdict)
-    return Finding("isolation", replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.NOT_ISOLATED))
+        return Finding(verdict)
+    return Finding(replace(verdict, answer=verdicts.UNDECIDED, reason=verdicts.NOT_ISOLATED))
 
 
 def _own_beside(probed: Sequence[Life], evidence: Evidence, rules: Rules, gains: Gains) -> Interval:

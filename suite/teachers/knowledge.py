@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from understudy.suite import files, games
+from understudy.suite import draws, files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import relearn, teach
+from understudy.suite.teachers import dqn, memory, network, relearn, teach
 from understudy.suite.teachers.relearn import Report, Tensors
 
 KEPT_FROM_MOVES = 5_000  # from here relearning takes seconds to minutes, and its result is kept on disk
+LEARNING = (dqn, draws, memory, network, relearn)  # modules whose change may change what is learnt
 
 
 def of_folders(
@@ -111,9 +111,14 @@ def _relearn(lives: Sequence[Life], moves: Sequence[int], report: Report) -> Non
 
 
 def _kept_file(history: History, move: int) -> Path:
-    """Return where this move's result is kept: with the life's frames, by the versions that shape it."""
-    key = hashlib.sha256(files.canonical_json(teach.versions()).encode()).hexdigest()
+    """Return where this move's result is kept: with the life's frames, by versions and code that shape it."""
+    key = files.text_sha256(files.canonical_json([teach.versions(), _learning_code()]))
     return caches.store_folder(caches.folder(), history) / f"relearnt-{key[:16]}-{move}.safetensors"
+
+
+@functools.cache
+def _learning_code() -> dict[str, str]:
+    return {module.__name__: files.sha256(Path(str(module.__file__))) for module in LEARNING}
 
 
 def _load(path: Path, load: Callable[[Path], Tensors] = load_file) -> Tensors:
