@@ -21,7 +21,6 @@ from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
 
 INSTRUMENT: Final = "instrument.json"  # in <results>/<benchmark>/<budget>
-RESULTS: Final = Path(__file__).parent / "results"  # those that come with the package
 YES, NO, NOT_YES, COVERS, MEASURED = "yes", "no", "not yes", "f covers {share}", "measured"
 FOUND, UNDECIDED, MISSED = "found", "undecided", "missed"  # what became of a known answer
 MARKS: Final = {FOUND: "as expected", UNDECIDED: "undecided", MISSED: "MISSED", None: ""}  # as shown
@@ -178,7 +177,7 @@ def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
 
     It is looked for in the results, then in those that come with the package.
     """
-    for folder in (results, RESULTS):
+    for folder in (results, stored.RESULTS):
         path = folder / benchmark_name / budget_name / INSTRUMENT
         if path.exists():
             kept = files.read_json(path)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.leaderboard import instrument, pages, tables
+from understudy.leaderboard import instrument, pages, stored, tables
 from understudy.leaderboard.tables import Estimate
 from understudy.suite import files
 
@@ -19,7 +19,7 @@ HEADINGS: Final = ("player", "question", "expected", "found", "", "f", "detects"
 
 def page_tables() -> dict[str, str]:
     """Return the page's tables by name, `<benchmark> <budget>`, one a check that comes with the package."""
-    checks = sorted(instrument.RESULTS.glob(f"*/*/{instrument.INSTRUMENT}"))
+    checks = sorted(stored.RESULTS.glob(f"*/*/{instrument.INSTRUMENT}"))
     return {f"{path.parts[-3]} {path.parts[-2]}": _table(files.read_json(path)) for path in checks}
 
 

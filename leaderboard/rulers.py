@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from understudy.leaderboard import tables
+from understudy.leaderboard import stored, tables
 from understudy.leaderboard.references import References
 from understudy.leaderboard.tables import Estimate
 from understudy.suite.benchmarks import Benchmark, Budget
@@ -15,7 +15,6 @@ from understudy.suite.judging import standings
 from understudy.suite.judging.standings import Standing
 from understudy.suite.stats import Interval
 
-RESULTS: Final = Path(__file__).parent / "results"  # a checkout's own rows; `understudy verify` replays them
 HEADINGS: Final = ("task", "game", "budget", "lives", "start", "end", "gain", "verdict")
 NO_TASK: Final = "the budget is too short for it"
 
@@ -47,7 +46,7 @@ class RulerRow:
         return (self.task, self.game, self.budget, _lives(found), *figures, self.verdict)
 
 
-def rulers(benchmark: Benchmark, results: Path = RESULTS) -> list[RulerRow]:
+def rulers(benchmark: Benchmark, results: Path = stored.RESULTS) -> list[RulerRow]:
     """Return the rulers of a benchmark, task by task and budget by budget.
 
     Teacher lives are those of this machine; the starts are lives of a results folder, nothing is played.

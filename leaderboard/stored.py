@@ -13,6 +13,7 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.judging.lives import Life
 
 ROW = "row.json"
+RESULTS = Path(__file__).parent / "results"  # a checkout's rows; a wheel has only their instrument checks
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from understudy.leaderboard import pages, rulers, tables
+from understudy.leaderboard import pages, rulers, stored, tables
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.judging import lives as judged
@@ -69,7 +69,7 @@ PUBLISHED: Final[Mapping[str, Mapping[Window, tuple[str, str]]]] = {
 }
 
 
-def page_tables(results: Path = rulers.RESULTS) -> dict[str, str]:
+def page_tables(results: Path = stored.RESULTS) -> dict[str, str]:
     """Return the page's tables by the names of their places, from the lives of this machine.
 
     Raises InputError where a stored life can't be read or isn't a teacher's.

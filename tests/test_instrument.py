@@ -122,7 +122,7 @@ def test_a_table_says_that_its_instrument_was_checked(checked, small):
 def test_a_check_of_another_benchmark_file_counts_for_nothing(checked, small, tmp_path, monkeypatch):
     path = checked / "darkroom-v1" / "quick" / instrument.INSTRUMENT
     kept = path.read_bytes()
-    monkeypatch.setattr(instrument, "RESULTS", tmp_path)
+    monkeypatch.setattr(stored, "RESULTS", tmp_path)
     try:
         files.write_json(path, {**files.read_json(path), "benchmark_sha256": "0" * 64})
         assert instrument.status(checked, "darkroom-v1", "quick") is None
@@ -177,10 +177,10 @@ def test_the_page_holds_what_the_stored_checks_found():
     )
 
 
-@pytest.mark.parametrize("path", sorted(instrument.RESULTS.glob(f"*/*/{instrument.INSTRUMENT}")), ids=str)
+@pytest.mark.parametrize("path", sorted(stored.RESULTS.glob(f"*/*/{instrument.INSTRUMENT}")), ids=str)
 def test_the_stored_checks_follow_from_the_stored_lives_and_hold(path, monkeypatch):
     monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
-    found = instrument.check(instrument.RESULTS, path.parts[-3], path.parts[-2])
+    found = instrument.check(stored.RESULTS, path.parts[-3], path.parts[-2])
     assert files.read_json(path) == json.loads(json.dumps(found.as_json()))
     assert not found.missed
     outcomes = [one.outcome for one in found.findings if one.outcome is not None]
@@ -192,8 +192,8 @@ def test_the_stored_checks_follow_from_the_stored_lives_and_hold(path, monkeypat
 def test_a_learner_that_lives_on_by_anothers_rewards_gets_its_yes(player, task, monkeypatch):
     """MinAtar's DQNs keep much of their gain with yoked rewards, and none of it with flipped ones."""
     monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
-    path = instrument.RESULTS / "minatar-v1" / "tenth" / player
-    judged = scores.judge_row(instrument.RESULTS, stored.RowFolder(path, "minatar-v1", "tenth", player))
+    path = stored.RESULTS / "minatar-v1" / "tenth" / player
+    judged = scores.judge_row(stored.RESULTS, stored.RowFolder(path, "minatar-v1", "tenth", player))
     (found,) = [verdict for verdict in judged.verdicts if verdict.task == task]
     assert found.label == "yes: survival, built-in"
     assert not found.numbers["own - 0.5 G, yoked"].above(0)

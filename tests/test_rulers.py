@@ -165,7 +165,7 @@ def test_a_standing_and_a_verdict_agree(task, case):
 # Rulers of stored lives
 
 
-def row_of(name: str, task: str, budget: str, results: Path = rulers.RESULTS) -> rulers.RulerRow:
+def row_of(name: str, task: str, budget: str, results: Path = stored.RESULTS) -> rulers.RulerRow:
     found = rulers.rulers(benchmarks.load(name), results)
     return next(row for row in found if (row.task, row.budget) == (task, budget))
 
@@ -197,7 +197,7 @@ def test_minatars_gain_is_that_of_its_logs_by_hand():
         log = histories.read(ROOT / folder / f"minatar-v1/breakout/seed-{seed}/history.parquet")
         end = log.reward[487_500:500_000].sum() / (log.terminated | log.truncated)[487_500:500_000].sum()
         points = ends = 0.0
-        for path in (rulers.RESULTS / "minatar-v1/tenth/policy-at-w/start/control").glob("lane-*"):
+        for path in (stored.RESULTS / "minatar-v1/tenth/policy-at-w/start/control").glob("lane-*"):
             record = json.loads((path / "record.json").read_text())
             if record["lane"]["unit"] == f"breakout/seed-{seed}":
                 points, ends = points + record["points"], ends + record["episodes"]
@@ -232,7 +232,7 @@ def test_played_starts_are_those_of_a_scored_row_and_of_the_repository(played, t
     roles = {path.relative_to(played).parts[2:4] for path in played.rglob(records.RECORD)}
     assert roles == {("policy-at-w", "start"), ("random", "start-new")}
     for path in played.rglob(records.HISTORY):
-        ours = histories.read(rulers.RESULTS / path.relative_to(played))
+        ours = histories.read(stored.RESULTS / path.relative_to(played))
         assert np.array_equal(ours.action, histories.read(path).action)
     before = {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
     scoring.play_ruler_starts(requests.Request("", "darkroom-v1", "quick", played))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from understudy.leaderboard import instrument, rows, scores, stored, tables, verify
+from understudy.leaderboard import rows, scores, stored, tables, verify
 from understudy.submissions import engines, requests, scoring
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
@@ -339,7 +339,7 @@ def test_plans_give_every_life_its_own_seed(name):
 
 
 def test_table_has_the_argued_row_the_teacher_and_every_row(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(instrument, "RESULTS", tmp_path)
+    monkeypatch.setattr(stored, "RESULTS", tmp_path)
     (table,) = rows.tables_of(scores.judge_all(results))
     assert [row.kind for row in table.rows] == ["argued", "ruler", "control", "control"]
     text = tables.to_markdown([table])
