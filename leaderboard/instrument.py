@@ -155,13 +155,17 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> Check:
     return Check(benchmark_name, benchmark.sha256, budget_name, findings, lives_sha256, tuple(lanes))
 
 
-def claiming_yes(results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]) -> list[str]:
-    """Return the players whose stored lives say yes to a question about a gain: they owe what a yes needs."""
+def claiming_yes(
+    results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return, by question about a gain, the players whose stored lives say yes: they owe what a yes needs."""
     return _players_with(_says_yes, results, benchmark_name, budget_name, players)
 
 
-def owing_flipped(results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]) -> list[str]:
-    """Return the players whose gain stays with yoked rewards, where living on may be what they learn."""
+def owing_flipped(
+    results: Path, benchmark_name: str, budget_name: str, players: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return, by question, the players whose gain stays with yoked rewards, where living on may be it."""
     return _players_with(_owes_flipped, results, benchmark_name, budget_name, players)
 
 
@@ -226,17 +230,16 @@ def _players_with(
     benchmark_name: str,
     budget_name: str,
     players: Sequence[str],
-) -> list[str]:
-    """Return the players of whom some verdict on a gain is so."""
+) -> dict[str, list[str]]:
+    """Return, by question about a gain, the players whose verdict is so; others are left out."""
     folder = results / benchmark_name / budget_name
     rows = [stored.RowFolder(folder / name, benchmark_name, budget_name, name) for name in players]
-    names = (
-        one.row["name"]
-        for one in scores.judge_rows(results, rows)
-        for verdict in one.verdicts
-        if verdict.task in scores.GAIN_ROLES and found(verdict)
-    )
-    return list(dict.fromkeys(names))
+    named: dict[str, list[str]] = {}
+    for one in scores.judge_rows(results, rows):
+        for verdict in one.verdicts:
+            if verdict.task in scores.GAIN_ROLES and found(verdict):
+                named.setdefault(verdict.task, []).append(one.row["name"])
+    return named
 
 
 def _owes_flipped(verdict: Verdict) -> bool:

@@ -165,6 +165,13 @@ def test_a_check_says_that_it_was_made_with_other_lanes(small, tmp_path, capsys)
     assert " at 4 lanes, " in found.text
 
 
+def test_what_a_yes_needs_is_owed_for_the_questions_that_it_answers():
+    names = ["sandbagger", "random"]  # sandbagger: yes to Q3, undecided in Q2
+    owed = instrument.claiming_yes(stored.RESULTS, "darkroom-v1", "quick", names)
+    assert owed == {"transfer": ["sandbagger"]}
+    assert instrument.owing_flipped(stored.RESULTS, "darkroom-v1", "quick", ["sandbagger"]) == {}
+
+
 def test_players_that_were_not_played(tmp_path):
     with pytest.raises(InputError, match=re.escape("has not been played; run understudy instrument")):
         instrument.check(tmp_path, "darkroom-v1", "quick")

@@ -54,11 +54,12 @@ def instrument(
 
         scoring.score(list(rows.values()), None, engine, report)
         gaining = checks.claiming_yes(out, benchmark, budget, players)
-        claims = [rows[name] for name in gaining]
-        scoring.score(claims, None, engine, report, (probes.YOKED,))
-        owing = [rows[name] for name in checks.owing_flipped(out, benchmark, budget, gaining)]
-        scoring.score(owing, None, engine, report, (probes.FLIPPED,))
-        scoring.check(claims, scoring.ISOLATION, report)
+        for task, names in gaining.items():
+            scoring.score([rows[name] for name in names], [task], engine, report, (probes.YOKED,))
+        claiming = sorted({name for names in gaining.values() for name in names}, key=players.index)
+        for task, names in checks.owing_flipped(out, benchmark, budget, claiming).items():
+            scoring.score([rows[name] for name in names], [task], engine, report, (probes.FLIPPED,))
+        scoring.check([rows[name] for name in claiming], scoring.ISOLATION, report)
     scores.rescore(out)
     found = checks.check(out, benchmark, budget)
     path = checks.write(out, found)
