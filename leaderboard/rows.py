@@ -50,7 +50,8 @@ def _row(scored: ScoredRow) -> Row:
     if scored.leak_nats is not None and scored.leak_nats > leaks.SUSPECTED_NATS:
         notes.append("LEAK SUSPECTED, not citable")
     if scored.track != row["track"]:
-        notes.append(f"declared {row['track']}, but its parameters moved while it played")
+        why = "its parameters moved while it played" if scored.moved else "its rule is built in"
+        notes.append(f"declared {row['track']}, but {why}")
     if scored.other_lanes:
         own = benchmarks.load(scored.folder.benchmark).budget(scored.folder.budget).lanes
         notes.append(f"{' and '.join(map(str, scored.other_lanes))} lanes, not the budget's {own}")

@@ -9,15 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from understudy.leaderboard import descriptions, leaks, stored
+from understudy.leaderboard import descriptions, leaks, predictions, stored
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.references import TEACHER, References
 from understudy.leaderboard.stored import RowFolder
-from understudy.suite import benchmarks, files, probes, records, tasks
+from understudy.suite import benchmarks, files, games, places, probes, records, tasks, verdicts
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.judging import gains
 from understudy.suite.judging.contrasts import CHECKPOINT, METHOD
-from understudy.suite.judging.evidence import Evidence, Likeness
+from understudy.suite.judging.evidence import Evidence
 from understudy.suite.judging.lives import Life
 from understudy.suite.stats import Interval
 from understudy.suite.verdicts import Verdict
@@ -35,7 +35,8 @@ class ScoredRow:
     verdicts: tuple[Verdict, ...]  # of the tasks that the budget has
     other_lanes: tuple[int, ...] = ()  # lives in lock-step of jobs that don't have the budget's number
     rederived: bool | None = None  # whether its weights, fed the logs, choose the same; None: not checked
-    track: str = "frozen"  # as declared, or learning where its parameters moved while it played
+    track: str = "frozen"  # as declared, or learning where its parameters moved or its rule is built in
+    moved: bool = False  # whether its parameters moved while it played
     state_bytes: int | None = None  # of a life's memory, at its largest; None: nothing was played
     leak_nats: float | None = None  # by which held-back lives are predicted worse; None: not tested
     probed: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # task -> probe -> its own
@@ -133,11 +134,14 @@ class _Judge:
         skill = tasks.load("skill").verdict(self._skill(folder), self._rules("skill"))
         found = [skill]
         answer = skill.part("skill").answer if skill.parts else None
-        track = "learning" if stored.weights_moved(folder) else row["track"]
+        moved = stored.weights_moved(folder)
+        track = "learning" if moved else row["track"]
         described = {}
         for task, evidence in self._gains(folder, answer, track):
             found.append(tasks.load(task).verdict(evidence, self._rules(task)))
             described[task] = descriptions.describe(task, evidence, self._rules(task))
+        if any(verdicts.BUILT_IN in verdict.marks for verdict in found):
+            track = "learning"
         return ScoredRow(
             folder,
             row,
@@ -145,6 +149,7 @@ class _Judge:
             self._other_lanes(folder),
             rederived(folder),
             track,
+            moved,
             stored.state_bytes(folder),
             leaks.measured(folder.path, row["sha256"]),
             {task: self._probed(folder, task) for task in GAIN_ROLES if task in self.budget.tasks},
@@ -193,7 +198,7 @@ class _Judge:
             starts=starts,
             ruler_starts=own,
             random_starts=self.references.random_starts,
-            likeness=tuple(self._likeness(folder)),
+            likeness=predictions.of_row(folder, self.benchmark),
             watched_moves=self.references.watched_moves(units),
         )
 
@@ -213,6 +218,8 @@ class _Judge:
             skill_answer=skill_answer,
             yoked=stored.lives(folder, "continue@yoked"),
             flipped=stored.lives(folder, "continue@flipped"),
+            blanked=stored.lives(folder, "continue@blanked"),
+            shows_score=self._show_score(self.benchmark.watched_games),
             ends_by_failure=self.references.end_by_failure(on_new_games=False),
             control_owns=self._control_owns(folder, "improvement"),
             isolation_holds=isolation_holds(folder, "continue"),
@@ -230,6 +237,8 @@ class _Judge:
             watched_moves=self.references.watched_moves(),
             yoked=stored.lives(folder, "transfer@yoked"),
             flipped=stored.lives(folder, "transfer@flipped"),
+            blanked=stored.lives(folder, "transfer@blanked"),
+            shows_score=self._show_score(self.benchmark.new_games),
             ends_by_failure=self.references.end_by_failure(on_new_games=True),
             control_owns=self._control_owns(folder, "transfer"),
             isolation_holds=isolation_holds(folder, "transfer"),
@@ -260,24 +269,21 @@ class _Judge:
             for control, of_control in drawn.items()
         }
 
+    @staticmethod
+    def _show_score(names: Sequence[str]) -> bool:
+        return any(games.load(name).score_rows is not None for name in names)
+
     def _claim(self, folder: RowFolder, role: str, lives: Sequence[Life]) -> str:
         """Return method for several checkpoints or enough distinct units, else checkpoint.
 
-        Lanes of several sets of weights are no independent lives of one model.
+        Lanes of several sets of weights are no independent lives of one model. Lanes of one set that are
+        primed with nothing are: that each is named after a teacher's life tells it nothing of that life.
         """
         units = {life.unit for life in lives}
-        several = len(stored.job_folders(folder, role)) > 1
-        return METHOD if several or len(units) >= self.benchmark.minima.method_units else CHECKPOINT
-
-    def _likeness(self, folder: RowFolder) -> Iterator[Likeness]:
-        seeds = _training_seeds(folder)
-        for path in sorted(folder.path.glob("likeness/*/*.safetensors")):
-            columns = files.read_columns(path)
-            unit = self.benchmark.unit(path.stem.replace(".", "/"))
-            yield Likeness(unit=unit, training_seed=seeds[path.parent.name], **columns)
-
-
-def _training_seeds(folder: RowFolder) -> dict[str, int]:
-    """Return each checkpoint's training seed, as the jobs of the row say."""
-    jobs = (records.read_job(path) for path in stored.job_folders(folder))
-    return {job["player"]["checkpoint"]: job["player"]["training_seed"] or 0 for job in jobs}
+        jobs = stored.job_folders(folder, role)
+        if len(jobs) > 1:
+            return METHOD
+        played = self.benchmark.new_games if places.ROLES[role][1] else self.benchmark.watched_games
+        control = files.read_json(folder.path / stored.ROW)["control"]
+        told_apart = control or len(played) > 1 or any(records.read_job(job)["priming_moves"] for job in jobs)
+        return METHOD if told_apart and len(units) >= self.benchmark.minima.method_units else CHECKPOINT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +49,35 @@ def job_folders(row: RowFolder, role: str | None = None) -> list[Path]:
     return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/{records.JOB}"))
 
 
+def checkpoints(row: RowFolder) -> list[str]:
+    """Return the names of the sets of weights that a row declares; InputError where it names none."""
+    path = row.path / ROW
+    found = files.read_json(path)
+    named = found.get("checkpoints") if isinstance(found, dict) else None
+    if not isinstance(named, dict):
+        raise InputError(f"{path}: expected checkpoints, by name; score the row again: understudy score")
+    return list(named)
+
+
 def lives(row: RowFolder, role: str) -> tuple[Life, ...]:
-    """Return a row's finished lives of one role; InputError where one can't be read."""
-    return tuple(_lives(row, role))
+    """Return a row's lives of one role; none unless every checkpoint's job of that role is whole.
+
+    A row's checkpoints count together, and so do a job's lives: what is left of them would be a choice.
+
+    Raises InputError where one can't be read.
+    """
+    if not (row.path / ROW).exists():
+        return ()
+    found: list[Life] = []
+    for number, checkpoint in enumerate(checkpoints(row)):
+        folder = row.path / role / checkpoint
+        if not (folder / records.JOB).exists():
+            return ()
+        lanes = [folder / f"lane-{index}" for index in range(len(records.read_job(folder)["lanes"]))]
+        if not all((lane / records.RECORD).exists() for lane in lanes):
+            return ()
+        found += [_life(lane, number) for lane in lanes]
+    return tuple(found)
 
 
 def state_bytes(row: RowFolder) -> int | None:
@@ -98,7 +123,19 @@ def fed(job_folder: Path, name: str) -> Fed | None:
         raise InputError(f"{path}: expected an object with holds, true or false; check again")
     differing = [name for name, value in _binding(job_folder).items() if found.get(name) != value]
     mismatch = f"{differing[0]} is not that of the stored lives: check again" if differing else None
+    if name == records.ISOLATION and mismatch is None:
+        mismatch = _unchecked(found, records.read_job(job_folder)["moves"])
     return Fed(path, found["holds"], mismatch)
+
+
+def _unchecked(found: dict[str, Any], moves: int) -> str | None:
+    """Return what of a life an isolation check left out: a leak may begin late, so its end counts too."""
+    for name, needed in records.checked_moves(moves).items():
+        if found.get(name) != needed:
+            return f"{name} is {found.get(name)}, not {needed}: play the lives again, and check them then"
+    if found["holds"] != (found.get("differs_at") is None):
+        return "holds and differs_at contradict each other: check again"
+    return None
 
 
 def _binding(job_folder: Path) -> dict[str, Any]:
@@ -113,9 +150,7 @@ def _binding(job_folder: Path) -> dict[str, Any]:
     )
 
 
-def _lives(row: RowFolder, role: str) -> Iterator[Life]:
-    for path in life_folders(row, role):
-        record = records.read(path)
-        history = history_format.read(path / records.HISTORY)
-        lane, seed = record["lane"], record["job"]["player"]["training_seed"] or 0
-        yield Life(lane["unit"], seed, lane["number"], history.reward, history.ended)
+def _life(folder: Path, checkpoint: int) -> Life:
+    lane = records.read(folder)["lane"]
+    history = history_format.read(folder / records.HISTORY)
+    return Life(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

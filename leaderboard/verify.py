@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import instrument, scores, stored
+from understudy.leaderboard import instrument, planned, predictions, scores, stored
 from understudy.leaderboard.stored import RowFolder
-from understudy.suite import draws, exploration, files, games, records
+from understudy.suite import benchmarks, draws, exploration, files, games, records
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import replay
@@ -56,7 +56,12 @@ def verify(
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / records.HISTORY}: {error}"] if error else []
     for row in rows:
-        failures[row] += [*_check_jobs(row), *_check_fed(row), *_check_scores(results, row)]
+        failures[row] += [
+            *_check_jobs(row),
+            *_check_plan(row),
+            *_check_fed(row),
+            *_check_scores(results, row),
+        ]
     for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
         failures[row] += _check_instrument(results, row)
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
@@ -145,6 +150,17 @@ def _check_jobs(row: RowFolder) -> Iterator[str]:
                 if isinstance(error, InputError)
                 else f"{path}: not the job of its lives ({error!r})"
             )
+
+
+def _check_plan(row: RowFolder) -> Iterator[str]:
+    """Yield each job and prediction that is not what belongs in its place, and each that is missing."""
+    try:
+        yield from planned.differences(row)
+        yield from predictions.differences(row, benchmarks.load(row.benchmark))
+    except InputError as error:
+        yield str(error)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        yield f"{row.path}: not a row and its jobs ({error!r})"
 
 
 def _check_fed(row: RowFolder) -> Iterator[str]:

@@ -20,7 +20,7 @@ from understudy.suite.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-    from understudy.suite.harness import Lane
+    from understudy.suite.places import Lane
 
 ENTRIES = Path(__file__).parent / "entries"  # <benchmark>/<name>/
 Decoding = Literal["greedy", "sample"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,22 +9,16 @@ from typing import TYPE_CHECKING
 
 import understudy
 from understudy.submissions.entrants import Entrant, Player
-from understudy.suite import draws, probes
+from understudy.suite import places, probes
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherLife
 from understudy.suite.errors import InputError
-from understudy.suite.harness import Job, Lane
+from understudy.suite.harness import Job
+from understudy.suite.places import ROLES, Lane
 from understudy.suite.probes import Probe
 
 if TYPE_CHECKING:
     from torch import nn
 
-# role -> (kind of life, on the new games rather than the watched ones)
-ROLES = {
-    "start": ("start", False),
-    "continue": ("continue", False),
-    "start-new": ("start", True),
-    "transfer": ("transfer", True),
-}
 TASK_ROLES = {
     "skill": ("start",),
     "improvement": ("start", "continue"),
@@ -93,7 +86,7 @@ def plan(
         raise InputError("a yoked life is told another lane's reward: expected at least 2 lanes, found 1")
     return [
         PlannedJob(
-            _job(entrant, player, benchmark, budget, role, lives, num_lanes, threads, probe, salt),
+            _job(entrant, player, benchmark, budget, role, num_lanes, threads, probe, salt),
             player,
             role,
             budget.moves,
@@ -114,33 +107,21 @@ def _job(
     benchmark: Benchmark,
     budget: Budget,
     role: str,
-    lives: Sequence[TeacherLife],
     num_lanes: int,
     threads: int,
     probe: Probe | None,
     salt: str,
 ) -> Job:
-    kind, on_new_games = ROLES[role]
-    primed = entrant.priming_moves > 0 and not on_new_games and (probe is None or probe.priming != "nothing")
-    game_of = {life.name: life.game for life in lives}
-    teachers = _teachers(player.teachers, num_lanes)
-    places = (
-        _new_places(benchmark, teachers)
-        if on_new_games
-        else [(game_of[name], benchmark.unit(name)) for name in teachers]
+    primed = places.is_primed(role, entrant.priming_moves, probe)
+    lanes = places.lanes(
+        benchmark, role, player.teachers, num_lanes, primed, salt, entrant.sha256, player.sha256
     )
-    numbers: dict[str, int] = {}
-    planned = []
-    for teacher, (game, unit) in zip(teachers, places, strict=True):
-        number = numbers.get(unit, 0)
-        numbers[unit] = number + 1
-        seed = draws.derive("life", benchmark.sha256, salt, entrant.sha256, player.sha256, role, unit, number)
-        planned.append(Lane(game, unit, teacher, number, seed, primed))
+    teachers = {lane.teacher for lane in lanes}
     return Job(
         benchmark=benchmark.name,
         benchmark_sha256=benchmark.sha256,
         budget=budget.name,
-        kind=kind,
+        kind=ROLES[role][0],
         player={
             "name": entrant.name,
             "sha256": entrant.sha256,
@@ -153,46 +134,12 @@ def _job(
         salt=salt,
         decoding=probe.decoding_of(entrant.decoding) if probe else entrant.decoding,
         priming_moves=entrant.priming_moves if primed else 0,
-        moves=-(-budget.start_moves // num_lanes) if kind == "start" else budget.moves,
+        moves=places.moves(budget, role, num_lanes),
         exploration=benchmark.exploration,
         segment_moves=benchmark.segment_moves,
-        lanes=tuple(planned),
+        lanes=lanes,
         threads=threads,
         device="cpu",
         versions=versions(),
         probe=probe,
     )
-
-
-def _spread(names: Sequence[str], num_lanes: int) -> list[str]:
-    """Return one name a lane: each name equally often, or names evenly apart where there are more of them."""
-    count = len(names)
-    return [
-        names[lane * count // num_lanes if count > num_lanes else lane % count] for lane in range(num_lanes)
-    ]
-
-
-def _teachers(lives: Sequence[str], num_lanes: int) -> list[str]:
-    """Return one watched life a lane, the first of each game before the second of any.
-
-    So lanes stay with their teachers when more lives of the same games come.
-    """
-    rounds: dict[int, list[str]] = {}  # k -> the k-th life of each game
-    lives_of: Counter[str] = Counter()
-    for name in lives:
-        variant = name.partition("/")[0]
-        rounds.setdefault(lives_of[variant], []).append(name)
-        lives_of[variant] += 1
-    found: list[str] = []
-    while len(found) < num_lanes:
-        for of_round in rounds.values():
-            found += _spread(of_round, min(len(of_round), num_lanes - len(found)))
-    return found
-
-
-def _new_places(benchmark: Benchmark, teachers: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (game, unit) a lane: the goal where each new game is a unit, else the watched teacher's life."""
-    new = _spread(benchmark.new_games, len(teachers))
-    if len(benchmark.new_games) == 1:
-        return list(zip(new, teachers, strict=True))
-    return [(game, benchmark.unit(game.partition("/")[2])) for game in new]

@@ -135,7 +135,7 @@ class Scorer:
             begin = job.moves - harness.KEPT_BEFORE_END
             differs = isolation.last_difference(job, player, outset, histories, states.load(kept), begin)
         return {
-            "first_moves": min(isolation.CHECKED_MOVES, job.moves),
+            "first_moves": min(records.CHECKED_MOVES, job.moves),
             "last_moves": harness.KEPT_BEFORE_END if kept.exists() else 0,
             "holds": differs is None,
             "differs_at": differs,
@@ -145,7 +145,18 @@ class Scorer:
         self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
     ) -> dict[str, Any]:
         again = isolation.rederive(planned.job, player, self._outset(player, planned), histories)
-        return {**asdict(again), "holds": again.holds}
+        predicted = self._predicted_otherwise(planned) if planned.role == "start" else 0.0
+        holds = again.holds and predicted <= 1 - isolation.REDERIVED_SHARE
+        return {**asdict(again), "predicted_otherwise": predicted, "holds": holds}
+
+    def _predicted_otherwise(self, planned: PlannedJob) -> float:
+        """Return the share of a checkpoint's stored predictions of its teachers that don't come out again."""
+        differing = total = 0
+        for path in sorted((self.folder / LIKENESS / planned.player.checkpoint).glob("*.safetensors")):
+            again = self._predictions(planned, self.lives[path.stem.replace(".", "/")])
+            differing += int((files.read_columns(path)["predicted"] != again["predicted"]).sum())
+            total += again["predicted"].size
+        return differing / max(total, 1)
 
     def _played(self, role: str) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
         """Yield each job of a role whose lives are whole, its folder and its logs."""

@@ -10,7 +10,7 @@ from understudy.submissions import plan as plans
 from understudy.submissions.entrants import Entrant, resolve
 from understudy.submissions.requests import Report, Request, relearning
 from understudy.submissions.scorer import LIKENESS, Scorer
-from understudy.suite import benchmarks, files, games, probes, records
+from understudy.suite import benchmarks, files, games, places, probes, records
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.probes import Probe
@@ -66,10 +66,11 @@ def play_ruler_starts(
     """
     benchmark = benchmarks.load(request.benchmark)
     tasks = [task for task in RULER_STARTS if _has_ruler_lives(benchmark, request.budget, task)]
+    lives = benchmarks.teacher_lives(benchmark)
     errands = []
     for name, role in (RULER_STARTS[task] for task in tasks):
         own = replace(request, name_or_path=name)
-        _write_row(resolve(name, request.benchmark), benchmark, own)
+        _write_row(resolve(name, request.benchmark), benchmark, lives, own)
         errands.append(Errand(own, role, 0))
     engines.run(engine, errands, run_errand, report)
     return tasks
@@ -85,7 +86,7 @@ def check(requests: Sequence[Request], what: str, report: Report = lambda progre
 
     Raises InputError where a row has not been played.
     """
-    roles = [role for role, (kind, _) in plans.ROLES.items() if what == REDERIVED or kind != "start"]
+    roles = [role for role, (kind, _) in places.ROLES.items() if what == REDERIVED or kind != "start"]
     errands = []
     for request in requests:
         folder = request.results_of(resolve(request.name_or_path, request.benchmark).name)
@@ -142,7 +143,7 @@ def _errands(
     for role in roles[-1:]:  # whatever can't play is refused before anything is written
         for planned in plans.plan(entrant, benchmark, request.budget, role, lives, request.lanes):
             planned.load(planned.job.lanes[:1], relearning(entrant.name, report))
-    _write_row(entrant, benchmark, request)
+    _write_row(entrant, benchmark, lives, request)
     yield from (Errand(request, role, player) for role in roles for player in range(len(players)))
     if "skill" in wanted:
         yield from (Errand(request, LIKENESS, player) for player in range(len(players)))
@@ -151,12 +152,14 @@ def _errands(
             continue
         if probe.parameters != "own" and entrant.is_control:
             continue  # it has none that were trained
-        probing = [role for role in roles if probe.touches(*plans.ROLES[role])]
+        if not probe.concerns([games.load(name) for name in benchmark.games]):
+            continue
+        probing = [role for role in roles if probe.touches(*places.ROLES[role])]
         yield from (Errand(request, role, n, probe.name) for role in probing for n in range(len(players)))
     for name, reference_roles in REFERENCES.items():
         if name != entrant.name and (name != "policy-at-w" or networks_at_w(benchmark, lives)):
             reference = replace(request, name_or_path=name, restart=False, salt=plans.DEV_SALT)
-            _write_row(resolve(name, request.benchmark), benchmark, reference)
+            _write_row(resolve(name, request.benchmark), benchmark, lives, reference)
             yield from (Errand(reference, role, 0) for role in reference_roles if role in roles)
 
 
@@ -181,7 +184,9 @@ def _has_ruler_lives(benchmark: Benchmark, budget_name: str, task: str) -> bool:
     return len(long) >= benchmark.minima.ruler_lives
 
 
-def _write_row(entrant: Entrant, benchmark: Benchmark, request: Request) -> None:
+def _write_row(
+    entrant: Entrant, benchmark: Benchmark, lives: Sequence[TeacherLife], request: Request
+) -> None:
     """Write what the table shows of an entrant; InputError where the folder holds another one's row."""
     folder = request.results_of(entrant.name)
     declaration = entrant.submission.declaration if entrant.submission else None
@@ -198,6 +203,7 @@ def _write_row(entrant: Entrant, benchmark: Benchmark, request: Request) -> None
         "priming_moves": entrant.priming_moves,
         "search_trials": declaration.search_trials if declaration else None,
         "salt": request.salt,
+        "checkpoints": {player.checkpoint: player.sha256 for player in entrant.players(benchmark, lives)},
     }
     path = folder / ROW
     differing = games.differing_settings(row, files.read_json(path)) if path.exists() else []

@@ -23,6 +23,7 @@ from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.frames import FrameStore
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.histories.timesteps import timesteps_of_new_memory
+from understudy.suite.places import Lane
 from understudy.suite.probes import Probe
 from understudy.suite.protocols import Imitator, State, Timestep
 from understudy.suite.records import FED_AGAIN, HISTORY, JOB, RECORD, RUN
@@ -32,19 +33,7 @@ PROGRESS = "progress.json"  # of a job under way: the move up to which its files
 PRIMING_CHUNK_MOVES = 256
 CHECKPOINT_SECONDS = 60.0
 KEPT_STATE = "kept-state.safetensors"  # of lane 0, so many moves before the end: isolation is checked from it
-KEPT_BEFORE_END = 10_000
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One life of a job."""
-
-    game: str  # full name
-    unit: str  # the teacher life it was primed with or is ruled by
-    teacher: str  # the watched life that it comes from
-    number: int  # of the lane among those of its unit
-    seed: int  # of the life: emulator seeds, exploration and sampling derive from it
-    primed: bool  # with that life's last watched moves; otherwise its memory begins empty
+KEPT_BEFORE_END = records.CHECKED_MOVES
 
 
 @dataclass(frozen=True)
@@ -70,9 +59,8 @@ class Job:
 
     def spec(self) -> dict[str, Any]:
         """Return the job as JSON; what a record pins."""
-        spec = asdict(self)
-        spec["lanes"] = [{**lane, "seed": f"{lane['seed']:032x}"} for lane in spec["lanes"]]
-        return {**spec, "player": dict(self.player), "versions": dict(self.versions)}
+        lanes = [lane.spec() for lane in self.lanes]
+        return {**asdict(self), "lanes": lanes, "player": dict(self.player), "versions": dict(self.versions)}
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import exploration, games, states
+from understudy.suite import exploration, games, records, states
 from understudy.suite.harness import PRIMING_CHUNK_MOVES, Job, Outset
 from understudy.suite.histories.format import History
 from understudy.suite.histories.frames import frames
 from understudy.suite.histories.timesteps import timesteps
 from understudy.suite.protocols import Imitator, State, Timestep
 
-CHECKED_MOVES = 10_000  # the first so many of a life; the last ones begin at the kept state
 REDERIVED_SHARE = 0.999  # of the chosen moves come out again ...
 NEAR_THE_TOP = 1e-3  # ... and the others lie this near to the highest logit
 
@@ -32,7 +31,7 @@ def first_difference(
     outset: Outset,
     histories: Sequence[History],
     lane: int,
-    moves: int = CHECKED_MOVES,
+    moves: int = records.CHECKED_MOVES,
 ) -> int | None:
     """Return the first of a life's first moves at which the player would choose otherwise, or None.
 

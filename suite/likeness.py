@@ -28,36 +28,52 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Return predictions on the moves [start, start + moves) of a teacher's life, each column [moves].
 
-    chosen and explored are the log's; predicted int64 is the most likely legal action; loss_nats float64 is
-    that of the executed action; ceiling is 1.0 where the teacher's network at W, frozen, would have chosen
-    as the teacher did.
+    Besides those of `teachers_columns`: predicted int64 is the most likely legal action; loss_nats float64 is
+    that of the executed action.
     """
-    from understudy.suite.teachers import network
-
     game = games.load(history.header.game)
     fresh = bool(outset.first_of_life.all())
     window = (timesteps_of_new_memory if fresh else timesteps)(history, store, start, start + moves)
     legal = torch.tensor(game.legal_actions)
-    parameters = network.load_parameters(network_path, game)
-    state = outset.state
-    chosen = torch.from_numpy(history.action[start : start + moves].astype(np.int64))
-    predicted, losses, ceiling = [], [], []
+    own = teachers_columns(history, store, start, moves, network_path)
+    state, executed = outset.state, torch.from_numpy(own["chosen"])
+    predicted, losses = [], []
     with torch.inference_mode():
         for begin in range(0, moves, PRIMING_CHUNK_MOVES):
             chunk = Timestep(*(column[:, begin : begin + PRIMING_CHUNK_MOVES] for column in window))
-            target = chosen[begin : begin + PRIMING_CHUNK_MOVES]
+            target = executed[begin : begin + PRIMING_CHUNK_MOVES]
             logits, state = imitator.unroll(chunk, state)
             masked = logits[0].masked_fill(~legal, -torch.inf)
             predicted.append(_greedy(masked))
             losses.append(-masked.double().log_softmax(1).gather(1, target[:, None])[:, 0])
-            q = network.q_values(game, parameters, chunk.observation)[0].masked_fill(~legal, -torch.inf)
-            ceiling.append((_greedy(q) == target).double())
+    return {**own, "predicted": torch.cat(predicted).numpy(), "loss_nats": torch.cat(losses).numpy()}
+
+
+def teachers_columns(
+    history: History, store: FrameStore, start: int, moves: int, network_path: Path
+) -> dict[str, np.ndarray]:
+    """Return what predictions are compared with, whoever predicts: each column [moves].
+
+    chosen int64 and explored are the log's; ceiling float64 is 1.0 where the teacher's network at W, frozen,
+    would have chosen as the teacher did.
+    """
+    from understudy.suite.teachers import network
+
+    game = games.load(history.header.game)
+    legal = torch.tensor(game.legal_actions)
+    parameters = network.load_parameters(network_path, game)
+    chosen = history.action[start : start + moves].astype(np.int64)
+    greedy = []
+    with torch.inference_mode():
+        for begin in range(start, start + moves, PRIMING_CHUNK_MOVES):
+            end = min(begin + PRIMING_CHUNK_MOVES, start + moves)
+            observation = timesteps(history, store, begin, end).observation
+            q = network.q_values(game, parameters, observation)[0]
+            greedy.append(_greedy(q.masked_fill(~legal, -torch.inf)))
     return {
-        "chosen": chosen.numpy(),
+        "chosen": chosen,
         "explored": history.explored[start : start + moves].copy(),
-        "predicted": torch.cat(predicted).numpy(),
-        "loss_nats": torch.cat(losses).numpy(),
-        "ceiling": torch.cat(ceiling).numpy(),
+        "ceiling": (torch.cat(greedy).numpy() == chosen).astype(np.float64),
     }
 
 

@@ -19,7 +19,9 @@ class Probe:
     """One respect in which lives differ from the scored ones; they have the same seeds."""
 
     name: str
-    reward: str = "own"  # what the player is told: own, yoked (another lane's), zeroed or flipped in sign
+    # What the player is told: own, yoked (another lane's), zeroed, flipped in sign, or blanked: its own. But
+    # for `own`, pixels that show the score are blank.
+    reward: str = "own"
     priming: str = "last"  # the teacher's last K watched moves, its first K, another-game's, or nothing
     decoding: str = "own"  # or other: sampled where the submission is greedy, and the reverse
     parameters: str = "own"  # or redrawn, or shuffled: trained on histories with their actions shuffled
@@ -36,6 +38,10 @@ class Probe:
         """Whether it means anything only for a player that is primed."""
         return self.priming != "last"
 
+    def concerns(self, lane_games: Sequence[Game]) -> bool:
+        """Whether it means anything on these games: only a score that is shown can be blanked."""
+        return self.reward != "blanked" or any(game.score_rows is not None for game in lane_games)
+
     def decoding_of(self, own: str) -> str:
         """Return how its lives are decoded, given how the scored ones are."""
         return own if self.decoding == "own" else {"greedy": "sample", "sample": "greedy"}[own]
@@ -43,9 +49,10 @@ class Probe:
 
 YOKED = Probe("yoked", reward="yoked")
 FLIPPED = Probe("flipped", reward="flipped")
+BLANKED = Probe("blanked", reward="blanked")  # only where a game shows its score
 REDRAWN = tuple(Probe(f"redrawn-{draw}", parameters="redrawn", draw=draw) for draw in range(NUM_DRAWS))
 SHUFFLED = tuple(Probe(f"shuffled-{draw}", parameters="shuffled", draw=draw) for draw in range(NUM_DRAWS))
-CLAIM = (YOKED, FLIPPED, *REDRAWN, *SHUFFLED)  # what a yes needs, isolation besides
+CLAIM = (YOKED, FLIPPED, BLANKED, *REDRAWN, *SHUFFLED)  # what a yes needs, isolation besides
 OTHER = (
     Probe("zeroed", reward="zeroed"),
     Probe("unprimed", priming="nothing"),
@@ -83,7 +90,8 @@ class Told:
         """Return the rewards [B] float32 that the players hear of, given those that they earned."""
         if self._reward == "yoked":
             return np.roll(earned, -1)
-        return {"own": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}[self._reward]
+        told = {"own": earned, "blanked": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}
+        return told[self._reward]
 
     def observation(self, seen: np.ndarray) -> np.ndarray:
         """Return the observations [B, ...], without the rows of pixels in which a game shows its score."""

@@ -16,6 +16,7 @@ ISOLATION = "isolation.json"  # in a job's folder: what a check of its lives fou
 REDERIVED = "rederived.json"  # likewise: whether its player, fed the log, chooses the same moves
 LEAKS = "leaks.json"  # in a row's folder: how well its weights predict lives that nobody has published
 FED_AGAIN = (ISOLATION, REDERIVED)
+CHECKED_MOVES = 10_000  # that a check of isolation feeds again, from a life's start and up to its end
 
 
 def life_of(job: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -90,6 +91,14 @@ def measured(history: History) -> dict[str, Any]:
         "points": float(history.reward.sum(dtype="float64")),
         "episodes": int(history.ended.sum()),
         "explored": int(history.explored.sum()),
+    }
+
+
+def checked_moves(moves: int) -> dict[str, int]:
+    """Return how many of the first and last moves of a life of so many a whole check feeds again."""
+    return {
+        "first_moves": min(CHECKED_MOVES, moves),
+        "last_moves": CHECKED_MOVES if moves > CHECKED_MOVES else 0,
     }
 
 

@@ -20,6 +20,7 @@ LIFE_INCOMPLETE = "life incomplete: {found:,} of {expected:,}"
 NOT_PLAYED = "not played"
 NO_LIKENESS, NO_CEILING = "likeness not measured", "ceiling not above the best constant player"
 REWARD_FREE = "gain does not depend on reward"
+SCORE_READ = "gain does not survive a blanked score"
 NOT_ISOLATED = "isolation does not hold"
 BUILT_IN, PROVISIONAL = "built-in", "provisional"
 SURVIVAL = "survival"  # gains from another's rewards too, by living on, and not where points are punished

@@ -11,9 +11,10 @@ from torch import nn
 
 from understudy.suite import draws, exploration, files, harness, isolation
 from understudy.suite.errors import InputError
-from understudy.suite.harness import Job, Lane
+from understudy.suite.harness import Job
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
+from understudy.suite.places import Lane
 from understudy.suite.records import HISTORY, ISOLATION, RECORD
 
 LANES = 3

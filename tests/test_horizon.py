@@ -29,7 +29,7 @@ RULES = Rules(
 SPREAD = np.array([-0.4, 0.2, 0.6, -0.2, -0.2])  # of five units around a mean; sums to 0
 
 
-def life(unit: str, by_window, lane: int = 0, every: int = 2, training_seed: int = 0) -> Life:
+def life(unit: str, by_window, lane: int = 0, every: int = 2, checkpoint: int = 0) -> Life:
     """A life with an episode every so many moves, which scores one number in each window [h/2, h).
 
     Moves before the first window score as those in it.
@@ -38,7 +38,7 @@ def life(unit: str, by_window, lane: int = 0, every: int = 2, training_seed: int
     window = np.maximum(np.ceil(np.log2((moves + 1) / 100)), 0).astype(int)
     ended = (moves + 1) % every == 0
     reward = np.where(ended, np.asarray(by_window, dtype=float)[window], 0.0)
-    return Life(unit, training_seed, lane, reward.astype(np.float32), ended)
+    return Life(unit, checkpoint, lane, reward.astype(np.float32), ended)
 
 
 def lives(curve, spread=SPREAD, unit: str | None = None, every: int = 2) -> tuple[Life, ...]:

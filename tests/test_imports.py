@@ -42,6 +42,7 @@ STANDS_WITH = {
     "judging": "tasks",
     "pictures": "tasks",
     "records": "harness",
+    "places": "harness",
     "likeness": "harness",
     "isolation": "harness",
 }

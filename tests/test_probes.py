@@ -15,8 +15,9 @@ from understudy.submissions import parameters, requests, scoring, training
 from understudy.submissions.entrants import ENTRIES
 from understudy.suite import benchmarks, draws, files, games, harness, isolation, probes, states
 from understudy.suite.errors import InputError
-from understudy.suite.harness import Job, Lane
+from understudy.suite.harness import Job
 from understudy.suite.histories import format as history_format
+from understudy.suite.places import Lane
 from understudy.suite.probes import Told
 from understudy.suite.records import HISTORY
 

@@ -14,7 +14,7 @@ from understudy.submissions import engines, requests, scoring
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
 from understudy.submissions.scorer import Scorer
-from understudy.suite import benchmarks, files, records
+from understudy.suite import benchmarks, files, places, records
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import format as history_format
 
@@ -259,10 +259,22 @@ def test_rederived_lives_carry_their_badge_and_others_lose_it(copied):
     assert any("parameters_sha256 is not that" in failure for failure in failures(copied))
 
 
+def test_predictions_that_the_weights_do_not_make_are_not_rederived(copied):
+    request = requests.Request("policy-at-w", "darkroom-v1", "quick", copied)
+    path = min((copied / "darkroom-v1/quick/policy-at-w/likeness/control").glob("*"))
+    columns = files.read_columns(path)
+    files.write_columns(path, {**columns, "predicted": (columns["predicted"] + 1) % 4})
+    scoring.check([request], scoring.REDERIVED)
+    found = files.read_json(copied / JOB / records.REDERIVED)
+    assert (found["holds"], found["differing"], found["predicted_otherwise"]) == (False, 0, 1 / 16)
+
+
 @pytest.mark.parametrize(("lanes", "teachers"), [(1, 16), (2, 2)])
-def test_a_teacher_with_a_single_lane_is_joined_by_those_of_its_recipe(copied, lanes, teachers):
-    for lane in range(lanes, 16):
-        shutil.rmtree(copied / "darkroom-v1/quick/random/start/control" / f"lane-{lane}")
+def test_a_teacher_with_a_single_lane_is_joined_by_those_of_its_recipe(copied, tmp_path, lanes, teachers):
+    few = tmp_path / "few"
+    scoring.score([requests.Request("random", "darkroom-v1", "quick", few, lanes=lanes)], ["skill"])
+    shutil.rmtree(copied / "darkroom-v1/quick/random")
+    shutil.copytree(few / "darkroom-v1/quick/random", copied / "darkroom-v1/quick/random")
     row = next(row for row in stored.rows_in(copied) if row.name == "random")
     evidence = scores._Judge(copied, "darkroom-v1", "quick")._skill(row)
     assert (evidence.claim, len(evidence.starts), len(evidence.ruler_starts)) == (
@@ -330,7 +342,7 @@ def test_plans_give_every_life_its_own_seed(name):
     benchmark = benchmarks.load(name)
     lives = benchmarks.teacher_lives(benchmark)
     random = resolve("random", name)
-    jobs = [job for role in plans.ROLES for job in plans.plan(random, benchmark, "quick", role, lives)]
+    jobs = [job for role in places.ROLES for job in plans.plan(random, benchmark, "quick", role, lives)]
     seeds = [lane.seed for planned in jobs for lane in planned.job.lanes]
     assert len(seeds) == len(set(seeds)) == 4 * benchmark.budget("quick").lanes
     for planned in jobs:

@@ -105,8 +105,8 @@ def evidence(world: World, drawn: Draws, replicate: int) -> Evidence:
     )
 
 
-def _life(unit: str, training_seed: int, lane: int, skill: float) -> Life:
-    return Life(unit, training_seed, lane, np.full(10, skill, dtype=np.float32), ENDED)
+def _life(unit: str, checkpoint: int, lane: int, skill: float) -> Life:
+    return Life(unit, checkpoint, lane, np.full(10, skill, dtype=np.float32), ENDED)
 
 
 WEIGHTS = {"own": (1.0, -1.0, -1.0, 1.0), "level": (1.0, 0.0, -1.0, 1.0), "gain": (0.0, 0.0, 1.0, -1.0)}

@@ -35,10 +35,10 @@ SPREAD = np.array([-0.4, 0.2, 0.6, -0.2, -0.2])  # of five units around a mean; 
 IMPROVEMENT, TRANSFER, SKILL = (tasks.load(name) for name in ("improvement", "transfer", "skill"))
 
 
-def life(unit: str, value: float, lane: int = 0, moves: int = 200, training_seed: int = 0) -> Life:
+def life(unit: str, value: float, lane: int = 0, moves: int = 200, checkpoint: int = 0) -> Life:
     """A life whose every episode of five moves scores `value`: its skill is `value` in every window."""
     ended = np.arange(1, moves + 1) % EPISODE_MOVES == 0
-    return Life(unit, training_seed, lane, np.where(ended, value, 0.0).astype(np.float32), ended)
+    return Life(unit, checkpoint, lane, np.where(ended, value, 0.0).astype(np.float32), ended)
 
 
 def one_a_unit(values, prefix: str = "life") -> tuple[Life, ...]:
@@ -130,10 +130,10 @@ def test_a_life_of_wrong_shape_or_type_is_refused(reward, ended):
 
 def test_lanes_then_training_seeds_are_averaged_within_a_teacher_life():
     played = [
-        life("u", 1.0, 0, training_seed=0),
-        life("u", 2.0, 1, training_seed=0),
-        life("u", 3.0, 2, training_seed=0),
-        life("u", 10.0, 0, training_seed=1),
+        life("u", 1.0, 0, checkpoint=0),
+        life("u", 2.0, 1, checkpoint=0),
+        life("u", 3.0, 2, checkpoint=0),
+        life("u", 10.0, 0, checkpoint=1),
     ]
     sample = contrasts.end_sample(played, "method", "imitator", 200, 50, 5)
     assert (sample.units, sample.values) == (("u",), (6.0,))  # (mean(1, 2, 3) + 10) / 2
@@ -284,8 +284,8 @@ def test_too_short_a_window_gives_no_verdict():
 
 
 def test_a_checkpoint_claim_is_about_one_set_of_weights():
-    mixed = tuple(life("life-0", value, lane, training_seed=lane % 2) for lane, value in enumerate(SPREAD))
-    with pytest.raises(InputError, match="expected one training seed, found 0, 1"):
+    mixed = tuple(life("life-0", value, lane, checkpoint=lane % 2) for lane, value in enumerate(SPREAD))
+    with pytest.raises(InputError, match="expected one checkpoint, found 2"):
         Evidence("checkpoint", lives=mixed)
     assert Evidence("method", lives=mixed).lives == mixed
 
@@ -356,6 +356,24 @@ def test_living_on_may_be_learned_from_anothers_rewards_where_episodes_end_by_fa
     assert (found.answer, found.reason) == ("undecided", verdicts.REWARD_FREE)
 
 
+@pytest.mark.parametrize(
+    ("blanked", "answer", "reason"),
+    [
+        ((), "yes (unverified)", "not measured: blanked score"),
+        (one_a_unit(np.full(5, 14.0)), "yes", None),
+        (one_a_unit(np.full(5, 9.0)), "undecided", verdicts.SCORE_READ),
+    ],
+)
+def test_a_gain_must_survive_a_blanked_score_where_other_rewards_come_with_one(blanked, answer, reason):
+    """Yoked lives are told another's reward and see no score: either might end a gain."""
+    shown = {**VERIFIED, "shows_score": True, "blanked": blanked}
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **shown), RULES)
+    assert (found.answer, found.reason) == (answer, reason)
+    if blanked:
+        expected = blanked[0].reward.max() - 5.0 - 5.0
+        assert found.numbers["own - 0.5 G, blanked"].estimate == pytest.approx(expected)
+
+
 def test_survival_is_shown_beside_the_answer():
     marked = {**VERIFIED, "yoked": one_a_unit(np.full(5, 12.0)), "flipped": one_a_unit(np.full(5, 6.0))}
     found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **marked, ends_by_failure=True), RULES)
@@ -365,7 +383,7 @@ def test_survival_is_shown_beside_the_answer():
 @pytest.mark.parametrize("probe", ["yoked", "flipped"])
 def test_probed_lives_of_other_units_are_refused(probe):
     lives = {"yoked": one_a_unit(np.full(5, 12.0)), probe: one_a_unit([1.0, 2.0])}
-    with pytest.raises(InputError, match="yoked and flipped lives"):
+    with pytest.raises(InputError, match="must be the scored lives"):
         IMPROVEMENT.verdict(evidence(5.0, 15.0, **lives, ends_by_failure=True), RULES)
 
 

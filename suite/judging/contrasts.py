@@ -67,12 +67,12 @@ def contrast(terms: Sequence[Term], confidence: float) -> stats.Interval:
 
 
 def end_sample(lives: Iterable[Life], claim: str, role: str, moves: int, end_moves: int, ends: int) -> Sample:
-    """Return the skill at the end of lives, one value a unit: lanes, then training seeds, are averaged."""
+    """Return the skill at the end of lives, one value a unit: lanes, then checkpoints, are averaged."""
     return _sample(lives, claim, role, lambda lanes: [end_skill(x, moves, end_moves, ends) for x in lanes])
 
 
 def start_sample(lives: Iterable[Life], claim: str, role: str, ends: int) -> Sample:
-    """Return the skill of start jobs, one value a unit: lanes are pooled, training seeds averaged."""
+    """Return the skill of start jobs, one value a unit: lanes are pooled, checkpoints averaged."""
     return _sample(lives, claim, role, lambda lanes: [start_skill(lanes, ends)])
 
 
@@ -85,13 +85,13 @@ def _sample(
     lives: Iterable[Life], claim: str, role: str, measure: Callable[[list[Life]], list[Skill]]
 ) -> Sample:
     by_unit: dict[str, dict[int, list[Life]]] = {}
-    for life in sorted(lives, key=lambda life: (life.unit, life.training_seed, life.lane)):
-        by_unit.setdefault(_unit_name(life, claim, role), {}).setdefault(life.training_seed, []).append(life)
+    for life in sorted(lives, key=lambda life: (life.unit, life.checkpoint, life.lane)):
+        by_unit.setdefault(_unit_name(life, claim, role), {}).setdefault(life.checkpoint, []).append(life)
     few_ends, values = 0, {}
-    for unit, by_seed in by_unit.items():
-        skills = [measure(lanes) for lanes in by_seed.values()]
-        few_ends += sum(one.few_ends for seed in skills for one in seed)
-        values[unit] = float(np.mean([np.mean([one.value for one in seed]) for seed in skills]))
+    for unit, by_checkpoint in by_unit.items():
+        skills = [measure(lanes) for lanes in by_checkpoint.values()]
+        few_ends += sum(one.few_ends for lanes in skills for one in lanes)
+        values[unit] = float(np.mean([np.mean([one.value for one in lanes]) for lanes in skills]))
     units = tuple(sorted(values))
     return Sample(units, tuple(values[unit] for unit in units), few_ends)
 
@@ -100,4 +100,4 @@ def _unit_name(life: Life, claim: str, role: str) -> str:
     """Method: the teacher life or goal. Checkpoint: the single life; roles never share a unit."""
     if claim == METHOD:
         return life.unit
-    return f"{role}: {life.unit}, training seed {life.training_seed}, lane {life.lane}"
+    return f"{role}: {life.unit}, checkpoint {life.checkpoint}, lane {life.lane}"

@@ -48,7 +48,7 @@ class Curves:
 def measure(evidence: Evidence, rules: Rules, ruler: Ruler) -> Curves | None:
     """Return the curves of the lives that answer improvement or transfer, or None where nothing is judged.
 
-    Blocks are averaged as the end is: lanes, then training seeds, within a unit. Arguments and errors are
+    Blocks are averaged as the end is: lanes, then checkpoints, within a unit. Arguments and errors are
     those of `horizon.measure`.
     """
     if gain_verdicts.unjudged(evidence, rules):

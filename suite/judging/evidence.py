@@ -18,7 +18,7 @@ class Likeness:
     """An imitator's teacher-forced predictions on the teacher's next moves, W on."""
 
     unit: str  # the teacher life
-    training_seed: int
+    checkpoint: int  # which of the imitator's sets of weights
     chosen: NDArray[np.int64]  # [n] the action that the teacher chose; anything where explored
     explored: NDArray[np.bool_]  # [n] whether the executed action wasn't the teacher's: left out
     predicted: NDArray[np.int64]  # [n] the imitator's most likely legal action
@@ -50,6 +50,8 @@ class Evidence:
     skill_answer: str | None = None  # Q1's skill verdict of the same row, asked for by improvement
     yoked: tuple[Life, ...] = ()  # the same lives, told another lane's reward, scored by their own
     flipped: tuple[Life, ...] = ()  # likewise, told each reward of their own as a punishment
+    blanked: tuple[Life, ...] = ()  # likewise, told their own, with the score's pixels blank
+    shows_score: bool = False  # the game's pixels show it: yoked and flipped lives have it blanked
     ends_by_failure: bool = False  # some episode of the ruler's ended by the game and not by the cap
     control_owns: Mapping[str, tuple[float, ...]] = field(
         default_factory=dict
@@ -60,14 +62,14 @@ class Evidence:
     def __post_init__(self) -> None:
         if self.claim not in CLAIMS:
             raise InputError(f"expected a claim among {', '.join(CLAIMS)}; found {self.claim!r}")
-        seeds = {life.training_seed for life in (*self.lives, *self.starts)}
-        if self.claim == CHECKPOINT and len(seeds) > 1:
+        checkpoints = {life.checkpoint for life in (*self.lives, *self.starts)}
+        if self.claim == CHECKPOINT and len(checkpoints) > 1:
             raise InputError(
                 "a checkpoint claim is about one set of weights: lanes of several are no independent lives; "
-                f"expected one training seed, found {', '.join(map(str, sorted(seeds)))}"
+                f"expected one checkpoint, found {len(checkpoints)}"
             )
         for name, value in vars(self).items():
             if isinstance(value, tuple) and name != "likeness":
-                keys = [(life.unit, life.training_seed, life.lane) for life in value]
+                keys = [(life.unit, life.checkpoint, life.lane) for life in value]
                 if len(keys) != len(set(keys)):
-                    raise InputError(f"{name}: two lives of one unit, training seed and lane: {keys}")
+                    raise InputError(f"{name}: two lives of one unit, checkpoint and lane: {keys}")

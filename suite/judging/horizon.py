@@ -93,7 +93,7 @@ class Horizon:
 def measure(evidence: Evidence, rules: Rules, ruler: Ruler) -> Horizon:
     """Return the horizon of the lives that answer improvement or transfer.
 
-    A step counts only where every value behind it, one a unit and training seed with lanes pooled, rests on
+    A step counts only where every value behind it, one a unit and checkpoint with lanes pooled, rests on
     `rules.minima.window_ends` ends, in imitator and ruler alike.
 
     Args:

@@ -33,7 +33,7 @@ class Pieces:
 def verdict(evidence: Evidence, rules: Rules) -> Verdict:
     """Return the verdict called `likeness`: agreement against a share of the way from majority to ceiling.
 
-    Units are the pieces; in a method claim the teacher lives, pieces and training seeds averaged.
+    Units are the pieces; in a method claim the teacher lives, pieces and checkpoints averaged.
     """
     found = Verdict("likeness", evidence.claim, None, verdicts.NO_LIKENESS)
     pieces = rules.minima.likeness_pieces
@@ -85,7 +85,7 @@ def _samples(measured: Sequence[Likeness], claim: str, num_pieces: int) -> dict[
             if values is None:
                 break
             for index, value in enumerate(values):
-                piece = f"{one.unit}, training seed {one.training_seed}, piece {index:03d}"
+                piece = f"{one.unit}, checkpoint {one.checkpoint}, piece {index:03d}"
                 by_unit.setdefault(one.unit if claim == METHOD else piece, []).append(float(value))
         else:
             units = tuple(sorted(by_unit))

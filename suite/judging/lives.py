@@ -17,7 +17,7 @@ class Life:
     """The part of one life that is scored, move 0 being the first scored one, and whose life it is."""
 
     unit: str  # the teacher life it watched, continues or is ruled by, or its game: "breakout/seed-0"
-    training_seed: int  # of the player's parameters; lives of one unit and training seed differ in lane only
+    checkpoint: int  # which of the player's sets of weights; lives of one unit and checkpoint differ in lane
     lane: int
     reward: NDArray[np.float32]  # [n] raw points of each move
     ended: NDArray[np.bool_]  # [n] whether the move ended an episode, by terminal or cap

@@ -9,7 +9,8 @@ import numpy as np
 
 from understudy.baselines.random import Random
 from understudy.suite import draws, games, harness
-from understudy.suite.harness import Job, Lane
+from understudy.suite.harness import Job
+from understudy.suite.places import Lane
 
 LANES, MOVES, ROUNDS, THREADS = 8, 250, 5, 2
 

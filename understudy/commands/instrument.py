@@ -55,7 +55,9 @@ def instrument(
         scoring.score(list(rows.values()), None, engine, report)
         gaining = checks.claiming_yes(out, benchmark, budget, players)
         for task, names in gaining.items():
-            scoring.score([rows[name] for name in names], [task], engine, report, (probes.YOKED,))
+            scoring.score(
+                [rows[name] for name in names], [task], engine, report, (probes.YOKED, probes.BLANKED)
+            )
         claiming = sorted({name for names in gaining.values() for name in names}, key=players.index)
         for task, names in checks.owing_flipped(out, benchmark, budget, claiming).items():
             scoring.score([rows[name] for name in names], [task], engine, report, (probes.FLIPPED,))
