@@ -179,14 +179,16 @@ def write(results: Path, found: Check) -> Path:
 def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
     """Return what the check of a benchmark and budget said, None where there is none of this benchmark.
 
-    It is looked for in the results, then in those that come with the package.
+    It is looked for in the results, then in those that come with the package; one made by another version
+    names it.
     """
     for folder in (results, stored.RESULTS):
         path = folder / benchmark_name / budget_name / INSTRUMENT
         if path.exists():
             kept = files.read_json(path)
             if kept.get("benchmark_sha256") == benchmarks.load(benchmark_name).sha256:
-                return str(kept["text"])
+                version = kept["understudy"]
+                return str(kept["text"]) + ("" if version == understudy.__version__ else f" ({version})")
     return None
 
 

@@ -126,6 +126,9 @@ def test_a_check_of_another_benchmark_file_counts_for_nothing(checked, small, tm
     try:
         files.write_json(path, {**files.read_json(path), "benchmark_sha256": "0" * 64})
         assert instrument.status(checked, "darkroom-v1", "quick") is None
+        files.write_json(path, {**json.loads(kept), "understudy": "0.0.1"})
+        assert instrument.status(checked, "darkroom-v1", "quick").endswith("4 of 4 known answers (0.0.1)")
+        files.write_json(path, {**json.loads(kept), "benchmark_sha256": "0" * 64})
         (finding, *_) = [one for one in verify.verify(checked, processes=1) if one.failures]
         assert "benchmark_sha256" in finding.failures[0]
     finally:

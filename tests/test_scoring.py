@@ -223,7 +223,7 @@ def test_an_isolation_check_names_the_lives_and_weights_that_it_is_of(checked):
     assert {found["checkpoint_sha256"]} == {lane["job"]["player"]["checkpoint_sha256"] for lane in lanes}
     verify.require(verify.verify(checked, processes=1))
     assert isolation_of(checked) is True
-    files.write_json(checked / JOB / records.ISOLATION, {**found, "holds": False})
+    files.write_json(checked / JOB / records.ISOLATION, {**found, "holds": False, "differs_at": 3})
     assert isolation_of(checked) is False
 
 
