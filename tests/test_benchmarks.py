@@ -12,7 +12,7 @@ import pytest
 from understudy import cli
 from understudy.leaderboard import references
 from understudy.submissions import requests, scoring
-from understudy.suite import benchmarks, tasks
+from understudy.suite import benchmarks, places, tasks
 from understudy.suite.benchmarks import declaration, teacher_data
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as histories
@@ -52,8 +52,8 @@ def test_budgets_follow_the_protocol(name):
     assert full.tasks == ("skill", "improvement", "transfer")
     assert set(full.tasks) <= set(tasks.names())
     for budget in benchmark.budgets:
-        assert budget.start_moves_a_lane * budget.lanes >= budget.start_moves
-        assert budget.start_moves_a_lane <= budget.moves
+        assert places.moves(budget, "start", budget.lanes) * budget.lanes >= budget.start_moves
+        assert places.moves(budget, "start", budget.lanes) <= budget.moves
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,11 +21,6 @@ class Budget:
     lanes: int
     tasks: tuple[str, ...]  # the tasks that this budget is long enough for
 
-    @property
-    def start_moves_a_lane(self) -> int:
-        """Moves that each lane of the start job plays, rounded up."""
-        return -(-self.start_moves // self.lanes)
-
 
 @dataclass(frozen=True)
 class Benchmark:
