@@ -13,7 +13,7 @@ from typing import Any
 
 from understudy.leaderboard import stored
 from understudy.leaderboard.stored import RowFolder
-from understudy.suite import benchmarks, files, places, probes, records
+from understudy.suite import benchmarks, places, probes, records
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
@@ -24,7 +24,7 @@ def differences(folder: RowFolder) -> Iterator[str]:
 
     Raises InputError where the row or a job can't be read.
     """
-    row = files.read_json(folder.path / stored.ROW)
+    row = stored.row_of(folder)
     benchmark = benchmarks.load(folder.benchmark)
     if row.get("name") != folder.name:
         yield f"{folder.path / stored.ROW}: the row of {row.get('name')!r} in the place of {folder.name!r}"

@@ -106,7 +106,7 @@ class References:
         path = self.results / self.benchmark.name / self.budget.name / name
         folder = RowFolder(path, self.benchmark.name, self.budget.name, name)
         if (path / stored.ROW).exists():
-            stored.require_benchmark(files.read_json(path / stored.ROW), folder, self.benchmark.sha256)
+            stored.require_benchmark(stored.row_of(folder), folder, self.benchmark.sha256)
         return folder
 
     def _require_same_networks(self, folder: RowFolder) -> None:

@@ -129,7 +129,7 @@ class _Judge:
         self.references = References(results, self.benchmark, self.budget)
 
     def judge(self, folder: RowFolder) -> ScoredRow:
-        row = files.read_json(folder.path / stored.ROW)
+        row = stored.row_of(folder)
         stored.require_benchmark(row, folder, self.benchmark.sha256)
         skill = tasks.load("skill").verdict(self._skill(folder), self._rules("skill"))
         found = [skill]
@@ -284,6 +284,6 @@ class _Judge:
         if len(jobs) > 1:
             return METHOD
         played = self.benchmark.new_games if places.ROLES[role][1] else self.benchmark.watched_games
-        control = files.read_json(folder.path / stored.ROW)["control"]
+        control = stored.row_of(folder)["control"]
         told_apart = control or len(played) > 1 or any(records.read_job(job)["priming_moves"] for job in jobs)
         return METHOD if told_apart and len(units) >= self.benchmark.minima.method_units else CHECKPOINT

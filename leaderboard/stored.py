@@ -12,6 +12,10 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.judging.lives import Life
 
 ROW = "row.json"
+ROW_SAYS = (
+    *("name", "sha256", "benchmark_sha256", "architecture", "control", "decoding", "track", "priming_moves"),
+    *("salt", "checkpoints"),
+)
 RESULTS = Path(__file__).parent / "results"  # a checkout's rows; a wheel has only their instrument checks
 
 
@@ -49,31 +53,44 @@ def job_folders(row: RowFolder, role: str | None = None) -> list[Path]:
     return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/{records.JOB}"))
 
 
-def checkpoints(row: RowFolder) -> list[str]:
-    """Return the names of the sets of weights that a row declares; InputError where it names none."""
-    path = row.path / ROW
+def row_of(folder: RowFolder) -> dict[str, Any]:
+    """Return what `row.json` says; InputError where it isn't a row's, as `understudy score` writes it."""
+    path = folder.path / ROW
     found = files.read_json(path)
-    named = found.get("checkpoints") if isinstance(found, dict) else None
-    if not isinstance(named, dict):
-        raise InputError(f"{path}: expected checkpoints, by name; score the row again: understudy score")
-    return list(named)
+    if not isinstance(found, dict) or not isinstance(found.get("checkpoints"), dict):
+        raise InputError(f"{path}: expected a row with its checkpoints; score it again: understudy score")
+    missing = [name for name in ROW_SAYS if name not in found]
+    if missing:
+        raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
+    return dict(found)
+
+
+def checkpoints(row: RowFolder) -> list[str]:
+    """Return the names of the sets of weights that a row declares."""
+    return list(row_of(row)["checkpoints"])
 
 
 def lives(row: RowFolder, role: str) -> tuple[Life, ...]:
     """Return a row's lives of one role; none unless every checkpoint's job of that role is whole.
 
-    A row's checkpoints count together, and so do a job's lives: what is left of them would be a choice.
+    A row's checkpoints count together, and so do a job's lives: what is left of them would be a choice. Lives
+    of other weights than the row's are none of it.
 
     Raises InputError where one can't be read.
     """
     if not (row.path / ROW).exists():
         return ()
     found: list[Life] = []
-    for number, checkpoint in enumerate(checkpoints(row)):
+    declared = row_of(row)
+    for number, (checkpoint, sha256) in enumerate(declared["checkpoints"].items()):
         folder = row.path / role / checkpoint
         if not (folder / records.JOB).exists():
             return ()
-        lanes = [folder / f"lane-{index}" for index in range(len(records.read_job(folder)["lanes"]))]
+        job = records.read_job(folder)
+        played_by = job["player"].get("sha256"), job["player"]["checkpoint_sha256"]
+        if played_by != (declared["sha256"], sha256):  # left over from before a restart
+            return ()
+        lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
         if not all((lane / records.RECORD).exists() for lane in lanes):
             return ()
         found += [_life(lane, number) for lane in lanes]

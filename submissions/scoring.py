@@ -206,7 +206,10 @@ def _write_row(
         "checkpoints": {player.checkpoint: player.sha256 for player in entrant.players(benchmark, lives)},
     }
     path = folder / ROW
-    differing = games.differing_settings(row, files.read_json(path)) if path.exists() else []
+    kept = files.read_json(path) if path.exists() else row
+    if isinstance(kept, dict):  # rows of an earlier version didn't name their checkpoints
+        kept = {"checkpoints": row["checkpoints"], **kept}
+    differing = games.differing_settings(row, kept) if isinstance(kept, dict) else [f"{kept!r}"]
     if differing and not request.restart:
         raise InputError(
             f"{path}: another {entrant.name!r} was scored here ({differing[0][:200]}); use another folder "

@@ -93,7 +93,7 @@ def test_a_suspicion_is_an_error_and_stands_in_the_table(held_back, tmp_path, mo
 
 
 def test_what_is_not_held_back_is_refused(few_published, held_back, tmp_path):
-    with pytest.raises(InputError, match="this life is published, so it isn't held back"):
+    with pytest.raises(InputError, match="begins as goal-00/seed-0, which is published"):
         measured.measure(request(tmp_path), few_published)
     shutil.rmtree(few_published / "darkroom-v1" / "goal-40")
     with pytest.raises(InputError, match="expected at least 2 held-back lives of darkroom-v1; found 1"):

@@ -106,7 +106,17 @@ def test_a_checkpoint_left_out_is_named_and_the_others_do_not_count_without_it(c
     assert any("transfer/worse: no job of this checkpoint" in text for text in found(row))
     assert stored.lives(row, "transfer") == ()
     files.write_json(path, {name: value for name, value in declared.items() if name != "checkpoints"})
-    with pytest.raises(InputError, match="expected checkpoints, by name; score the row again"):
+    with pytest.raises(InputError, match="expected a row with its checkpoints; score it again"):
+        stored.lives(row, "transfer")
+
+
+def test_lives_left_over_from_before_a_restart_do_not_count(copied):
+    row = copied("random")
+    declared = files.read_json(row.path / stored.ROW)
+    files.write_json(row.path / stored.ROW, {**declared, "sha256": "0" * 64})
+    assert stored.lives(row, "transfer") == ()
+    files.write_json(row.path / stored.ROW, {"name": "random", "checkpoints": {}})
+    with pytest.raises(InputError, match="sha256 is missing; score the row again"):
         stored.lives(row, "transfer")
 
 
@@ -198,7 +208,8 @@ def test_a_long_life_whose_end_was_not_checked_counts_as_not_checked(tmp_path):
 )
 def test_unprimed_lanes_of_one_checkpoint_are_lives_of_a_model(tmp_path, control, priming_moves, role, claim):
     row = RowFolder(tmp_path, "minatar-v1", "tenth", "mine")
-    files.write_json(tmp_path / stored.ROW, {"control": control})
+    told = {**dict.fromkeys(stored.ROW_SAYS, ""), "control": control, "checkpoints": {"all": ""}}
+    files.write_json(tmp_path / stored.ROW, told)
     primed = priming_moves if places.is_primed(role, priming_moves, None) else 0
     player = {"checkpoint": "all", "checkpoint_sha256": "", "training_seed": 0}
     job = {"lanes": [], "player": player, "priming_moves": primed}

@@ -131,6 +131,42 @@ def test_the_command_says_that_the_memory_is_rebuilt(tmp_path, monkeypatch, caps
     assert shown[-1].startswith("teaching: 310 of 310 skill ")
 
 
+ONE = replace(LESSON, game_names=GAMES[:1], seeds=(0,))
+
+
+def test_a_finished_life_is_not_taught_over(tmp_path):
+    """Neither by a lesson of more lives, nor by a shorter one."""
+    (path,) = teach.teach(ONE, tmp_path, 150)
+    kept = files_of(tmp_path)
+    with pytest.raises(InputError, match="no life here, and other lives were begun in"):
+        teach.teach(LESSON, tmp_path, 100)
+    with pytest.raises(InputError, match="these lives are 150 moves long already, not 100"):
+        teach.teach(ONE, tmp_path, 100)
+    (tmp_path / teach.PROGRESS).unlink()  # as it was handed over
+    with pytest.raises(InputError, match=r"a finished life lies here, and none in .*; teach them apart"):
+        teach.teach(LESSON, tmp_path, 100)
+    path.with_name(teach.CHECKPOINT).unlink()
+    assert teach.teach(ONE, tmp_path, 150) == [path]  # nothing is left to do, so nothing is needed for it
+    assert files_of(tmp_path) == {name: text for name, text in kept.items() if name.name != teach.CHECKPOINT}
+
+
+@pytest.mark.parametrize("text", ["null", "{}", "[]", '{"moves": 1, "stages": []}'])
+def test_a_broken_progress_file_is_named_and_nothing_begins_anew(tmp_path, text):
+    teach.teach(ONE, tmp_path, 120)
+    (tmp_path / teach.PROGRESS).write_text(text)
+    with pytest.raises(InputError, match="expected moves, finished and stages"):
+        teach.teach(ONE, tmp_path, 150)
+
+
+def test_two_processes_do_not_teach_in_one_folder(tmp_path):
+    with (
+        files.alone(tmp_path / teach.LOCK),
+        pytest.raises(InputError, match="another process teaches here; wait for it"),
+    ):
+        teach.teach(ONE, tmp_path, 100)
+    teach.teach(ONE, tmp_path, 100)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path, capsys):
     arguments = ["teach", "darkroom-v1", "--game", "goal-40", "--out", str(tmp_path), "--moves", "50"]

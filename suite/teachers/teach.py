@@ -28,6 +28,7 @@ NETWORK_AT_W = "network_at_w.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 NETWORK = "network."  # before the names of the network's tensors in a checkpoint
 PROGRESS = "teach.json"
+LOCK = ".lock"  # below `out`, while a process teaches there
 REBUILDING = "rebuilding"  # below `out`: the frames of the replay memory, until it is refilled
 
 
@@ -87,26 +88,36 @@ def teach(
     Finished lives that come without their checkpoints are learnt again from their logs first.
 
     Raises:
-        InputError: the lives in `out` were begun with other settings, threads, device or versions; or there
-            is no such device.
+        InputError: the lives in `out` were begun with other settings, threads, device or versions, are
+            longer already, or only some of them are there; another process teaches in `out`; or there is no
+            such device.
     """
     _set_up(lesson)
     torch.set_flush_denormal(True)  # or a tenth of Adam's averages, of dead units, cost half of its time
     try:
-        school = _School(lesson, out, target_moves, report)
-        school.open()
-        if school.moves > target_moves:
-            raise InputError(f"{out}: these lives are {school.moves} moves long already, not {target_moves}")
-        while school.moves < target_moves:
-            school.play_move()
-            if school.moves % checkpoint_moves == 0:
-                school.checkpoint()
-            report(school.progress())
-        return school.finish()
+        with files.alone(out / LOCK, lambda: _refuse(out)):
+            return _teach(_School(lesson, out, target_moves, report), checkpoint_moves)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on from {out}") from None
     finally:
         torch.set_flush_denormal(False)
+
+
+def _teach(school: _School, checkpoint_moves: int) -> list[Path]:
+    done = school.done()
+    if done is not None and done["finished"] and done["moves"] == school.target_moves:
+        return [folder / HISTORY for folder in school.folders]
+    school.open(done)
+    while school.moves < school.target_moves:
+        school.play_move()
+        if school.moves % checkpoint_moves == 0:
+            school.checkpoint()
+        school.report(school.progress())
+    return school.finish()
+
+
+def _refuse(out: Path) -> None:
+    raise InputError(f"{out}: another process teaches here; wait for it, or use another folder for --out")
 
 
 class _School:
@@ -136,15 +147,35 @@ class _School:
     def moves(self) -> int:
         return self.recorder.move
 
-    def open(self) -> None:
-        """Begin at move 0, or go on from the last checkpoint or the finished lives."""
+    def done(self) -> dict[str, Any] | None:
+        """Return how far the lives in the folder are, None where there are none: moves, finished and stages.
+
+        Raises InputError where they are other lives, only some of them, longer, or of other settings.
+        """
         path = self.out / PROGRESS
+        done = _progress(path) if path.exists() else _handed_over(self.folders)
+        if done is None:
+            return None
+        for folder in self.folders:
+            if not (folder / HISTORY).exists() and not (folder / f"{HISTORY}.journal").exists():
+                raise InputError(
+                    f"{folder}: no life here, and other lives were begun in {self.out}; use another folder "
+                    "for --out, or name the lives that are there"
+                )
+        if done["moves"] > self.target_moves:
+            raise InputError(
+                f"{self.out}: these lives are {done['moves']:,} moves long already, not {self.target_moves:,}"
+            )
+        _stages(done, {"from_move": 0, **self.lesson.spec()}, path)
+        return done
+
+    def open(self, done: dict[str, Any] | None) -> None:
+        """Begin at move 0, or go on from the last checkpoint or the finished lives."""
         lesson = self.lesson
         rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
         stages = [{"from_move": 0, **lesson.spec()}]
-        done = files.read_json(path) if path.exists() else _handed_over(self.folders)
         if done is not None:
-            stages = _stages(done, stages[0], path)
+            stages = _stages(done, stages[0], self.out / PROGRESS)
         lives = [
             Life(folder / HISTORY, game, seed, self._header(game, number, seed, stages))
             for folder, game, number, seed in zip(
@@ -318,10 +349,28 @@ def _set_up(lesson: Lesson) -> None:
         torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
 
 
+def _progress(path: Path) -> dict[str, Any]:
+    found = files.read_json(path)
+    whole = isinstance(found, dict) and isinstance(found.get("moves"), int) and found.get("stages")
+    if not whole or "finished" not in found:
+        raise InputError(f"{path}: expected moves, finished and stages; restore it, or use another --out")
+    return dict(found)
+
+
 def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
-    """Return what the progress file would say of finished lives that came without one; None if none did."""
-    if not all((folder / HISTORY).exists() for folder in folders):
+    """Return what the progress file would say of finished lives that came without one; None if none did.
+
+    Raises InputError where only some of them are there: beginning anew would cost the others.
+    """
+    there = [folder for folder in folders if (folder / HISTORY).exists()]
+    if not there:
         return None
+    if len(there) < len(folders):
+        missing = next(folder for folder in folders if folder not in there)
+        raise InputError(
+            f"{there[0]}: a finished life lies here, and none in {missing}; teach them apart, each with a "
+            "folder of its own for --out"
+        )
     histories = [history_format.read(folder / HISTORY) for folder in folders]
     lengths = {history.num_moves for history in histories}
     if len(lengths) > 1:
