@@ -15,7 +15,7 @@ from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.teachers import knowledge, network
-from understudy.suite.teachers.teach import NETWORK_AT_W
+from understudy.suite.teachers.checkpoints import NETWORK_AT_W
 
 BLOCKS = 20  # the windows of a life's curve, N/20 moves each
 NETWORKS_A_BLOCK = {"darkroom": 5}  # evenly inside it, one drawn an episode; elsewhere the one in the middle

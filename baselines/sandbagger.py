@@ -20,11 +20,8 @@ from torch import Tensor, nn
 from understudy.baselines import Assignment
 from understudy.baselines.learning.lane_networks import LaneNetworks
 from understudy.suite import draws
-from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
-from understudy.suite.teachers import knowledge, network, relearn, teach
-
-NETWORK_FILE = "network_at_w.safetensors"
+from understudy.suite.teachers import checkpoints, knowledge, network, relearn
 
 
 class Sandbagger(nn.Module):
@@ -103,7 +100,10 @@ def _hidden_skills(assignment: Assignment) -> list[network.Parameters]:
     on_new = _ends_of_lives({folder for folder in new if folder is not None}, game, assignment.report)
     lanes = list(zip(teachers, new, strict=True))
     others = {teacher for teacher, folder in lanes if folder not in on_new}
-    at_w = {teacher: network.load_parameters(teacher / NETWORK_FILE, game) for teacher in sorted(others)}
+    at_w = {
+        teacher: network.load_parameters(teacher / checkpoints.NETWORK_AT_W, game)
+        for teacher in sorted(others)
+    }
     return [on_new[folder] if folder in on_new else at_w[teacher] for teacher, folder in lanes]
 
 
@@ -119,31 +119,21 @@ def _ends_of_lives(
     again: dict[int, list[Path]] = {}  # last move that can be relearnt -> folders
     for folder in sorted(folders):
         moves = knowledge.history_of(folder).num_moves
-        if (folder / teach.CHECKPOINT).is_file():
-            found[folder] = _online(knowledge.of_folders([folder], [moves])[0][moves], folder, game)
-        elif (folder / NETWORK_FILE).is_file():
-            found[folder] = network.load_parameters(folder / NETWORK_FILE, game)
+        if (folder / checkpoints.CHECKPOINT).is_file():
+            found[folder] = _online(knowledge.of_folders([folder], [moves])[0][moves], game)
+        elif (folder / checkpoints.NETWORK_AT_W).is_file():
+            found[folder] = network.load_parameters(folder / checkpoints.NETWORK_AT_W, game)
         elif moves - 1 <= relearn.MOST_MOVES.get(game.family, moves):
             again.setdefault(moves - 1, []).append(folder)
     for move, group in again.items():
         for folder, learned in zip(group, knowledge.of_folders(group, [move], report), strict=True):
-            found[folder] = _online(learned[move], folder, game)
+            found[folder] = _online(learned[move], game)
     return found
 
 
-def _online(learned: relearn.Tensors, folder: Path, game: Game) -> network.Parameters:
-    """Return the online network [1, ...] among what a teacher had learned; InputError unless it fits."""
-    found: network.Parameters = {}
-    for name, shape in network.shapes(game).items():
-        tensor = learned.get(f"network.{name}")
-        if tensor is None or tuple(tensor.shape) != shape:
-            shown = "none" if tensor is None else list(tensor.shape)
-            raise InputError(
-                f"{folder}: not a {game.family} teacher's checkpoint; expected network.{name} {list(shape)}, "
-                f"found {shown}"
-            )
-        found[name] = tensor.unsqueeze(0)
-    return found
+def _online(learned: relearn.Tensors, game: Game) -> network.Parameters:
+    """Return the online network [1, ...] among what a teacher had learned."""
+    return {name: learned[f"{checkpoints.NETWORK}{name}"].unsqueeze(0) for name in network.shapes(game)}
 
 
 ARCHITECTURE = SandbaggerControl()

@@ -20,7 +20,7 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
 from understudy.suite.histories.timesteps import timesteps
 from understudy.suite.protocols import Timestep
-from understudy.suite.teachers import dqn, knowledge, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, teach
 from understudy.suite.teachers.memory import Memory
 from understudy.suite.testing import imitators, teachers
 
@@ -221,7 +221,7 @@ def test_carrying_on_goes_on_as_a_teacher_told_of_the_break_would(folders):
     life = lived(folders[name], W, W + 9)
     life = life._replace(first_of_life=torch.arange(9)[None] == 0, first=torch.arange(9)[None] == 0)
     logits, state = player.unroll(life, player.initial_state(1))
-    parameters = network.load_parameters(folders[name] / teach.NETWORK_AT_W, games.load(name))
+    parameters = network.load_parameters(folders[name] / checkpoints.NETWORK_AT_W, games.load(name))
     expected = network.q_values(games.load(name), parameters, life.observation)[0]
     for t in range(4):  # the settings update every fourth move, counted from the teacher's birth
         torch.testing.assert_close(logits[0, t], expected[t], atol=1e-5, rtol=1e-5)

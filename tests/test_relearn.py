@@ -13,7 +13,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import dqn, knowledge, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, teach
 from understudy.suite.testing import teachers
 
 SETTINGS = replace(
@@ -33,7 +33,7 @@ def taught(tmp_path_factory):
     out = tmp_path_factory.mktemp("taught")
     teach.teach(LESSON, out / "250", 250)
     return teach.teach(LESSON, out / "300", 300), [
-        load_file(out / "250" / f"goal-{goal}" / "seed-0" / teach.CHECKPOINT) for goal in (40, 41)
+        load_file(out / "250" / f"goal-{goal}" / "seed-0" / checkpoints.CHECKPOINT) for goal in (40, 41)
     ]
 
 
@@ -49,7 +49,7 @@ def test_lives_relearnt_side_by_side_have_the_bytes_that_they_had(taught):
     assert list(by_move) == [200, 250]
     assert reported == [(move, 250) for move in range(1, 251)]
     for life, path in enumerate(paths):
-        for name, tensor in load_file(path.parent / teach.NETWORK_AT_W).items():
+        for name, tensor in load_file(path.parent / checkpoints.NETWORK_AT_W).items():
             assert torch.equal(by_move[200][life][f"network.{name}"], tensor)
         assert by_move[250][life].keys() == at_250[life].keys()
         assert all(torch.equal(by_move[250][life][key], tensor) for key, tensor in at_250[life].items())
@@ -67,7 +67,7 @@ def test_a_life_has_the_same_bytes_whichever_lives_are_beside_it(family, tmp_pat
     alone = teach.teach(teach.Lesson((names[2],), (2,), 200, 90, settings), tmp_path / "one", 250)
     histories = [history_format.read(path) for path in together]
     assert np.array_equal(history_format.read(alone[0]).action, histories[2].action)
-    networks = [load_file(path.parent / teach.NETWORK_AT_W) for path in (alone[0], together[2])]
+    networks = [load_file(path.parent / checkpoints.NETWORK_AT_W) for path in (alone[0], together[2])]
     assert all(torch.equal(networks[0][name], tensor) for name, tensor in networks[1].items())
     ((_, three),) = relearn.checkpoints(histories, [240])
     for history, learned in zip(histories, three, strict=True):
@@ -79,14 +79,14 @@ def test_a_life_has_the_same_bytes_whichever_lives_are_beside_it(family, tmp_pat
 def test_a_short_life_alone_has_the_bytes_that_it_had(name, tmp_path):
     folder = teachers.short_life(name, tmp_path)
     (learned,) = knowledge.of_folders([folder], [teachers.WATCHED_MOVES])
-    for key, tensor in load_file(folder / teach.NETWORK_AT_W).items():
+    for key, tensor in load_file(folder / checkpoints.NETWORK_AT_W).items():
         assert torch.equal(learned[teachers.WATCHED_MOVES][f"network.{key}"], tensor)
 
 
 def test_a_life_relearnt_without_its_neighbour_is_near(taught):
     paths, _ = taught
     (learned,) = knowledge.of_folders([paths[1].parent], [200])
-    for name, tensor in load_file(paths[1].parent / teach.NETWORK_AT_W).items():
+    for name, tensor in load_file(paths[1].parent / checkpoints.NETWORK_AT_W).items():
         torch.testing.assert_close(learned[200][f"network.{name}"], tensor, atol=1e-5, rtol=0)
 
 
@@ -154,12 +154,12 @@ def test_relearning_goes_on_from_what_is_known_to_the_same_bytes(taught):
 def test_a_life_that_ends_at_w_has_a_checkpoint(tmp_path):
     (path, _) = teach.teach(LESSON, tmp_path, 200)
     (learned,) = knowledge.of_folders([path.parent], [200])
-    network_at_w = load_file(path.parent / teach.NETWORK_AT_W)
-    stored = load_file(path.parent / teach.CHECKPOINT)
+    network_at_w = load_file(path.parent / checkpoints.NETWORK_AT_W)
+    stored = load_file(path.parent / checkpoints.CHECKPOINT)
     expected = stored | {f"network.{name}": tensor for name, tensor in network_at_w.items()}
     assert learned[200].keys() == expected.keys() != stored.keys()  # the network is stored once
     assert all(torch.equal(learned[200][key], tensor) for key, tensor in expected.items())
-    (path.parent / teach.CHECKPOINT).write_bytes(b"no tensors")
+    (path.parent / checkpoints.CHECKPOINT).write_bytes(b"no tensors")
     knowledge._found.clear()
     with pytest.raises(InputError, match="not a whole safetensors file"):
         knowledge.of_folders([path.parent], [200])

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from understudy import cli, screen
 from understudy.suite import benchmarks, files, games
+from understudy.suite.benchmarks import teacher_data
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import segments
-from understudy.suite.teachers import dqn, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, network, relearn, teach
 from understudy.suite.testing.histories import segment_frames
 
 GAMES = ("darkroom/goal-40", "darkroom/goal-41")
@@ -76,7 +77,7 @@ def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
 def test_lives_without_their_checkpoints_are_learnt_again_and_carried_on(tmp_path, moves):
     teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
     teach.teach(LESSON, tmp_path / "parts", moves, checkpoint_moves=60)
-    for path in (tmp_path / "parts").rglob(teach.CHECKPOINT):
+    for path in (tmp_path / "parts").rglob(checkpoints.CHECKPOINT):
         path.unlink()
     (tmp_path / "parts" / teach.PROGRESS).unlink()
     seen = []
@@ -88,7 +89,7 @@ def test_lives_without_their_checkpoints_are_learnt_again_and_carried_on(tmp_pat
 def test_a_life_that_takes_hours_to_learn_again_asks_for_its_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(relearn, "MOST_MOVES", {"darkroom": 100})
     teach.teach(LESSON, tmp_path, 180)
-    for path in tmp_path.rglob(teach.CHECKPOINT):
+    for path in tmp_path.rglob(checkpoints.CHECKPOINT):
         path.unlink()
     with pytest.raises(InputError, match=r"checkpoint\.safetensors: no such file, .*at most 100 moves"):
         teach.teach(LESSON, tmp_path, 300)
@@ -131,6 +132,43 @@ def test_the_command_says_that_the_memory_is_rebuilt(tmp_path, monkeypatch, caps
     assert shown[-1].startswith("teaching: 310 of 310 skill ")
 
 
+def test_weights_of_another_life_or_move_are_refused_and_a_broken_file_is_named(tmp_path):
+    """Whether a lesson goes on from a checkpoint in between, or a finished life is carried on."""
+    with pytest.raises(Killed):
+        teach.teach(LESSON, tmp_path, 180, checkpoint_moves=60, report=kill_at(130))
+    for done in (120, 180):
+        mine, other = (checkpoints.find(tmp_path / game.partition("/")[2] / "seed-0", done) for game in GAMES)
+        kept = mine.read_bytes()
+        for wrong, said in (
+            (other.read_bytes(), r"expected darkroom/goal-40, life .{8}, 1.0 moves, found darkroom/goal-41"),
+            (kept[:-50], "not a whole safetensors file"),
+            (b"", "not a whole safetensors file"),
+            (save({"network.conv0.bias": torch.zeros(3)}), "no network.linear0.weight; put"),
+        ):
+            mine.write_bytes(wrong)
+            with pytest.raises(InputError, match=f"{mine.name}: .*{said}"):
+                teach.teach(LESSON, tmp_path, 300 if done == 180 else 180, checkpoint_moves=60)
+        mine.write_bytes(kept)
+        teach.teach(LESSON, tmp_path, 180, checkpoint_moves=60)
+    early = mine.read_bytes()
+    teach.teach(LESSON, tmp_path, 240)
+    mine.write_bytes(early)
+    with pytest.raises(InputError, match=r"expected .* 240 moves, found darkroom/goal-40, .* 180 moves"):
+        teach.teach(LESSON, tmp_path, 300)
+
+
+def test_another_lifes_network_at_w_is_no_teachers(tmp_path):
+    out = tmp_path / "darkroom-v1"
+    paths = teach.teach(LESSON, out, 210)
+    lives = teacher_data.teacher_lives(benchmarks.load("darkroom-v1"), [tmp_path])
+    assert [teacher_data.read(life).num_moves for life in lives] == [210, 210]
+    names = [path.with_name(checkpoints.NETWORK_AT_W) for path in paths]
+    names[0].write_bytes(names[1].read_bytes())
+    teacher_data._read.cache_clear()
+    with pytest.raises(InputError, match=r"these weights are not this life's: .* found darkroom/goal-41"):
+        teacher_data.read(lives[0])
+
+
 ONE = replace(LESSON, game_names=GAMES[:1], seeds=(0,))
 
 
@@ -145,9 +183,10 @@ def test_a_finished_life_is_not_taught_over(tmp_path):
     (tmp_path / teach.PROGRESS).unlink()  # as it was handed over
     with pytest.raises(InputError, match=r"a finished life lies here, and none in .*; teach them apart"):
         teach.teach(LESSON, tmp_path, 100)
-    path.with_name(teach.CHECKPOINT).unlink()
+    path.with_name(checkpoints.CHECKPOINT).unlink()
     assert teach.teach(ONE, tmp_path, 150) == [path]  # nothing is left to do, so nothing is needed for it
-    assert files_of(tmp_path) == {name: text for name, text in kept.items() if name.name != teach.CHECKPOINT}
+    del kept[path.with_name(checkpoints.CHECKPOINT).relative_to(tmp_path)]
+    assert files_of(tmp_path) == kept
 
 
 @pytest.mark.parametrize("text", ["null", "{}", "[]", '{"moves": 1, "stages": []}'])
@@ -213,9 +252,9 @@ def test_interrupted_lives_are_not_gone_on_with_otherwise(tmp_path, other):
 def test_network_at_w_is_the_one_that_played_on_from_w(tmp_path):
     teach.teach(replace(LESSON, watched_moves=180), tmp_path / "w", 180)
     teach.teach(replace(LESSON, watched_moves=170), tmp_path / "beyond", 180)
-    path = tmp_path / "w" / "goal-40" / "seed-0" / teach.NETWORK_AT_W
+    path = tmp_path / "w" / "goal-40" / "seed-0" / checkpoints.NETWORK_AT_W
     parameters = network.load_parameters(path, games.load("darkroom/goal-40"))
-    final = load_file(tmp_path / "beyond" / "goal-40" / "seed-0" / teach.CHECKPOINT)
+    final = load_file(tmp_path / "beyond" / "goal-40" / "seed-0" / checkpoints.CHECKPOINT)
     for name, tensor in parameters.items():
         assert torch.equal(tensor[0], final[f"network.{name}"])
 

@@ -90,7 +90,8 @@ def read(life: TeacherLife) -> History:
     """Return a teacher's life, read and checked once in a process as long as its file stays as it is.
 
     Raises InputError where it can't be read, isn't a teacher's, is of another game or seed than its folder
-    says, or was recorded under settings that this installation doesn't have.
+    says, was recorded under settings that this installation doesn't have, or lies beside another life's
+    network.
     """
     try:
         stored = life.history_path.stat()
@@ -102,7 +103,7 @@ def read(life: TeacherLife) -> History:
 @functools.lru_cache(maxsize=KEPT_HISTORIES)
 def _read(life: TeacherLife, modified_ns: int, size_bytes: int) -> History:
     from understudy.suite.histories import format as history_format
-    from understudy.suite.histories import replay
+    from understudy.suite.histories import replay, stamps
 
     history = history_format.read(life.history_path)
     problem = _misplaced(life, history)
@@ -112,6 +113,8 @@ def _read(life: TeacherLife, modified_ns: int, size_bytes: int) -> History:
         replay.require_comparable(history)
     except InputError as error:
         raise InputError(f"{life.history_path}: {error}") from error
+    if life.network_path is not None:
+        stamps.require(life.network_path, history.header, history.header.life.get("watched_moves", 0))
     return history
 
 

@@ -147,8 +147,9 @@ def _in_processes(
                 "`if __name__ == '__main__':`; try again with processes=1"
             ) from error
         except BaseException:
-            played.value = _CANCELLED
-            pool.shutdown(wait=False, cancel_futures=True)
+            with played.get_lock():  # or a worker that is adding to it would write over it
+                played.value = _CANCELLED
+            pool.shutdown(wait=True, cancel_futures=True)  # or a worker's counter is the next pool's
             raise
     return [future.result() for future in futures]
 

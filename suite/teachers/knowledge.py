@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,7 +14,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import dqn, memory, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, memory, network, relearn, teach
 from understudy.suite.teachers.relearn import Report, Tensors
 
 KEPT_FROM_MOVES = 5_000  # from here relearning takes seconds to minutes, and its result is kept on disk
@@ -78,14 +78,14 @@ def _find(life: Life, moves: Sequence[int]) -> bool:
     InputError where relearning would take hours.
     """
     folder, history, known = life[0], _read(*life), _found.setdefault(life, {})
-    checkpoint = folder / teach.CHECKPOINT
+    checkpoint = folder / checkpoints.CHECKPOINT
     if history.num_moves in moves and history.num_moves not in known and checkpoint.exists():
-        known[history.num_moves] = _load(checkpoint, teach.load_checkpoint)
+        known[history.num_moves] = checkpoints.read(checkpoint, history)
     most = relearn.MOST_MOVES.get(games.load(history.header.game).family)
     if most is not None and any(move > most and move not in known for move in moves):
         raise InputError(
             f"{folder}: relearning {moves[-1]:,} moves of {history.header.game} takes hours; expected a life "
-            f"of {moves[-1]:,} moves with its {teach.CHECKPOINT}, found one of {history.num_moves:,}"
+            f"of {moves[-1]:,} moves with its {checkpoints.CHECKPOINT}, found one of {history.num_moves:,}"
         )
     for move in moves:
         if move not in known and (path := _kept_file(history, move)).exists():
@@ -121,8 +121,9 @@ def _learning_code() -> dict[str, str]:
     return {module.__name__: files.sha256(Path(str(module.__file__))) for module in LEARNING}
 
 
-def _load(path: Path, load: Callable[[Path], Tensors] = load_file) -> Tensors:
+def _load(path: Path) -> Tensors:
     try:
-        return load(path)
+        found: Tensors = load_file(path)
+        return found
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); remove or replace it") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 
 from understudy.suite import draws, exploration, files, games
 from understudy.suite.errors import InputError
@@ -20,13 +19,11 @@ from understudy.suite.histories import frames
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.protocols import Game
-from understudy.suite.teachers import dqn
+from understudy.suite.teachers import checkpoints, dqn
+from understudy.suite.teachers.checkpoints import CHECKPOINT, NETWORK, NETWORK_AT_W
 from understudy.suite.teachers.memory import Memory
 
 HISTORY = "history.parquet"
-NETWORK_AT_W = "network_at_w.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
-NETWORK = "network."  # before the names of the network's tensors in a checkpoint
 PROGRESS = "teach.json"
 LOCK = ".lock"  # below `out`, while a process teaches there
 REBUILDING = "rebuilding"  # below `out`: the frames of the replay memory, until it is refilled
@@ -212,11 +209,12 @@ class _School:
         """Commit everything up to this move; the small progress file, written last, is what counts."""
         self.recorder.checkpoint()
         for seed_index, folder in enumerate(self.folders):
-            files.write_atomically(_numbered(folder, self.moves), save(self.learner.tensors(seed_index)))
+            path = checkpoints.numbered(folder, self.moves)
+            self._write(path, self.learner.tensors(seed_index), seed_index)
         files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": False, "stages": self.stages})
         for folder in self.folders:
             for old in folder.glob("checkpoint-*.safetensors"):
-                if old != _numbered(folder, self.moves):
+                if old != checkpoints.numbered(folder, self.moves):
                     old.unlink()
 
     def finish(self) -> list[Path]:
@@ -226,7 +224,7 @@ class _School:
             tensors = self.learner.tensors(seed_index)
             if self.moves == self.lesson.watched_moves:  # the network lies beside it, as that at W
                 tensors = {name: each for name, each in tensors.items() if not name.startswith(NETWORK)}
-            files.write_atomically(folder / CHECKPOINT, save(tensors))
+            self._write(folder / CHECKPOINT, tensors, seed_index)
         paths = self.recorder.finish()
         files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": True, "stages": self.stages})
         for folder in self.folders:
@@ -258,9 +256,12 @@ class _School:
 
     def _resume(self, lives: Sequence[Life], moves: int) -> None:
         histories = [life.recorded(moves) for life in lives]
-        paths = [_checkpoint(folder, moves) for folder in self.folders]
+        paths = [checkpoints.find(folder, moves) for folder in self.folders]
         whole = all(path.exists() for path in paths)
-        learned = [load_checkpoint(path) for path in paths] if whole else self._relearnt(histories)
+        if whole:
+            learned = [checkpoints.read(path, life) for path, life in zip(paths, histories, strict=True)]
+        else:
+            learned = self._relearnt(histories)
         for seed_index, tensors in enumerate(learned):
             self.learner.load_tensors(seed_index, tensors)
         self.recorder.resume(histories)
@@ -326,9 +327,13 @@ class _School:
     def _keep_networks(self) -> None:
         for seed_index, folder in enumerate(self.folders):
             tensors = self.learner.tensors(seed_index)
-            prefix = "network."
-            network = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            files.write_atomically(folder / NETWORK_AT_W, save(network))
+            network = {k.removeprefix(NETWORK): v for k, v in tensors.items() if k.startswith(NETWORK)}
+            self._write(folder / NETWORK_AT_W, network, seed_index)
+
+    def _write(self, path: Path, tensors: Mapping[str, torch.Tensor], seed_index: int) -> None:
+        """Write weights of a life as they are before the next move."""
+        life_seed = f"{self.life_seeds[seed_index]:032x}"
+        checkpoints.write(path, tensors, self.games[seed_index].name, life_seed, self.moves)
 
     def _note_returns(self, reward: np.ndarray, ended: np.ndarray) -> None:
         self.episode_return += reward
@@ -391,28 +396,6 @@ def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": done["moves"]}]
-
-
-def load_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Return what a teacher had learned, from its checkpoint and, at W, the network that lies beside it.
-
-    Raises OSError or SafetensorError for a file that isn't whole.
-    """
-    tensors: dict[str, torch.Tensor] = load_file(path)
-    if not any(name.startswith(NETWORK) for name in tensors):
-        at_w = load_file(path.with_name(NETWORK_AT_W))
-        tensors |= {f"{NETWORK}{name}": tensor for name, tensor in at_w.items()}
-    return tensors
-
-
-def _checkpoint(folder: Path, moves: int) -> Path:
-    """Return the checkpoint of these moves: that of an unfinished lesson, or the finished life's."""
-    numbered = _numbered(folder, moves)
-    return numbered if numbered.exists() else folder / CHECKPOINT
-
-
-def _numbered(folder: Path, moves: int) -> Path:
-    return folder / f"checkpoint-{moves}.safetensors"
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
