@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from understudy.suite import registry
+from understudy.suite import interrupts, registry
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.segments import available_cores
 
@@ -59,7 +57,7 @@ def _in_processes(
     with ProcessPoolExecutor(count, context, _begin, (notes, stop), max_tasks_per_child=max_tasks) as pool:
         waiting: set[Future[None]] = set()
         try:
-            with _interrupt_put_off():  # a pool that is interrupted while it starts never ends
+            with interrupts.put_off():  # a pool that is interrupted while it starts never ends
                 waiting |= {pool.submit(_do, work, job) for job in jobs}
             while waiting:
                 done, waiting = wait(waiting, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
@@ -75,22 +73,6 @@ def _in_processes(
             stop.set()
             for future in waiting:
                 future.cancel()
-
-
-@contextmanager
-def _interrupt_put_off() -> Iterator[None]:
-    """Let a Ctrl-C during the block count after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pending: list[int] = []
-    usual = signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if pending:
-        raise KeyboardInterrupt
 
 
 def _begin(notes: Any, stop: Any) -> None:

@@ -17,10 +17,12 @@ from understudy.suite.errors import InputError
 
 try:
     import fcntl
+    import resource
 except ImportError:  # Windows: processes side by side make the same file twice
-    fcntl = None  # type: ignore[assignment]
+    fcntl = resource = None  # type: ignore[assignment]
 
 WAIT_SECONDS = 0.5  # between two looks at a lock
+SPARE_FILES = 512  # that a process may have open besides
 
 
 def canonical_json(value: Any) -> str:
@@ -87,6 +89,15 @@ def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[No
                 finally:
                     lock.unlink(missing_ok=True)
                 return
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process have so many files open beside what it has, as far as the machine allows it."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count + SPARE_FILES if hard == resource.RLIM_INFINITY else min(hard, count + SPARE_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _locked(file: IO[str]) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import exploration, files, frozenness, games, probes, records, states
+from understudy.suite import exploration, files, frozenness, games, interrupts, probes, records, states
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import Header, History
@@ -173,18 +173,20 @@ class _Session:
     def play(self, report: Report) -> None:
         """Play to the end, checkpointing now and then, and when interrupted."""
         last = time.monotonic()
-        try:
-            while self.recorder.move < self.job.moves:
-                if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self._is_long:
-                    states.save(states.take(self.state, [0]), self.folder / KEPT_STATE)
-                self.play_move()
-                if time.monotonic() - last > CHECKPOINT_SECONDS:
-                    self.checkpoint()
-                    last = time.monotonic()
-                report(self.recorder.move, self.job.moves)
-        except KeyboardInterrupt:
-            self.checkpoint()
-            raise
+        with interrupts.put_off() as interrupted:  # amid a move the state is none to go on from
+            try:
+                while self.recorder.move < self.job.moves:
+                    if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self._is_long:
+                        states.save(states.take(self.state, [0]), self.folder / KEPT_STATE)
+                    self.play_move()
+                    if time.monotonic() - last > CHECKPOINT_SECONDS:
+                        self.checkpoint()
+                        last = time.monotonic()
+                    interrupts.answer(interrupted)
+                    report(self.recorder.move, self.job.moves)
+            except KeyboardInterrupt:
+                self.checkpoint()
+                raise
 
     def play_move(self) -> None:
         """Ask the player, decode, explore, execute, and note what the player will be told."""

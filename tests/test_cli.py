@@ -1,8 +1,10 @@
 """The command line: what help shows, and one line and one exit code for everything that can go wrong."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], N
         command = typer.Typer()
 
         @command.command("act")
-        def act(number: Annotated[int, typer.Option()] = 0) -> None:
+        def act(
+            number: Annotated[int, typer.Option()] = 0,
+            restart: Annotated[bool, typer.Option("--restart")] = False,
+        ) -> None:
             behaviour()
 
         other = typer.Typer()
@@ -54,8 +59,15 @@ def raising(error: BaseException) -> Callable[[], None]:
         (MachineError("no network"), 3, "understudy: no network"),
         (OSError(28, "No space left on device", "a/b"), 3, "[Errno 28] No space left on device: 'a/b'"),
         (PermissionError(13, "Permission denied", "a/b"), 3, "Permission denied: 'a/b'"),
+        (
+            NotADirectoryError(20, "Not a directory", "a/b"),
+            2,
+            "a/b: is a file, or lies below one",
+        ),
+        (FileExistsError(17, "File exists", "a"), 2, "a: is a file"),
+        (IsADirectoryError(21, "Is a directory", "a"), 2, "a: is a folder"),
         (MemoryError(), 3, "understudy: MemoryError"),
-        (KeyboardInterrupt(), 130, "the same command goes on: understudy act --number 3"),
+        (KeyboardInterrupt(), 130, "interrupted; to go on: understudy act --number 3"),
         (KeyboardInterrupt("stopped at move 7"), 130, "understudy: stopped at move 7"),
         (typer.BadParameter("must be even"), 2, "must be even"),
     ],
@@ -209,3 +221,35 @@ def test_a_reader_that_left_is_no_traceback():
         os.close(writing)
     assert ran.returncode == 3
     assert ran.stderr == ""
+
+
+def test_what_goes_on_is_not_begun_anew(install, capsys):
+    install(raising(KeyboardInterrupt()))
+    assert cli.main(["act", "--number", "3", "--restart"]) == 130
+    assert capsys.readouterr().err.strip().endswith("to go on: understudy act --number 3")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "teach darkroom-v1 --game goal-40 --moves 10000000 --out {out}",
+        "score random --benchmark darkroom-v1 --engine process --budget full --lanes 1 --out {out}",
+    ],
+)
+def test_a_process_that_is_ended_stops_its_workers_and_says_how_to_go_on(tmp_path, arguments):
+    """As a queue does that takes its machine back: SIGTERM to the process that was started, no other."""
+    command = [sys.executable, "-m", "understudy", *arguments.format(out=tmp_path).split()]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        line = process.stderr.readline()  # progress: it plays
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(60) == 130, line + rest
+    assert "go" in rest.splitlines()[-1]
+    for _ in range(100):  # workers end after their next move
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("a worker is left")

@@ -281,7 +281,7 @@ def test_the_sandbagger_refuses_another_familys_checkpoint(tmp_path):
     write_log(tmp_path, [0, 1])
     save_file({"network.linear0.weight": torch.zeros(3, 3)}, tmp_path / "checkpoint.safetensors")
     control = baselines.load("sandbagger")
-    with pytest.raises(InputError, match="not a darkroom teacher.s checkpoint: no network.linear0.bias"):
+    with pytest.raises(InputError, match=r"not a darkroom teacher.s checkpoint: no network\.linear0\.bias"):
         control.build_control(assigned(DARKROOM, [tmp_path], on_new_game=True, new=[tmp_path]))
     with pytest.raises(InputError, match=r"network_at_w\.safetensors"):
         control.build_control(assigned(DARKROOM, [tmp_path / "none"]))

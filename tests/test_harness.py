@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from understudy.suite import draws, exploration, files, harness, isolation
 from understudy.suite.errors import InputError
@@ -137,6 +140,31 @@ def test_interrupted_job_goes_on_to_the_same_bytes(tmp_path):
             for name in (HISTORY, RECORD):
                 whole = tmp_path / "whole" / f"lane-{lane}" / name
                 assert whole.read_bytes() == (folder / f"lane-{lane}" / name).read_bytes()
+
+
+class Interrupted(Spy):
+    """Its choice follows from a state that moves in place; amid one move Ctrl-C comes."""
+
+    def __init__(self, at=None):
+        super().__init__()
+        self.at = at
+
+    def step(self, timestep, state):
+        state["age"].add_(1)
+        self.told.append(timestep)
+        if len(self.told) == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return functional.one_hot(state["age"] // 3 % 5, 5).float(), state
+
+
+def test_ctrl_c_amid_a_move_counts_after_it(tmp_path):
+    """Else the state kept would be that after a move which isn't in the log."""
+    whole = play(job(), tmp_path / "whole", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        play(job(), tmp_path / "stopped", Interrupted(at=37))
+    stopped = play(job(), tmp_path / "stopped", Interrupted())
+    for one, other in zip(whole, stopped, strict=True):
+        assert one.content_sha256 == other.content_sha256
 
 
 def test_another_job_in_the_folder_is_refused_unless_restarted(tmp_path):

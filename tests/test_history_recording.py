@@ -235,7 +235,7 @@ def test_a_killed_teacher_learns_on_to_the_same_bytes(tmp_path):
         }
         for folder in ("whole", "killed")
     }
-    assert len(found["whole"]) == 7  # of each life a history, a checkpoint, a network at W; and teach.json
+    assert len(found["whole"]) == 8  # of each life a history, a checkpoint, a network at W and teach.json
     assert found["whole"] == found["killed"]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -68,7 +71,8 @@ def test_a_finished_life_is_carried_on(tmp_path):
 def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
     teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
     teach.teach(LESSON, tmp_path / "parts", 180, checkpoint_moves=60)
-    (tmp_path / "parts" / teach.PROGRESS).unlink()
+    for path in (tmp_path / "parts").rglob(teach.PROGRESS):
+        path.unlink()
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
 
@@ -79,7 +83,8 @@ def test_lives_without_their_checkpoints_are_learnt_again_and_carried_on(tmp_pat
     teach.teach(LESSON, tmp_path / "parts", moves, checkpoint_moves=60)
     for path in (tmp_path / "parts").rglob(checkpoints.CHECKPOINT):
         path.unlink()
-    (tmp_path / "parts" / teach.PROGRESS).unlink()
+    for path in (tmp_path / "parts").rglob(teach.PROGRESS):
+        path.unlink()
     seen = []
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60, report=seen.append)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
@@ -117,7 +122,7 @@ def test_the_memorys_rebuilding_is_reported_and_can_be_interrupted(tmp_path, mon
     assert rebuilt[-1][0] == rebuilt[-1][1]
     assert {progress.moves for progress in seen if progress.rebuilt} == {240}
     assert [progress.moves for progress in seen if not progress.rebuilt] == list(range(241, 301))
-    assert not (out / teach.REBUILDING).exists()
+    assert not list(out.rglob(teach.REBUILDING))
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
@@ -176,12 +181,12 @@ def test_a_finished_life_is_not_taught_over(tmp_path):
     """Neither by a lesson of more lives, nor by a shorter one."""
     (path,) = teach.teach(ONE, tmp_path, 150)
     kept = files_of(tmp_path)
-    with pytest.raises(InputError, match="no life here, and other lives were begun in"):
+    with pytest.raises(InputError, match=r"a life lies here, and none in .*goal-41/seed-0; teach those"):
         teach.teach(LESSON, tmp_path, 100)
-    with pytest.raises(InputError, match="these lives are 150 moves long already, not 100"):
+    with pytest.raises(InputError, match="this life is 150 moves long already, not 100"):
         teach.teach(ONE, tmp_path, 100)
-    (tmp_path / teach.PROGRESS).unlink()  # as it was handed over
-    with pytest.raises(InputError, match=r"a finished life lies here, and none in .*; teach them apart"):
+    path.with_name(teach.PROGRESS).unlink()  # as it was handed over
+    with pytest.raises(InputError, match=r"a life lies here, and none in "):
         teach.teach(LESSON, tmp_path, 100)
     path.with_name(checkpoints.CHECKPOINT).unlink()
     assert teach.teach(ONE, tmp_path, 150) == [path]  # nothing is left to do, so nothing is needed for it
@@ -191,19 +196,83 @@ def test_a_finished_life_is_not_taught_over(tmp_path):
 
 @pytest.mark.parametrize("text", ["null", "{}", "[]", '{"moves": 1, "stages": []}'])
 def test_a_broken_progress_file_is_named_and_nothing_begins_anew(tmp_path, text):
-    teach.teach(ONE, tmp_path, 120)
-    (tmp_path / teach.PROGRESS).write_text(text)
+    (path,) = teach.teach(ONE, tmp_path, 120)
+    path.with_name(teach.PROGRESS).write_text(text)
     with pytest.raises(InputError, match="expected moves, finished and stages"):
         teach.teach(ONE, tmp_path, 150)
 
 
-def test_two_processes_do_not_teach_in_one_folder(tmp_path):
+def test_two_processes_do_not_teach_one_life(tmp_path):
     with (
-        files.alone(tmp_path / teach.LOCK),
-        pytest.raises(InputError, match="another process teaches here; wait for it"),
+        files.alone(tmp_path / "goal-41" / "seed-0" / teach.LOCK),
+        pytest.raises(InputError, match="goal-41/seed-0: another process teaches this life; wait for it"),
     ):
-        teach.teach(ONE, tmp_path, 100)
-    teach.teach(ONE, tmp_path, 100)
+        teach.teach(LESSON, tmp_path, 100)
+    teach.teach(LESSON, tmp_path, 100)
+    assert not list(tmp_path.rglob(teach.LOCK))
+
+
+def test_lessons_share_a_folder_and_their_lives_are_carried_on_together(tmp_path):
+    """Each life is what it is in a lesson of both, but for what its header says of who was beside it."""
+    other = replace(ONE, game_names=GAMES[1:])
+    whole = teach.teach(LESSON, tmp_path / "whole", 300)
+    out = tmp_path / "apart"
+    with pytest.raises(Killed):
+        teach.teach(ONE, out, 180, checkpoint_moves=60, report=kill_at(130))
+    teach.teach(other, out, 180)
+    with pytest.raises(InputError, match=r"goal-41/seed-0: 180 moves, but 120 in other lives of this lesson"):
+        teach.teach(LESSON, out, 300)
+    teach.teach(ONE, out, 180)
+    apart = teach.teach(LESSON, out, 300)
+    for one, two in zip(whole, apart, strict=True):
+        assert np.array_equal(history_format.read(one).action, history_format.read(two).action)
+        assert (
+            one.with_name(checkpoints.CHECKPOINT).read_bytes()
+            == two.with_name(checkpoints.CHECKPOINT).read_bytes()
+        )
+    stages = [history_format.read(path).header.player["stages"] for path in apart]
+    assert [(stage["from_move"], len(stage["seeds"])) for stage in stages[0]] == [(0, 1), (180, 2)]
+    assert [stage["game_names"] for stage in stages[1]] == [[GAMES[1]], list(GAMES)]
+
+
+def test_killed_while_it_tells_of_a_checkpoint_it_goes_on_from_the_one_before(tmp_path, monkeypatch):
+    """At each of the files written in one, of a first lesson and of one that carries finished lives on."""
+    write = files.write_json
+    teach.teach(LESSON, tmp_path / "whole", 180, checkpoint_moves=60)
+    teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
+    for limit in range(1, 24):
+        left = limit
+
+        def write_or_die(path, value):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            write(path, value)
+
+        out = tmp_path / f"killed-{limit}"
+        monkeypatch.setattr(files, "write_json", write_or_die)
+        for moves in (180, 300):
+            left = limit
+            with contextlib.suppress(Killed):
+                teach.teach(LESSON, out, moves, checkpoint_moves=60)
+            left = 1000
+            teach.teach(LESSON, out, moves, checkpoint_moves=60)
+        monkeypatch.setattr(files, "write_json", write)
+        assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_last_move(tmp_path):
+    def interrupt(progress):
+        if progress.moves == 77 and not list(tmp_path.rglob("checkpoint-78.safetensors")):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on from"):
+        teach.teach(LESSON, tmp_path / "killed", 120, report=interrupt)
+    assert len(list(tmp_path.rglob("checkpoint-78.safetensors"))) == 2
+    teach.teach(LESSON, tmp_path / "killed", 120, report=interrupt)
+    teach.teach(LESSON, tmp_path / "whole", 120)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -217,10 +286,10 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path, capsys):
 
 
 def test_lives_begun_before_devices_were_named_were_begun_on_a_cpu(tmp_path):
-    teach.teach(LESSON, tmp_path, 180)
-    progress = files.read_json(tmp_path / teach.PROGRESS)
-    del progress["stages"][0]["device"]
-    files.write_json(tmp_path / teach.PROGRESS, progress)
+    for path in teach.teach(LESSON, tmp_path, 180):
+        progress = files.read_json(path.with_name(teach.PROGRESS))
+        del progress["stages"][0]["device"]
+        files.write_json(path.with_name(teach.PROGRESS), progress)
     (path, _) = teach.teach(LESSON, tmp_path, 240)
     assert len(history_format.read(path).header.player["stages"]) == 1
 

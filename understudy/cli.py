@@ -14,7 +14,7 @@ import typer
 import typer.main
 
 import understudy
-from understudy.suite import registry
+from understudy.suite import interrupts, registry
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 
 DONE: Final = 0  # also: already finished
@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         70 our bug, 130 interrupted. For each but 0 one line is written to standard error.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        interrupts.end_as_on_ctrl_c()
     try:
         _run(given)
         sys.stdout.flush()  # here, so that a full disk behind a pipe or file is reported as one
@@ -63,12 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_left()
     except KeyboardInterrupt as interrupt:
-        again = f"the same command goes on: {shlex.join(['understudy', *given])}"
+        anew = [each for each in given if each != "--restart"]  # or what was played till now would be lost
+        again = f"to go on: {shlex.join(['understudy', *anew])}"
         return _say(str(interrupt) or f"interrupted; {again}", INTERRUPTED)
     except InputError as error:
         return _say(str(error), BAD_INPUT)
     except CheckFailed as error:
         return _say(str(error), CHECK_FAILED)
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        wrong = "a folder" if isinstance(error, IsADirectoryError) else "a file"
+        return _say(f"{error.filename}: is {wrong}, or lies below one; name another place", BAD_INPUT)
     except (MachineError, OSError, MemoryError) as error:
         return _say(str(error) or type(error).__name__, MACHINE_FAILED)
     except Exception as error:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from understudy.suite import draws, exploration, files, games
+from understudy.suite import draws, exploration, files, games, interrupts
 from understudy.suite.errors import InputError
 from understudy.suite.histories.format import Header
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
@@ -59,20 +59,22 @@ def play(
     legal = np.array([game.legal_actions])  # [1, A]
     explorer = exploration.Explorer([seed], legal)
     last = time.monotonic()
-    try:
-        while recorder.move < moves:
-            observation = torch.from_numpy(recorder.observation).unsqueeze(0)  # [S, B, ...], both 1
-            with torch.inference_mode():
-                q = network.q_values(game, parameters, observation)[0].numpy()  # [1, A]
-            chosen = exploration.greedy_actions(q, legal)
-            recorder.step(*explorer.execute(recorder.move, chosen, game.exploration))
-            if time.monotonic() - last > CHECKPOINT_SECONDS:
-                recorder.checkpoint()
-                last = time.monotonic()
-            report(recorder.move, moves)
-    except KeyboardInterrupt:
-        recorder.checkpoint()
-        raise
+    with interrupts.put_off() as interrupted:
+        try:
+            while recorder.move < moves:
+                observation = torch.from_numpy(recorder.observation).unsqueeze(0)  # [S, B, ...], both 1
+                with torch.inference_mode():
+                    q = network.q_values(game, parameters, observation)[0].numpy()  # [1, A]
+                chosen = exploration.greedy_actions(q, legal)
+                recorder.step(*explorer.execute(recorder.move, chosen, game.exploration))
+                if time.monotonic() - last > CHECKPOINT_SECONDS:
+                    recorder.checkpoint()
+                    last = time.monotonic()
+                interrupts.answer(interrupted)
+                report(recorder.move, moves)
+        except KeyboardInterrupt:
+            recorder.checkpoint()
+            raise
     (written,) = recorder.finish()
     return written
 

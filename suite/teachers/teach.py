@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from understudy.suite import draws, exploration, files, games
+from understudy.suite import draws, exploration, files, games, interrupts
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import frames
 from understudy.suite.histories.format import Header, History
+from understudy.suite.histories.journal import Journal
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import checkpoints, dqn
@@ -24,9 +27,9 @@ from understudy.suite.teachers.checkpoints import CHECKPOINT, NETWORK, NETWORK_A
 from understudy.suite.teachers.memory import Memory
 
 HISTORY = "history.parquet"
-PROGRESS = "teach.json"
-LOCK = ".lock"  # below `out`, while a process teaches there
-REBUILDING = "rebuilding"  # below `out`: the frames of the replay memory, until it is refilled
+PROGRESS = "teach.json"  # of a life: moves, finished, stages
+LOCK = ".lock"  # of a life, while a process teaches it
+REBUILDING = "rebuilding"  # below the first life: frames of the replay memories, until they are refilled
 
 
 @dataclass(frozen=True)
@@ -77,23 +80,25 @@ def teach(
 ) -> list[Path]:
     """Play and learn until every life has `target_moves` moves; return the history files.
 
-    A killed run goes on from its last checkpoint to the same bytes. A finished life is carried on when
-    `target_moves` grows. Reaching the target writes `history.parquet` and `checkpoint.safetensors`.
+    A killed run goes on from its last checkpoint to the same bytes; Ctrl-C writes one before it stops. A
+    finished life is carried on when `target_moves` grows. Reaching the target writes `history.parquet` and
+    `checkpoint.safetensors`. Lessons of other lives may use the same `out`, also at the same time.
 
     Going on, the replay memory is rebuilt from the lives' own logs by all cores. Until that is done its
-    frames lie compressed in `out/rebuilding` (Breakout: 31 bytes a move); stopped, it goes on from there.
+    frames lie compressed beside the first life (Breakout: 31 bytes a move); stopped, it goes on from there.
     Finished lives that come without their checkpoints are learnt again from their logs first.
 
     Raises:
         InputError: the lives in `out` were begun with other settings, threads, device or versions, are
-            longer already, or only some of them are there; another process teaches in `out`; or there is no
-            such device.
+            longer already, of different lengths, or only some of them are there; another process teaches
+            one of them; or there is no such device.
     """
     _set_up(lesson)
     torch.set_flush_denormal(True)  # or a tenth of Adam's averages, of dead units, cost half of its time
     try:
-        with files.alone(out / LOCK, lambda: _refuse(out)):
-            return _teach(_School(lesson, out, target_moves, report), checkpoint_moves)
+        school = _School(lesson, out, target_moves, report)
+        with _alone(school.folders):
+            return _teach(school, checkpoint_moves)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on from {out}") from None
     finally:
@@ -102,19 +107,44 @@ def teach(
 
 def _teach(school: _School, checkpoint_moves: int) -> list[Path]:
     done = school.done()
-    if done is not None and done["finished"] and done["moves"] == school.target_moves:
+    if done is not None and done.finished and done.moves == school.target_moves:
         return [folder / HISTORY for folder in school.folders]
     school.open(done)
-    while school.moves < school.target_moves:
-        school.play_move()
-        if school.moves % checkpoint_moves == 0:
-            school.checkpoint()
-        school.report(school.progress())
+    with interrupts.put_off() as interrupted:
+        while school.moves < school.target_moves:
+            school.play_move()
+            if school.moves % checkpoint_moves == 0 or interrupted:
+                school.checkpoint()
+            interrupts.answer(interrupted)
+            school.report(school.progress())
     return school.finish()
 
 
-def _refuse(out: Path) -> None:
-    raise InputError(f"{out}: another process teaches here; wait for it, or use another folder for --out")
+@contextlib.contextmanager
+def _alone(folders: Sequence[Path]) -> Iterator[None]:
+    """Hold the lives of these folders; InputError where another process does."""
+
+    def refuse(folder: Path) -> None:
+        raise InputError(f"{folder}: another process teaches this life; wait for it, or use another --out")
+
+    files.allow_open_files(len(folders))
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            held.enter_context(files.alone(folder / LOCK, functools.partial(refuse, folder)))
+        yield
+
+
+@dataclass(frozen=True)
+class _Done:
+    """How far the lives of a lesson are."""
+
+    moves: int  # up to which the files of all of them belong together
+    told: list[dict[str, Any]]  # of each life: its moves, whether it is finished, its stages
+
+    @property
+    def finished(self) -> bool:
+        """Whether all lives are."""
+        return all(each["finished"] for each in self.told)
 
 
 class _School:
@@ -144,49 +174,64 @@ class _School:
     def moves(self) -> int:
         return self.recorder.move
 
-    def done(self) -> dict[str, Any] | None:
-        """Return how far the lives in the folder are, None where there are none: moves, finished and stages.
+    def done(self) -> _Done | None:
+        """Return how far the lives in their folders are, None where there are none.
 
         Raises InputError where they are other lives, only some of them, longer, or of other settings.
         """
-        path = self.out / PROGRESS
-        done = _progress(path) if path.exists() else _handed_over(self.folders)
-        if done is None:
+        told = {folder: found for folder in self.folders if (found := _progress(folder)) is not None}
+        begun = any(each["moves"] for each in told.values())
+        if not begun and len(told) < len(self.folders):  # killed as it began, at the latest
             return None
+        first, *_ = told
         for folder in self.folders:
-            if not (folder / HISTORY).exists() and not (folder / f"{HISTORY}.journal").exists():
+            if folder not in told:
                 raise InputError(
-                    f"{folder}: no life here, and other lives were begun in {self.out}; use another folder "
-                    "for --out, or name the lives that are there"
+                    f"{first}: a life lies here, and none in {folder}; teach those that are there, or only "
+                    "those that are not"
                 )
-        if done["moves"] > self.target_moves:
-            raise InputError(
-                f"{self.out}: these lives are {done['moves']:,} moves long already, not {self.target_moves:,}"
-            )
-        _stages(done, {"from_move": 0, **self.lesson.spec()}, path)
-        return done
+        moves = min(each["moves"] for each in told.values())
+        for folder, each in told.items():
+            if each["moves"] > self.target_moves:
+                raise InputError(
+                    f"{folder}: this life is {each['moves']:,} moves long already, not {self.target_moves:,}"
+                )
+            behind = checkpoints.numbered(folder, moves)  # told of by a process that was killed before it
+            if each["moves"] > moves and not behind.exists():  # could tell of the next one in all folders
+                raise InputError(
+                    f"{folder}: {each['moves']:,} moves, but {moves:,} in other lives of this lesson; carry "
+                    "lives on together where they are of one length"
+                )
+        return _Done(moves, list(told.values()))
 
-    def open(self, done: dict[str, Any] | None) -> None:
+    def open(self, done: _Done | None) -> None:
         """Begin at move 0, or go on from the last checkpoint or the finished lives."""
         lesson = self.lesson
         rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
-        stages = [{"from_move": 0, **lesson.spec()}]
-        if done is not None:
-            stages = _stages(done, stages[0], self.out / PROGRESS)
+        now = {"from_move": 0, **lesson.spec()}
+        if done is None:
+            self.stages = [[now] for _ in self.folders]
+        else:
+            self.stages = [
+                _stages(told, now, folder / PROGRESS)
+                for told, folder in zip(done.told, self.folders, strict=True)
+            ]
         lives = [
             Life(folder / HISTORY, game, seed, self._header(game, number, seed, stages))
-            for folder, game, number, seed in zip(
-                self.folders, self.games, lesson.seeds, self.life_seeds, strict=True
+            for folder, game, number, seed, stages in zip(
+                self.folders, self.games, lesson.seeds, self.life_seeds, self.stages, strict=True
             )
         ]
-        self.stages = stages
         self.recorder = Recorder(lives, rule, lesson.threads)
         if done is None:
             self.recorder.start()
-            self.checkpoint()  # or a run killed before its first checkpoint could not be gone on with
             self._see()
         else:
-            self._resume(lives, done["moves"])
+            for life, told in zip(lives, done.told, strict=True):
+                if told["finished"] and life.journal.exists:  # of a process killed as it began to carry it on
+                    life.journal.remove()
+            self._resume(lives, done.moves)
+        self.checkpoint()  # from here on the files say whose lives these are
 
     def play_move(self) -> None:
         """Play one move in every life, and learn when it is time."""
@@ -206,12 +251,15 @@ class _School:
             self._keep_networks()
 
     def checkpoint(self) -> None:
-        """Commit everything up to this move; the small progress file, written last, is what counts."""
+        """Commit everything up to this move; the small progress files, written last, are what counts.
+
+        Killed between them, the lives go on from the checkpoint before, whose files are still there.
+        """
         self.recorder.checkpoint()
         for seed_index, folder in enumerate(self.folders):
             path = checkpoints.numbered(folder, self.moves)
             self._write(path, self.learner.tensors(seed_index), seed_index)
-        files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": False, "stages": self.stages})
+        self._tell(finished=False)
         for folder in self.folders:
             for old in folder.glob("checkpoint-*.safetensors"):
                 if old != checkpoints.numbered(folder, self.moves):
@@ -226,11 +274,16 @@ class _School:
                 tensors = {name: each for name, each in tensors.items() if not name.startswith(NETWORK)}
             self._write(folder / CHECKPOINT, tensors, seed_index)
         paths = self.recorder.finish()
-        files.write_json(self.out / PROGRESS, {"moves": self.moves, "finished": True, "stages": self.stages})
+        self._tell(finished=True)
         for folder in self.folders:
             for old in folder.glob("checkpoint-*.safetensors"):
                 old.unlink()
         return paths
+
+    def _tell(self, *, finished: bool) -> None:
+        for folder, stages in zip(self.folders, self.stages, strict=True):
+            told = {"moves": self.moves, "finished": finished, "stages": stages}
+            files.write_json(folder / PROGRESS, told)
 
     def progress(self) -> Progress:
         """Return where the lesson stands."""
@@ -289,7 +342,7 @@ class _School:
 
     def _rebuild_memory(self, histories: Sequence[History]) -> None:
         """Replay what the memory holds into frame stores, all lives at once, and fill it from them."""
-        cache = self.out / REBUILDING
+        cache = self.folders[0] / REBUILDING
         moves = histories[0].num_moves
         progress = self.progress()
         stores = frames.frames_of_lives(
@@ -354,48 +407,38 @@ def _set_up(lesson: Lesson) -> None:
         torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
 
 
-def _progress(path: Path) -> dict[str, Any]:
-    found = files.read_json(path)
-    whole = isinstance(found, dict) and isinstance(found.get("moves"), int) and found.get("stages")
-    if not whole or "finished" not in found:
-        raise InputError(f"{path}: expected moves, finished and stages; restore it, or use another --out")
-    return dict(found)
+def _progress(folder: Path) -> dict[str, Any] | None:
+    """Return moves, finished and stages of the life in a folder, None where there is none.
 
-
-def _handed_over(folders: Sequence[Path]) -> dict[str, Any] | None:
-    """Return what the progress file would say of finished lives that came without one; None if none did.
-
-    Raises InputError where only some of them are there: beginning anew would cost the others.
+    A finished life that came without its progress file tells them itself.
     """
-    there = [folder for folder in folders if (folder / HISTORY).exists()]
-    if not there:
-        return None
-    if len(there) < len(folders):
-        missing = next(folder for folder in folders if folder not in there)
-        raise InputError(
-            f"{there[0]}: a finished life lies here, and none in {missing}; teach them apart, each with a "
-            "folder of its own for --out"
-        )
-    histories = [history_format.read(folder / HISTORY) for folder in folders]
-    lengths = {history.num_moves for history in histories}
-    if len(lengths) > 1:
-        raise InputError(f"{folders[0]}: lives of {sorted(lengths)} moves are not carried on together")
-    stages = histories[0].header.player["stages"]
-    return {"moves": lengths.pop(), "finished": True, "stages": stages}
+    path, journal = folder / PROGRESS, Journal(folder / f"{HISTORY}.journal")
+    if path.exists():
+        found = files.read_json(path)
+        whole = isinstance(found, dict) and isinstance(found.get("moves"), int) and found.get("stages")
+        if not whole or "finished" not in found:
+            raise InputError(f"{path}: expected moves, finished and stages; restore it, or use another --out")
+        return dict(found)
+    if (folder / HISTORY).exists():
+        history = history_format.read(folder / HISTORY)
+        return {"moves": history.num_moves, "finished": True, "stages": history.header.player["stages"]}
+    if any(journal.checkpoints()):
+        raise InputError(f"{path}: no such file beside an unfinished life; restore it, or use another --out")
+    return None
 
 
-def _stages(done: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Return the stages of lives to be gone on with, a new one if a finished stage is carried on."""
-    stages: list[dict[str, Any]] = done["stages"]
+def _stages(told: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """Return the stages of a life to be gone on with, a new one if a finished life is carried on."""
+    stages: list[dict[str, Any]] = told["stages"]
     before = {"device": "cpu"} | {k: v for k, v in stages[-1].items() if k != "from_move"}
     after = {k: v for k, v in now.items() if k != "from_move"}
     if before == after:
         return stages
     differing = games.differing_settings(before, after)
-    may_differ = {"threads", "device", "versions", "seeds", "game_names"} if done["finished"] else set()
+    may_differ = {"threads", "device", "versions", "seeds", "game_names"} if told["finished"] else set()
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
-    return [*stages, {**now, "from_move": done["moves"]}]
+    return [*stages, {**now, "from_move": told["moves"]}]
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

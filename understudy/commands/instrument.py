@@ -22,7 +22,7 @@ def instrument(
     benchmark: Annotated[str, typer.Option(help="As in: understudy benchmarks.")],
     out: Annotated[Path, typer.Option(help="The folder for the players' lives; those in it stay.")],
     budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
-    threads: Annotated[int, typer.Option(min=1, help="Of the players and the emulators.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the players and the emulators.")] = 1,
     engine: Annotated[
         str, typer.Option(help="serial, or process: jobs side by side on all cores.")
     ] = "process",

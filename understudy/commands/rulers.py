@@ -15,7 +15,7 @@ def rulers(
     benchmark: Annotated[str, typer.Argument(help="As in: understudy benchmarks.")],
     out: Annotated[Path, typer.Option(help="The folder for the start lives; those in it stay.")],
     budget: Annotated[list[str] | None, typer.Option(help="Only this budget; may be given again.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of the player and the emulators.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the player and the emulators.")] = 1,
     engine: Annotated[
         str, typer.Option(help="serial, or process: jobs side by side on all cores.")
     ] = "serial",

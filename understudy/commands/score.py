@@ -20,7 +20,7 @@ def score(
     budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given again.")] = None,
     lanes: Annotated[int | None, typer.Option(help="Lives in lock-step; default: the budget's.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of the player and the emulators.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the player and the emulators.")] = 1,
     engine: Annotated[
         str, typer.Option(help="serial, or process: jobs side by side on all cores.")
     ] = "serial",

@@ -20,7 +20,7 @@ def teach(
         str, typer.Option(help="A game's name without its family; or watched, new, all.")
     ] = "watched",
     seeds: Annotated[str, typer.Option(help="Teachers' numbers, FIRST:END, END left out.")] = "0:1",
-    threads: Annotated[int, typer.Option(min=1, help="Of the network.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the network.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda, of network and replay memory.")] = "cpu",
     checkpoint_moves: Annotated[int, typer.Option(min=1, help="A checkpoint every so many moves.")] = 24_000,
 ) -> None:

@@ -33,7 +33,9 @@ def train(
     priming: Annotated[
         int | None, typer.Option(min=0, help="K, moves that fill its memory; default: all that matter.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of the training; other numbers, other last bits.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Of the training; other numbers, other last bits.")
+    ] = 1,
 ) -> None:
     """Train an imitator on watched histories; a submission comes out."""
     import torch
