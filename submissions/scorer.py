@@ -57,6 +57,12 @@ class Scorer:
             self.request.restart,
         )
 
+    def refuse_other_job(self, role: str, player_index: int, probe: Probe | None = None) -> None:
+        """Raise InputError if lives of another job lie where this one's belong, unless they are to go."""
+        if not self.request.restart:
+            planned = self._planned(role, player_index, probe)
+            harness.refuse_other_job(planned.job, self.folder / planned.path)
+
     def measure_likeness(self, player_index: int) -> None:
         """Measure next-action prediction on the teachers' moves from W on, where they are recorded."""
         planned = self._planned("start", player_index)

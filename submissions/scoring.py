@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from understudy.submissions import engines
 from understudy.submissions import plan as plans
@@ -53,6 +55,13 @@ def score(
     errands: dict[Errand, None] = {}  # in order, each once
     for request in requests:
         errands |= dict.fromkeys(_errands(request, tasks, probed, report))
+    rows = {request: _row(request) for request in dict.fromkeys(errand.request for errand in errands)}
+    scorers = {request: Scorer(request, report) for request in rows}
+    for errand in errands:  # before hours are played beside lives that can't be compared with
+        if errand.role != LIKENESS:
+            scorers[errand.request].refuse_other_job(errand.role, errand.player, _probe(errand))
+    for path, row in rows.values():
+        files.write_json(path, row)
     engines.run(engine, list(errands), run_errand, report)
 
 
@@ -66,11 +75,10 @@ def play_ruler_starts(
     """
     benchmark = benchmarks.load(request.benchmark)
     tasks = [task for task in RULER_STARTS if _has_ruler_lives(benchmark, request.budget, task)]
-    lives = benchmarks.teacher_lives(benchmark)
     errands = []
     for name, role in (RULER_STARTS[task] for task in tasks):
         own = replace(request, name_or_path=name)
-        _write_row(resolve(name, request.benchmark), benchmark, lives, own)
+        files.write_json(*_row(own))
         errands.append(Errand(own, role, 0))
     engines.run(engine, errands, run_errand, report)
     return tasks
@@ -118,13 +126,17 @@ def run_errand(errand: Errand, report: Report) -> None:
     elif errand.role == REDERIVED:
         scorer.rederive(errand.checked_role)
     else:
-        scorer.play(errand.role, errand.player, probes.PROBES[errand.probe] if errand.probe else None)
+        scorer.play(errand.role, errand.player, _probe(errand))
+
+
+def _probe(errand: Errand) -> Probe | None:
+    return probes.PROBES[errand.probe] if errand.probe else None
 
 
 def _errands(
     request: Request, tasks: Sequence[str] | None, probed: Sequence[Probe], report: Report
 ) -> Iterator[Errand]:
-    """Yield what a request needs, its references' jobs included, after writing the rows' own files."""
+    """Yield what a request needs, its references' jobs included."""
     benchmark = benchmarks.load(request.benchmark)
     budget = benchmark.budget(request.budget)
     wanted = list(budget.tasks) if tasks is None else list(tasks)
@@ -143,24 +155,38 @@ def _errands(
     for role in roles[-1:]:  # whatever can't play is refused before anything is written
         for planned in plans.plan(entrant, benchmark, request.budget, role, lives, request.lanes):
             planned.load(planned.job.lanes[:1], relearning(entrant.name, report))
-    _write_row(entrant, benchmark, lives, request)
     yield from (Errand(request, role, player) for role in roles for player in range(len(players)))
     if "skill" in wanted:
         yield from (Errand(request, LIKENESS, player) for player in range(len(players)))
     for probe in probed:
-        if probe.needs_priming and not entrant.priming_moves:
-            continue
-        if probe.parameters != "own" and entrant.is_control:
-            continue  # it has none that were trained
-        if not probe.concerns([games.load(name) for name in benchmark.games]):
+        if _means_nothing(probe, entrant, benchmark):
             continue
         probing = [role for role in roles if probe.touches(*places.ROLES[role])]
         yield from (Errand(request, role, n, probe.name) for role in probing for n in range(len(players)))
     for name, reference_roles in REFERENCES.items():
         if name != entrant.name and (name != "policy-at-w" or networks_at_w(benchmark, lives)):
             reference = replace(request, name_or_path=name, restart=False, salt=plans.DEV_SALT)
-            _write_row(resolve(name, request.benchmark), benchmark, lives, reference)
             yield from (Errand(reference, role, 0) for role in reference_roles if role in roles)
+
+
+def refuse_probes(request: Request, named: Sequence[Probe]) -> None:
+    """Raise InputError for a probe that means nothing for a row's player or on its benchmark's games."""
+    entrant, benchmark = resolve(request.name_or_path, request.benchmark), benchmarks.load(request.benchmark)
+    for probe in named:
+        reason = _means_nothing(probe, entrant, benchmark)
+        if reason:
+            raise InputError(f"--probe {probe.name}: {reason}; leave it out")
+
+
+def _means_nothing(probe: Probe, entrant: Entrant, benchmark: Benchmark) -> str | None:
+    """Return why a probe means nothing for a player on a benchmark's games; None where it does."""
+    if probe.needs_priming and not entrant.priming_moves:
+        return f"{entrant.name} is not primed, so its lives would be those that are scored"
+    if probe.parameters != "own" and entrant.is_control:
+        return f"{entrant.name} is a control and has no parameters that were trained"
+    if not probe.concerns([games.load(name) for name in benchmark.games]):
+        return f"no game of {benchmark.name} shows its score"
+    return None
 
 
 def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
@@ -184,10 +210,11 @@ def _has_ruler_lives(benchmark: Benchmark, budget_name: str, task: str) -> bool:
     return len(long) >= benchmark.minima.ruler_lives
 
 
-def _write_row(
-    entrant: Entrant, benchmark: Benchmark, lives: Sequence[TeacherLife], request: Request
-) -> None:
-    """Write what the table shows of an entrant; InputError where the folder holds another one's row."""
+def _row(request: Request) -> tuple[Path, dict[str, Any]]:
+    """Return what the table shows of an entrant, and where; InputError where another one's row lies there."""
+    benchmark = benchmarks.load(request.benchmark)
+    lives = benchmarks.teacher_lives(benchmark)
+    entrant = resolve(request.name_or_path, request.benchmark)
     folder = request.results_of(entrant.name)
     declaration = entrant.submission.declaration if entrant.submission else None
     row = {
@@ -215,4 +242,4 @@ def _write_row(
             f"{path}: another {entrant.name!r} was scored here ({differing[0][:200]}); use another folder "
             "for --out, or --restart to play its lives anew"
         )
-    files.write_json(path, row)
+    return path, row

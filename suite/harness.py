@@ -126,7 +126,7 @@ def play(
     with files.alone(folder / LOCK, lambda: report(0, job.moves)):
         if restart:
             _forget(folder, life_folders)
-        _refuse_other_job(job, folder)
+        refuse_other_job(job, folder)
         if all((life / RECORD).exists() for life in life_folders):
             return life_folders
         files.write_json(folder / JOB, job.spec())
@@ -298,15 +298,21 @@ def _header(job: Job, index: int, fingerprint: Mapping[str, Any]) -> Header:
     )
 
 
-def _refuse_other_job(job: Job, folder: Path) -> None:
+def refuse_other_job(job: Job, folder: Path) -> None:
+    """Raise InputError if a folder holds lives of another job: other lanes, threads, versions ..."""
     path = folder / JOB
     if not path.exists():
         return
-    differing = games.differing_settings(job.spec(), files.read_json(path))
+    spec, kept = job.spec(), files.read_json(path)
+    if not isinstance(kept, dict):
+        raise InputError(f"{path}: not a job's file; restore it, or remove {folder}")
+    differing = games.differing_settings(spec, kept)
     if differing:
+        lanes = [len(each["lanes"]) if isinstance(each.get("lanes"), list) else 0 for each in (spec, kept)]
+        counts = [f"{lanes[0]} lanes, not {lanes[1]}"] if lanes[0] != lanes[1] else []
         raise InputError(
-            f"{folder}: these lives were begun as another job ({differing[0][:200]}); "
-            "use another folder for --out, or --restart to play them anew"
+            f"{folder}: another job's lives lie here (this one has {[*counts, *differing][0][:200]}); "
+            "give the same --lanes, --threads and --salt, another folder for --out, or --restart to play anew"
         )
 
 

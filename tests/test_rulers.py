@@ -308,7 +308,8 @@ def test_commands_show_the_rulers(played, capsys):
 def test_other_teachers_than_the_repositorys_have_no_stored_start(tmp_path, monkeypatch, capsys):
     name = "darkroom-v1/goal-00/seed-0"
     shutil.copytree(ROOT / "suite" / "data" / name, tmp_path / name)
-    (tmp_path / name / "network_at_w.safetensors").write_bytes(b"another")
+    other = ROOT / "suite" / "data" / "darkroom-v1" / "goal-01" / "seed-0"  # of before there were stamps
+    shutil.copy(other / "network_at_w.safetensors", tmp_path / name)
     monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
     assert cli.main(["benchmarks", "darkroom-v1"]) == 0
     assert "no ruler from the leaderboard's starts" in capsys.readouterr().out

@@ -49,8 +49,10 @@ def score(
     from understudy.submissions import requests, scoring
     from understudy.suite import probes
 
-    probed = probes.chosen([*([each.name for each in probes.CLAIM] if claim else []), *(probe or [])])
+    named = probes.chosen(probe or [])
+    probed = [*(probes.CLAIM if claim else ()), *named]
     request = requests.Request(submission, benchmark, budget, out, lanes, threads, restart, salt)
+    scoring.refuse_probes(request, named)
     with screen.progress() as shown:
 
         def report(at: requests.Progress) -> None:
