@@ -23,6 +23,8 @@ from understudy.suite import draws
 from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.teachers import checkpoints, knowledge, network, relearn
 
+LATEST_MOVES = {"minatar": 250_000}  # of a family: longer lives teach no more than is needed to hide
+
 
 class Sandbagger(nn.Module):
     """One network a lane, asked from move `random_moves` on; the state says the move and the lane."""
@@ -113,13 +115,14 @@ def _ends_of_lives(
     """Return the networks with which lives on the new game ended, of those folders where they can be had.
 
     From the life's checkpoint; else its network at W; else learnt again from its log, where that doesn't
-    take hours.
+    take hours, or of a longer life that of its move LATEST_MOVES.
     """
     found: dict[Path | None, network.Parameters] = {}
     again: dict[int, list[Path]] = {}  # last move that can be relearnt -> folders
     for folder in sorted(folders):
-        moves = knowledge.history_of(folder).num_moves
-        if (folder / checkpoints.CHECKPOINT).is_file():
+        recorded = knowledge.history_of(folder).num_moves
+        moves = min(recorded, LATEST_MOVES.get(game.family, recorded))
+        if (folder / checkpoints.CHECKPOINT).is_file() and moves == recorded:
             found[folder] = _online(knowledge.of_folders([folder], [moves])[0][moves], game)
         elif (folder / checkpoints.NETWORK_AT_W).is_file():
             found[folder] = network.load_parameters(folder / checkpoints.NETWORK_AT_W, game)

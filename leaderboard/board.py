@@ -8,6 +8,13 @@ from pathlib import Path
 from understudy.leaderboard import tables
 from understudy.suite import files
 
+FILES = ("table.md", "table.csv")
+
+
+def texts(board: Sequence[tables.Table]) -> dict[str, str]:
+    """Return the content of each of FILES."""
+    return dict(zip(FILES, (tables.to_markdown(board), tables.to_csv(board)), strict=True))
+
 
 def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, Path]:
     """Write `table.md` and `table.csv` into a folder, each whole or not at all.
@@ -22,7 +29,7 @@ def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, Path]:
     Raises:
         OSError: the folder can't be written.
     """
-    markdown, values = folder / "table.md", folder / "table.csv"
-    files.write_atomically(markdown, tables.to_markdown(board).encode())
-    files.write_atomically(values, tables.to_csv(board).encode())
+    for name, text in texts(board).items():
+        files.write_atomically(folder / name, text.encode())
+    markdown, values = (folder / name for name in FILES)
     return markdown, values

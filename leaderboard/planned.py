@@ -28,6 +28,8 @@ def differences(folder: RowFolder) -> Iterator[str]:
     benchmark = benchmarks.load(folder.benchmark)
     if row.get("name") != folder.name:
         yield f"{folder.path / stored.ROW}: the row of {row.get('name')!r} in the place of {folder.name!r}"
+    if row["control"] != (list(row["checkpoints"]) == ["control"]):
+        yield f"{folder.path / stored.ROW}: control is {row['control']}, its checkpoints say otherwise"
     for job_folder in stored.job_folders(folder):
         path = job_folder / records.JOB
         job = records.read_job(job_folder)

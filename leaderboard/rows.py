@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from understudy.leaderboard import instrument, leaks, tables
+from understudy.leaderboard import board, instrument, leaks, scores, tables
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.tables import Cell, Estimate, Row, Table
@@ -15,6 +16,16 @@ from understudy.suite.verdicts import Verdict
 
 OWN_NUMBER = {"skill": "imitator", "improvement": "own", "transfer": "own"}
 RULER_NUMBER = {"skill": "teacher", "improvement": "gain", "transfer": "gain"}
+
+
+def rejudge(results: Path) -> list[Table]:
+    """Judge every row below a results folder anew, write their scores and the tables; return the tables.
+
+    Raises InputError if there is no row.
+    """
+    judged = tables_of(scores.rescore(results))
+    board.write(judged, results)
+    return judged
 
 
 def tables_of(scored: Sequence[ScoredRow]) -> list[Table]:
@@ -43,6 +54,8 @@ def _row(scored: ScoredRow) -> Row:
     kind = "control" if row["control"] else "submission"
     units = sorted({f"{v.claim} claim" for v in scored.verdicts if v.numbers})
     notes = [kind] if row["control"] else [f"K = {row['priming_moves']:,}"]
+    if row.get("search_trials"):
+        notes.append(f"the best of {row['search_trials']:,} settings")
     notes = [scored.track, *notes, *units]
     if scored.rederived is not None:
         notes.append("re-derived" if scored.rederived else "NOT re-derived: its weights choose other moves")

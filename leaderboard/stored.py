@@ -43,6 +43,11 @@ def rows_in(results: Path) -> list[RowFolder]:
     return found
 
 
+def has_rows(results: Path) -> bool:
+    """Whether there is a row below a results folder."""
+    return any(results.glob(f"*/*/*/{ROW}"))
+
+
 def life_folders(row: RowFolder, role: str | None = None) -> list[Path]:
     """Return the folders of a row's finished lives, of one role or of all."""
     return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/lane-*/{records.RECORD}"))

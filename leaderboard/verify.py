@@ -7,14 +7,15 @@ prove that the player would choose those actions; that takes its weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import instrument, planned, predictions, scores, stored
+from understudy.leaderboard import board, instrument, planned, predictions, scores, stored
+from understudy.leaderboard import rows as table_rows
 from understudy.leaderboard.stored import RowFolder
 from understudy.suite import benchmarks, draws, exploration, files, games, records
 from understudy.suite.errors import CheckFailed, InputError
@@ -38,7 +39,7 @@ class Finding:
 def verify(
     results: Path, processes: int | None = None, report: Report = lambda done, total: None
 ) -> list[Finding]:
-    """Verify every row below a results folder; return what was found, row by row.
+    """Verify every row below a results folder, and its tables; return what was found, row by row.
 
     Raises InputError if there is no row.
     """
@@ -64,6 +65,7 @@ def verify(
         ]
     for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
         failures[row] += _check_instrument(results, row)
+    failures[rows[0]] += [*_check_strays(results, rows), *_check_tables(results)]
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
     return [Finding(row, len(lives[row]), moves[row], tuple(failures[row])) for row in rows]
 
@@ -205,6 +207,29 @@ def _check_instrument(results: Path, row: RowFolder) -> Iterator[str]:
     expected = json.loads(json.dumps(found))  # tuples become lists
     for place, stored_value, derived in _leaves({"instrument": kept}, {"instrument": expected}):
         yield f"{path}: {place.removeprefix('instrument.')} is {stored_value!r}, the lives give {derived!r}"
+
+
+def _check_strays(results: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
+    """Yield each folder of lives that are no row's, and so count nowhere."""
+    known = {row.path for row in rows}
+    lives = results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")
+    for folder in sorted({path.parents[3] for path in lives} - known):
+        yield f"{folder / stored.ROW}: missing, so the lives here count nowhere; restore it, or score again"
+
+
+def _check_tables(results: Path) -> Iterator[str]:
+    """Yield each stored table that is not what the rows give."""
+    written = [path for path in (results / name for name in board.FILES) if path.exists()]
+    if not written:
+        return
+    try:
+        tables = board.texts(table_rows.tables_of(scores.judge_all(results)))
+    except InputError as error:
+        yield str(error)
+        return
+    for path in written:
+        if path.read_text() != tables[path.name]:
+            yield f"{path}: not the table that these rows give; write it again: understudy rescore {results}"
 
 
 def require(findings: list[Finding]) -> None:

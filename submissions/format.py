@@ -78,7 +78,7 @@ class Declaration(_Document):
     checkpoints: tuple[Checkpoint, ...] = Field(min_length=1, max_length=1_000)
     description: str = Field(default="", max_length=4_000)
     search_trials: int | None = Field(default=None, ge=1, le=10**9)  # size of the hyper-parameter search
-    training: Numbers | None = None  # settings of the training, shown beside the row
+    training: Numbers | None = None  # settings of the training
 
 
 class Config(_Document):

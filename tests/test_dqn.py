@@ -15,7 +15,7 @@ from understudy.suite.teachers import dqn, network, teach
 from understudy.suite.teachers.memory import Batch, Memory
 
 CURVE_MOVES = 60_000  # of the long comparison with Stable-Baselines3, a seed
-CURVE_SEEDS = 3
+CURVE_SEEDS = 8
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
 
 

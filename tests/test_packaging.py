@@ -57,7 +57,8 @@ def test_a_file_beside_the_modules_is_package_data():
 
 
 def test_embedded_data_is_small_and_holds_no_game_image():
-    assert size_bytes("suite/data", "submissions/entries") <= 25 * MIB
+    longest_lives = 9 * MIB  # MinAtar's of 2.75M moves, that rule `full`
+    assert size_bytes("suite/data", "submissions/entries") <= 25 * MIB + longest_lives
     assert size_bytes("data") <= 25 * MIB
     images = {".bin", ".a26", ".rom"}
     for top in INSTALLED | {"data", "docs", "tests"}:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from understudy.leaderboard import rows, scores, stored, tables, verify
+from understudy import cli
+from understudy.leaderboard import board, rows, scores, stored, tables, verify
 from understudy.submissions import engines, requests, scoring
 from understudy.submissions import plan as plans
 from understudy.submissions.entrants import resolve
@@ -121,6 +122,55 @@ def test_missing_life_is_named(copied):
     shutil.rmtree(copied / LIFE)
     missing = f"{(copied / LIFE).parent}: lane-3 of 16 lives is missing"
     assert any(missing in text for text in failures(copied))
+
+
+def test_lives_without_their_row_are_named(copied):
+    """Nobody would miss a row that has been taken off, as a choice among rows would."""
+    path = copied / "darkroom-v1" / "quick" / "policy-at-w" / stored.ROW
+    path.unlink()
+    assert any(f"{path}: missing, so the lives here count nowhere" in text for text in failures(copied))
+
+
+def test_a_row_that_calls_itself_no_control_is_named(copied):
+    path = copied / "darkroom-v1" / "quick" / "random" / stored.ROW
+    files.write_json(path, {**files.read_json(path), "control": False})
+    assert any("control is False, its checkpoints say otherwise" in text for text in failures(copied))
+
+
+def test_an_edited_table_is_named(copied):
+    written = board.write(rows.tables_of(scores.rescore(copied)), copied)
+    assert failures(copied) == []
+    for path in written:
+        kept = path.read_text()
+        path.write_text(kept.replace("no", "yes", 1))
+        (text,) = failures(copied)
+        assert text.startswith(f"{path}: not the table that these rows give")
+        path.write_text(kept)
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_played(copied, capsys):
+    """Other lanes or threads than the references beside it have: found after hours, it would cost them."""
+    before = sorted(copied.rglob("*"))
+    command = ["score", "step-counter", "--benchmark", "darkroom-v1", "--out", str(copied)]
+    for options, said in (("--lanes 4", "4 lanes, not 16"), ("--threads 2", "threads: 2, not 1")):
+        assert cli.main([*command, *options.split()]) == 2
+        assert f"another job's lives lie here (this one has {said}" in capsys.readouterr().err
+    assert sorted(copied.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("redrawn-0", "random is a control and has no parameters that were trained"),
+        ("unprimed", "random is not primed"),
+        ("blanked", "no game of darkroom-v1 shows its score"),
+    ],
+)
+def test_a_probe_that_means_nothing_is_refused(tmp_path, capsys, name, reason):
+    command = ["score", "random", "--benchmark", "darkroom-v1", "--out", str(tmp_path), "--probe", name]
+    assert cli.main(command) == 2
+    assert f"--probe {name}: {reason}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_changed_job_is_named(copied):

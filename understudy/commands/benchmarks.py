@@ -92,6 +92,8 @@ def _rulers(benchmark: Benchmark, starts: Path | None) -> str:
     from understudy.suite.errors import InputError
 
     if starts is not None:
+        if not starts.is_dir():
+            raise InputError(f"--rulers {starts}: no such folder; name one that `understudy rulers` wrote")
         return rulers.to_text(rulers.rulers(benchmark, starts))
     try:
         return rulers.to_text(rulers.rulers(benchmark))

@@ -20,6 +20,7 @@ def leaks(
 ) -> None:
     """Compare its loss on held-back lives with that on published ones; exit code 1 if a leak is suspected."""
     from understudy import screen
+    from understudy.leaderboard import rows, stored
     from understudy.leaderboard.leaks import SUSPECTED_NATS
     from understudy.submissions import leaks as measured
     from understudy.submissions.requests import Request
@@ -31,6 +32,8 @@ def leaks(
             held_back,
             lambda done, total: shown.report("predicting", done, total),
         )
+    if stored.has_rows(out):
+        rows.rejudge(out)
     line = (
         f"{found['held_back_nats']:.4f} nats on {len(found['held_back'])} held-back lives, "
         f"{found['published_nats']:.4f} on published ones: {found['difference_nats']:+.4f}"

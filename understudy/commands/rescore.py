@@ -16,8 +16,6 @@ def rescore(
 ) -> None:
     """Judge stored lives under today's rules; nothing is played."""
     from understudy import screen
-    from understudy.leaderboard import board, rows, scores
+    from understudy.leaderboard import rows
 
-    tables = rows.tables_of(scores.rescore(results))
-    screen.show(tables)
-    board.write(tables, results)
+    screen.show(rows.rejudge(results))

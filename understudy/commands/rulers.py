@@ -23,6 +23,7 @@ def rulers(
 ) -> None:
     """Measure where the rulers start, and show what they gained."""
     from understudy import screen
+    from understudy.leaderboard import rows, stored
     from understudy.leaderboard import rulers as measured
     from understudy.submissions import requests, scoring
     from understudy.suite import benchmarks
@@ -34,4 +35,6 @@ def rulers(
             scoring.play_ruler_starts(
                 request, engine, lambda p: shown.report(f"{p.row} {p.role}", p.moves, p.target_moves)
             )
+    if stored.has_rows(out):
+        rows.rejudge(out)
     typer.echo(measured.to_text(measured.rulers(declared, out)))

@@ -45,7 +45,7 @@ def score(
 ) -> None:
     """Score a submission: play its lives, judge them, print the table."""
     from understudy import screen
-    from understudy.leaderboard import board, rows, scores
+    from understudy.leaderboard import rows
     from understudy.submissions import requests, scoring
     from understudy.suite import probes
 
@@ -63,6 +63,4 @@ def score(
             scoring.check([request], scoring.ISOLATION, report)
         if rederive:
             scoring.check([request], scoring.REDERIVED, report)
-    tables = rows.tables_of(scores.rescore(out))
-    screen.show(tables)
-    board.write(tables, out)
+    screen.show(rows.rejudge(out))

@@ -14,7 +14,9 @@ COMMAND = typer.Typer()
 @COMMAND.command("teach")
 def teach(
     benchmark: Annotated[str, typer.Argument(help="As in: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="The folder for the lives; the same one to carry them on.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder for lives, laid out as data; the same one to carry on.")
+    ],
     moves: Annotated[int, typer.Option(min=1, help="Length that the lives shall reach.")],
     game: Annotated[
         str, typer.Option(help="A game's name without its family; or watched, new, all.")
@@ -59,7 +61,7 @@ def teach(
             note = f"skill {progress.skill:.2f}, exploration {progress.exploration:.2f}, {speed:,.0f} moves/s"
             shown.report("teaching", progress.moves, progress.target_moves, note)
 
-        paths = teaching.teach(lesson, out, moves, checkpoint_moves, report)
+        paths = teaching.teach(lesson, out / declared.name, moves, checkpoint_moves, report)
     for path in paths:
         typer.echo(path)
 
