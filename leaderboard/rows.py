@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from understudy.leaderboard import board, instrument, leaks, scores, tables
+from understudy.leaderboard import board, instrument, scores, tables
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.tables import Cell, Estimate, Row, Table
@@ -60,7 +60,7 @@ def _row(scored: ScoredRow) -> Row:
     if scored.rederived is not None:
         notes.append("re-derived" if scored.rederived else "NOT re-derived: its weights choose other moves")
     notes += _state(scored)
-    if scored.leak_nats is not None and scored.leak_nats > leaks.SUSPECTED_NATS:
+    if scored.leak is not None and scored.leak.suspected:
         notes.append("LEAK SUSPECTED, not citable")
     if scored.track != row["track"]:
         why = "its parameters moved while it played" if scored.moved else "its rule is built in"

@@ -38,7 +38,7 @@ class ScoredRow:
     track: str = "frozen"  # as declared, or learning where its parameters moved or its rule is built in
     moved: bool = False  # whether its parameters moved while it played
     state_bytes: int | None = None  # of a life's memory, at its largest; None: nothing was played
-    leak_nats: float | None = None  # by which held-back lives are predicted worse; None: not tested
+    leak: leaks.Leak | None = None  # None: not tested
     probed: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # task -> probe -> its own
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> what is shown besides
     reference: Mapping[str, Description] = field(default_factory=dict)  # the same of policy-at-w, if played
@@ -80,7 +80,8 @@ def scores_of(scored: ScoredRow) -> dict[str, Any]:
         "track": scored.track,
         "rederived": scored.rederived,
         "state_bytes": scored.state_bytes,
-        "leak_nats": scored.leak_nats,
+        "leak_nats": scored.leak.difference_nats if scored.leak else None,
+        "leak_suspected": scored.leak.suspected if scored.leak else None,
         "verdicts": [verdict.as_json() for verdict in scored.verdicts],
         "probes": {
             task: {probe: dataclasses.asdict(own) for probe, own in found.items()}

@@ -14,7 +14,7 @@ RECORD_FORMAT = 2
 HISTORY, RECORD, RUN, JOB = "history.parquet", "record.json", "run.json", "job.json"
 ISOLATION = "isolation.json"  # in a job's folder: what a check of its lives found
 REDERIVED = "rederived.json"  # likewise: whether its player, fed the log, chooses the same moves
-LEAKS = "leaks.json"  # in a row's folder: how well its weights predict lives that nobody has published
+LEAKS = "leaks.json"  # in a row's folder: how well its weights predict continuations that are held back
 FED_AGAIN = (ISOLATION, REDERIVED)
 CHECKED_MOVES = 10_000  # that a check of isolation feeds again, from a life's start and up to its end
 
