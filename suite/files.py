@@ -44,6 +44,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def drop_parts(folder: Path) -> None:
+    """Remove what killed processes left of files that they were writing; call it where no other one writes."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON atomically; the same value gives the same bytes."""
     write_atomically(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())

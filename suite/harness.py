@@ -124,6 +124,8 @@ def play(
     torch.set_num_threads(job.threads)
     life_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
     with files.alone(folder / LOCK, lambda: report(0, job.moves)):
+        for each in (folder, *life_folders):
+            files.drop_parts(each)
         if restart:
             _forget(folder, life_folders)
         refuse_other_job(job, folder)

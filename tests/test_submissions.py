@@ -649,6 +649,8 @@ def test_train_again_is_done_and_never_overwrites(here, capsys):
     ("more", "line"),
     [
         (["--set", "widht=8"], "unknown setting of markov or its training 'widht'; did you mean 'width'?"),
+        (["--set", "steps=3"], "--set steps: give it as --steps, and once"),
+        (["--set", "seed=3"], "--set seed: give it as --seed, and once"),
         (["--set", "width"], "--set: expected KEY=NUMBER, e.g. layers=2; found 'width'"),
         (["--set", "width=nan"], "markov: width must be a whole number"),
         (["--teacher", NEW], "unknown life that darkroom-v1 may watch in mode multi: 'goal-02/seed-0'"),

@@ -174,6 +174,27 @@ def test_another_lifes_network_at_w_is_no_teachers(tmp_path):
         teacher_data.read(lives[0])
 
 
+def test_where_no_bar_is_shown_a_line_says_the_time_left(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    shown = screen.Progress(None)
+    for second, done in ((1, 10), (20, 100), (40, 110), (60, 300)):
+        now[0] = 100.0 + second
+        shown.report("teaching", done, 300, "skill 1.00")
+    assert capsys.readouterr().err.splitlines() == [
+        "teaching: 100 of 300 skill 1.00, 0:00:42 left",  # 90 took 19 seconds
+        "teaching: 110 of 300 skill 1.00, 0:01:14 left",
+        "teaching: 300 of 300 skill 1.00",
+    ]
+
+
+def test_a_lesson_that_goes_on_can_be_looked_at(tmp_path, capsys):
+    with pytest.raises(Killed):
+        teach.teach(ONE, tmp_path, 180, checkpoint_moves=60, report=kill_at(130))
+    assert cli.main(["histories", "info", str(tmp_path)]) == 0
+    assert "moves     120 in " in capsys.readouterr().out
+
+
 ONE = replace(LESSON, game_names=GAMES[:1], seeds=(0,))
 
 
@@ -256,10 +277,12 @@ def test_killed_while_it_tells_of_a_checkpoint_it_goes_on_from_the_one_before(tm
             left = limit
             with contextlib.suppress(Killed):
                 teach.teach(LESSON, out, moves, checkpoint_moves=60)
+            (out / "goal-41" / "seed-0" / f".{teach.PROGRESS}.1234.part").touch()  # of a process killed hard
             left = 1000
             teach.teach(LESSON, out, moves, checkpoint_moves=60)
         monkeypatch.setattr(files, "write_json", write)
         assert files_of(out) == files_of(tmp_path / "whole")
+        assert not list(out.rglob(".*"))
 
 
 def test_ctrl_c_leaves_a_checkpoint_of_the_last_move(tmp_path):

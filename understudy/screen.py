@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Progress:
     def __init__(self, bars: Bars | None) -> None:
         self._bars = bars
         self._tasks: dict[str, int] = {}
+        self._begun: dict[str, tuple[float, int]] = {}  # when a piece of work was first heard of, and how far
         self._last = time.monotonic()
 
     def report(self, name: str, done: int, total: int, note: str = "") -> None:
@@ -33,8 +35,14 @@ class Progress:
                     self._tasks[name] = self._bars.add_task(name, total=total)
                 self._bars.update(self._tasks[name], completed=done, description=f"{name} {note}".strip())  # type: ignore[arg-type]
                 self._last = now
-        elif now - self._last > LINE_SECONDS:
-            print(f"{name}: {done:,} of {total:,} {note}".rstrip(), file=sys.stderr, flush=True)
+            return
+        begun_at, begun = self._begun.setdefault(name, (now, done))
+        if now - self._last > LINE_SECONDS:
+            parts = [f"{done:,} of {total:,} {note}".rstrip()]
+            if begun < done < total:
+                left = (total - done) * (now - begun_at) / (done - begun)
+                parts.append(f"{timedelta(seconds=round(left))} left")
+            print(f"{name}: {', '.join(parts)}", file=sys.stderr, flush=True)
             self._last = now
 
 

@@ -131,6 +131,7 @@ def _alone(folders: Sequence[Path]) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(files.alone(folder / LOCK, functools.partial(refuse, folder)))
+            files.drop_parts(folder)
         yield
 
 

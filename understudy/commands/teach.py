@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,8 @@ def teach(
             began[:] = began or [(time.monotonic(), progress.moves)]
             seconds = max(time.monotonic() - began[0][0], 1e-9)
             speed = (progress.moves - began[0][1]) * len(pairs) / seconds
-            note = f"skill {progress.skill:.2f}, exploration {progress.exploration:.2f}, {speed:,.0f} moves/s"
+            skill = "-" if math.isnan(progress.skill) else f"{progress.skill:.2f}"
+            note = f"skill {skill}, exploration {progress.exploration:.2f}, {speed:,.0f} moves/s"
             shown.report("teaching", progress.moves, progress.target_moves, note)
 
         paths = teaching.teach(lesson, out / declared.name, moves, checkpoint_moves, report)

@@ -49,6 +49,10 @@ def train(
     chosen_mode = mode or training.DEFAULT_MODES.get(declared.family, "single")
     registry.choose(chosen_mode, training.MODES, "mode")
     registry.choose(decoding, training.DECODINGS, "decoding")
+    given = {**({} if steps is None else {"steps": steps}), "seed": seed}
+    twice = sorted(given.keys() & _numbers(setting or []).keys())
+    if twice:
+        raise InputError(f"--set {twice[0]}: give it as --{twice[0]}, and once")
     if every and teacher:
         raise InputError("give --all or --teacher, not both")
     lives = benchmarks.teacher_lives(declared)
@@ -60,7 +64,7 @@ def train(
         name=name or out.resolve().name,
         decoding=decoding,
         priming_moves=priming,
-        settings={**_numbers(setting or []), "seed": seed, **({} if steps is None else {"steps": steps})},
+        settings={**_numbers(setting or []), **given},
     )
     torch.set_num_threads(threads)
     with screen.progress() as shown:

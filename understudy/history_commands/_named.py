@@ -14,14 +14,19 @@ HISTORY = "history.parquet"
 
 
 def files(named: str | Path) -> list[Path]:
-    """Return the histories that an argument names: itself, or all below a folder or a pinned data set."""
+    """Return the histories that an argument names: itself, or all below a folder or a pinned data set.
+
+    Of a life that is being recorded for the first time that is its journal.
+    """
     from understudy.suite.errors import InputError
     from understudy.suite.histories.journal import Journal
 
     path = _local(str(named))
     if not path.is_dir() or Journal(path).exists:
         return [path]
-    found = sorted(path.rglob(HISTORY))
+    journals = (folder for folder in path.rglob(f"{HISTORY}.journal") if Journal(folder).exists)
+    unfinished = (folder for folder in journals if not folder.with_name(HISTORY).exists())
+    found = sorted([*path.rglob(HISTORY), *unfinished])
     if not found:
         raise InputError(f"{named}: expected {HISTORY} files below this folder, found none")
     return found
