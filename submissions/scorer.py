@@ -46,15 +46,15 @@ class Scorer:
         job = planned.job
         torch.set_num_threads(job.threads)
         player = self._loaded(planned)
+        name, what = self.entrant.name, probes.role_of(role, probe)
         harness.play(
             job,
             player,
             lambda: self._outset(player, planned),
             self.folder / planned.path,
-            lambda done, total: self.report(
-                Progress(self.entrant.name, probes.role_of(role, probe), done, total)
-            ),
+            lambda done, total: self.report(Progress(name, what, done, total)),
             self.request.restart,
+            lambda: self.report(Progress(name, f"{what}: another process plays it", 0, job.moves)),
         )
 
     def refuse_other_job(self, role: str, player_index: int, probe: Probe | None = None) -> None:

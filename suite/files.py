@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def drop_parts(folder: Path) -> None:
-    """Remove what killed processes left of files that they were writing; call it where no other one writes."""
+    """Remove what killed processes left of files that they wrote; call it where no other one writes."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 

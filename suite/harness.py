@@ -114,16 +114,17 @@ def play(
     folder: Path,
     report: Report = lambda done, total: None,
     restart: bool = False,
+    waiting: Callable[[], None] = lambda: None,
 ) -> list[Path]:
     """Play a job's lives, or go on with them, or find them done; return each life's folder.
 
     A record says whether the player's parameters or buffers moved: if so, the row belongs to the learning
-    track. A second process waits for the first, and finds its lives. Raises InputError where the folder
-    holds another job's lives (other lanes, threads, versions ...).
+    track. A second process waits for the first, and finds its lives; `waiting` is called now and then as it
+    does. Raises InputError where the folder holds another job's lives (other lanes, threads, versions ...).
     """
     torch.set_num_threads(job.threads)
     life_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
-    with files.alone(folder / LOCK, lambda: report(0, job.moves)):
+    with files.alone(folder / LOCK, waiting):
         for each in (folder, *life_folders):
             files.drop_parts(each)
         if restart:

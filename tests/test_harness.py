@@ -181,11 +181,11 @@ def test_a_job_that_another_process_plays_is_waited_for(tmp_path):
     class Interrupted(Exception):
         pass
 
-    def interrupt(done, total):
+    def interrupt():
         raise Interrupted
 
     with files.alone(tmp_path / harness.LOCK), pytest.raises(Interrupted):
-        play(job(), tmp_path, report=interrupt)
+        play(job(), tmp_path, waiting=interrupt)
     assert not list(tmp_path.iterdir())  # nothing was begun beside it
     play(job(), tmp_path)
     assert not (tmp_path / harness.LOCK).exists()
