@@ -341,6 +341,13 @@ def test_interrupted_lives_are_not_gone_on_with_otherwise(tmp_path, other):
     assert files_of(tmp_path) == before
 
 
+def test_a_finished_life_of_other_settings_is_no_answer(tmp_path):
+    teach.teach(ONE, tmp_path, 100)
+    other = replace(ONE, settings=replace(SETTINGS, discount=0.9))
+    with pytest.raises(InputError, match="begun with settings"):
+        teach.teach(other, tmp_path, 100)
+
+
 def test_network_at_w_is_the_one_that_played_on_from_w(tmp_path):
     teach.teach(replace(LESSON, watched_moves=180), tmp_path / "w", 180)
     teach.teach(replace(LESSON, watched_moves=170), tmp_path / "beyond", 180)

@@ -156,6 +156,7 @@ class _School:
     ) -> None:
         self.lesson, self.out, self.target_moves = lesson, out, target_moves
         self.report = report
+        self.now = {"from_move": 0, **lesson.spec()}  # of a stage that begins
         self.games = [games.load(name) for name in lesson.game_names]
         self.game = self.games[0]
         self.folders = [life_folder(out, *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)]
@@ -203,18 +204,19 @@ class _School:
                     f"{folder}: {each['moves']:,} moves, but {moves:,} in other lives of this lesson; carry "
                     "lives on together where they are of one length"
                 )
+        for folder, each in told.items():
+            _stages(each, self.now, folder / PROGRESS)  # or they are lives of other settings
         return _Done(moves, list(told.values()))
 
     def open(self, done: _Done | None) -> None:
         """Begin at move 0, or go on from the last checkpoint or the finished lives."""
         lesson = self.lesson
         rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
-        now = {"from_move": 0, **lesson.spec()}
         if done is None:
-            self.stages = [[now] for _ in self.folders]
+            self.stages = [[self.now] for _ in self.folders]
         else:
             self.stages = [
-                _stages(told, now, folder / PROGRESS)
+                _stages(told, self.now, folder / PROGRESS)
                 for told, folder in zip(done.told, self.folders, strict=True)
             ]
         lives = [
