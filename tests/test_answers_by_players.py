@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from understudy.leaderboard import scores, stored
+from understudy.leaderboard import rows, scores, stored
 from understudy.submissions import plan as plans
 from understudy.submissions import requests, scoring
 from understudy.submissions.entrants import resolve
@@ -147,6 +147,34 @@ def test_a_learner_says_yes_once_its_conditions_were_measured(results):
     assert (found.answer, found.marks) == ("yes", ("built-in",))
     probed = scores.judge_row(results, row).probed["transfer"]
     assert probed["yoked"].estimate < 0.2 * found.numbers["own"].estimate
+
+
+@pytest.mark.long
+def test_a_learner_entered_as_frozen_is_found_out_by_redrawn_parameters(results):
+    """Its rule is built in, so it learns as well with any parameters; that is no answer to the question."""
+    name = "in-state-learner"
+    request = requests.Request(name, "darkroom-v1", "quick", results, lanes=LANES)
+    scoring.score([request], ["transfer"], probed=(probes.YOKED,))
+    scoring.check([request], scoring.ISOLATION)
+    row = stored.RowFolder(results / "darkroom-v1" / "quick" / name, "darkroom-v1", "quick", name)
+    kept = files.read_json(row.path / stored.ROW)
+    files.write_json(row.path / stored.ROW, {**kept, "track": "frozen"})
+    (undecided,) = (v for v in scores.judge_row(results, row).verdicts if v.task == "transfer")
+    assert (undecided.answer, undecided.reason) == ("yes (unverified)", "not measured: learned rule")
+    lives = benchmarks.teacher_lives(BENCHMARK)
+    for probe in (*probes.REDRAWN, *probes.SHUFFLED):
+        for role in ("start-new", "transfer"):
+            (planned,) = plans.plan(
+                resolve(name, "darkroom-v1"), BENCHMARK, "quick", role, lives, LANES, probe=probe
+            )
+            player = planned.load()
+            outset = harness.empty_outset(player, LANES)
+            harness.play(planned.job, player, lambda outset=outset: outset, row.path / planned.path)
+    scored = scores.judge_row(results, row)
+    assert scored.track == "learning"
+    assert answer(results, row).marks == ("built-in",)
+    assert "declared frozen, but its rule is built in" in rows._row(scored).note
+    files.write_json(row.path / stored.ROW, kept)
 
 
 def test_few_ends_in_the_rulers_windows(results):
