@@ -44,6 +44,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def size_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def drop_parts(folder: Path) -> None:
     """Remove what killed processes left of files that they wrote; call it where no other one writes."""
     for part in folder.glob(".*.part"):

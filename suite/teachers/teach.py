@@ -57,6 +57,9 @@ class Progress:
     target_moves: int
     exploration: float  # probability now
     skill: float  # points an episode, over the newest 20 ends of each life; nan before the first end
+    disk_bytes: int = (
+        0  # of the lives' files at the last checkpoint: logs, two checkpoints at most, a network
+    )
     rebuilt: tuple[int, int] | None = None  # moves replayed, to replay: the replay memory is being rebuilt
     relearnt: tuple[int, int] | None = None  # moves relearnt, to relearn: there was no checkpoint
 
@@ -171,6 +174,7 @@ class _School:
         self.draws = [draws.Uniforms(seed, "replay", lesson.settings.batch_size) for seed in self.life_seeds]
         self.returns: list[list[float]] = [[] for _ in self.games]
         self.episode_return = np.zeros(len(self.games))
+        self.disk_bytes = 0
 
     @property
     def moves(self) -> int:
@@ -267,6 +271,7 @@ class _School:
             for old in folder.glob("checkpoint-*.safetensors"):
                 if old != checkpoints.numbered(folder, self.moves):
                     old.unlink()
+        self.disk_bytes = sum(files.size_bytes(folder) for folder in self.folders)
 
     def finish(self) -> list[Path]:
         """Write histories and final checkpoints; the lives can be carried on from them."""
@@ -296,6 +301,7 @@ class _School:
             self.target_moves,
             self.lesson.settings.exploration(self.moves),
             float(np.mean(recent)) if recent else float("nan"),
+            self.disk_bytes,
         )
 
     def _see(self) -> None:

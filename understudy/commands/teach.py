@@ -60,7 +60,8 @@ def teach(
             seconds = max(time.monotonic() - began[0][0], 1e-9)
             speed = (progress.moves - began[0][1]) * len(pairs) / seconds
             skill = "-" if math.isnan(progress.skill) else f"{progress.skill:.2f}"
-            note = f"skill {skill}, exploration {progress.exploration:.2f}, {speed:,.0f} moves/s"
+            disk = f"{progress.disk_bytes / 1e6:,.1f} MB"
+            note = f"skill {skill}, exploration {progress.exploration:.2f}, {speed:,.0f} moves/s, {disk}"
             shown.report("teaching", progress.moves, progress.target_moves, note)
 
         paths = teaching.teach(lesson, out / declared.name, moves, checkpoint_moves, report)
