@@ -157,6 +157,7 @@ class Interrupted(Spy):
         return functional.one_hot(state["age"] // 3 % 5, 5).float(), state
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_amid_a_move_counts_after_it(tmp_path):
     """Else the state kept would be that after a move which isn't in the log."""
     whole = play(job(), tmp_path / "whole", Interrupted())

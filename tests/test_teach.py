@@ -285,6 +285,7 @@ def test_killed_while_it_tells_of_a_checkpoint_it_goes_on_from_the_one_before(tm
         assert not list(out.rglob(".*"))
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_leaves_a_checkpoint_of_the_last_move(tmp_path):
     def interrupt(progress):
         if progress.moves == 77 and not list(tmp_path.rglob("checkpoint-78.safetensors")):
