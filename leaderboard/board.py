@@ -16,7 +16,7 @@ def texts(board: Sequence[tables.Table]) -> dict[str, str]:
     return dict(zip(FILES, (tables.to_markdown(board), tables.to_csv(board)), strict=True))
 
 
-def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, Path]:
+def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, ...]:
     """Write `table.md` and `table.csv` into a folder, each whole or not at all.
 
     Args:
@@ -31,5 +31,4 @@ def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, Path]:
     """
     for name, text in texts(board).items():
         files.write_atomically(folder / name, text.encode())
-    markdown, values = (folder / name for name in FILES)
-    return markdown, values
+    return tuple(folder / name for name in FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -49,3 +50,19 @@ def test_a_lock_is_given_back_when_the_work_fails(tmp_path):
     with pytest.raises(ZeroDivisionError), files.alone(tmp_path / ".lock"):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+
+
+def test_more_files_may_be_open_than_the_shell_allowed(tmp_path):
+    """A lesson holds a lock a life; a shell's usual limit would end one of a thousand."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if usual[1] != resource.RLIM_INFINITY and usual[1] < 1_000:
+        pytest.skip("this machine allows few open files")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, usual[1]))
+        files.allow_open_files(400)
+        with contextlib.ExitStack() as held:
+            for number in range(400):
+                held.enter_context(files.alone(tmp_path / str(number)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)

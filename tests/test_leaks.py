@@ -11,6 +11,7 @@ import scipy.stats
 
 from understudy import cli
 from understudy.leaderboard import leaks, rows, scores
+from understudy.leaderboard.stored import RowFolder
 from understudy.submissions import leaks as measured
 from understudy.submissions.entrants import resolve
 from understudy.submissions.requests import Request
@@ -142,10 +143,15 @@ def test_what_is_not_held_back_is_refused(held_back, data, tmp_path, monkeypatch
 
 
 def test_a_suspected_leak_is_shown(tmp_path):
-    from understudy.leaderboard.stored import RowFolder
-
     folder = RowFolder(tmp_path, "darkroom-v1", "quick", "markov")
     row = {"name": "markov", "control": False, "track": "frozen", "priming_moves": 0}
     shown = rows._row(scores.ScoredRow(folder, row, (), leak=leaks.Leak(0.03, 0.01, 0.05)))
     assert "LEAK SUSPECTED, not citable" in shown.note
     assert "LEAK" not in rows._row(scores.ScoredRow(folder, row, (), leak=leaks.Leak(0.03, -0.01, 0.07))).note
+
+
+def test_how_many_settings_were_tried_stands_beside_the_row(tmp_path):
+    folder = RowFolder(tmp_path, "darkroom-v1", "quick", "markov")
+    row = {"name": "markov", "control": False, "track": "frozen", "priming_moves": 0, "search_trials": 1200}
+    assert "the best of 1,200 settings" in rows._row(scores.ScoredRow(folder, row, ())).note
+    assert "settings" not in rows._row(scores.ScoredRow(folder, {**row, "search_trials": None}, ())).note

@@ -303,6 +303,8 @@ def test_commands_show_the_rulers(played, capsys):
     assert shown in capsys.readouterr().out
     assert cli.main(["rulers", "darkroom-v1", "--budget", "quik", "--out", str(played)]) == 2
     assert "did you mean 'quick'" in capsys.readouterr().err
+    assert cli.main(["benchmarks", "darkroom-v1", "--rulers", str(played / "none")]) == 2
+    assert "no such folder; name one that `understudy rulers` wrote" in capsys.readouterr().err
 
 
 def test_other_teachers_than_the_repositorys_have_no_stored_start(tmp_path, monkeypatch, capsys):

@@ -135,6 +135,8 @@ def test_the_command_says_that_the_memory_is_rebuilt(tmp_path, monkeypatch, caps
     shown = capsys.readouterr().err.splitlines()
     assert "rebuilding the replay memory: 300 of 300" in shown
     assert shown[-1].startswith("teaching: 310 of 310 skill ")
+    stored = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert float(shown[-1].split(", ")[-1].removesuffix(" MB")) == pytest.approx(stored / 1e6, abs=0.1)
 
 
 def test_weights_of_another_life_or_move_are_refused_and_a_broken_file_is_named(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from understudy import screen
-from understudy.leaderboard import board, rows, scores
+from understudy.leaderboard import board, rows
 from understudy.leaderboard import verify as verification
 from understudy.submissions import requests, scoring
 from understudy.suite import benchmarks
@@ -32,15 +32,14 @@ def run(out: Path) -> None:
             players = [name for name in PLAYERS if name != "policy-at-w" or _has_networks(benchmark)]
             asked = [requests.Request(player, benchmark, BUDGET, out) for player in players]
             scoring.score(asked, tasks, "process", _reporter(shown))
-        scored = scores.rescore(out)
+        tables = rows.rejudge(out)
         findings = verification.verify(out, report=lambda done, total: shown.report("replay", done, total))
-    tables = rows.tables_of(scored)
     screen.show(tables)
     verification.require(findings)
     lives, moves = sum(f.lives for f in findings), sum(f.moves for f in findings)
     typer.echo(f"{lives} lives of {moves:,} moves replayed through their emulators: every record holds.")
-    for path in board.write(tables, out):
-        typer.echo(path)
+    for name in board.FILES:
+        typer.echo(out / name)
 
 
 def _reporter(shown: screen.Progress) -> requests.Report:

@@ -57,9 +57,7 @@ class Progress:
     target_moves: int
     exploration: float  # probability now
     skill: float  # points an episode, over the newest 20 ends of each life; nan before the first end
-    disk_bytes: int = (
-        0  # of the lives' files at the last checkpoint: logs, two checkpoints at most, a network
-    )
+    disk_bytes: int = 0  # of all files of the lives, at the last checkpoint
     rebuilt: tuple[int, int] | None = None  # moves replayed, to replay: the replay memory is being rebuilt
     relearnt: tuple[int, int] | None = None  # moves relearnt, to relearn: there was no checkpoint
 
