@@ -20,7 +20,7 @@ from understudy.suite.histories import format as history_format
 from understudy.suite.histories.frames import frames
 from understudy.suite.histories.timesteps import timesteps
 from understudy.suite.protocols import Timestep
-from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, standing, teach
 from understudy.suite.teachers.memory import Memory
 from understudy.suite.testing import imitators, teachers
 
@@ -311,7 +311,7 @@ def test_what_is_refused(folders, monkeypatch):
     knowledge._found.clear()
     with pytest.raises(InputError, match="relearning 60 moves of atari/breakout takes hours"):
         build("dqn-carrying-on", assigned("atari/breakout", folders["atari/breakout"]))
-    other = history_format.read(folders["darkroom/goal-41"] / teach.HISTORY)
+    other = history_format.read(folders["darkroom/goal-41"] / standing.HISTORY)
     assert relearn.settings_of([other]) == CAPPED
     for control in ("dqn-fresh", "dqn-carrying-on"):
         with pytest.raises(InputError, match="take them one at a time"):

@@ -13,7 +13,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, standing, teach
 from understudy.suite.testing import teachers
 
 SETTINGS = replace(
@@ -198,7 +198,7 @@ def test_what_is_refused(taught, tmp_path, monkeypatch):
 
 def test_families_are_not_mixed(taught, tmp_path):
     dark = history_format.read(taught[0][0])
-    minatar = history_format.read(teachers.short_life("minatar/breakout", tmp_path) / teach.HISTORY)
+    minatar = history_format.read(teachers.short_life("minatar/breakout", tmp_path) / standing.HISTORY)
     alike = changed(minatar, settings=dark.header.player["settings"])
     with pytest.raises(InputError, match="expected teachers of one family"):
         next(relearn.checkpoints([dark, alike], [10]))

@@ -18,7 +18,7 @@ from understudy.suite.benchmarks import teacher_data
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import segments
-from understudy.suite.teachers import checkpoints, dqn, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, network, relearn, standing, teach
 from understudy.suite.testing.histories import segment_frames
 
 GAMES = ("darkroom/goal-40", "darkroom/goal-41")
@@ -62,7 +62,7 @@ def test_killed_lessons_go_on_to_the_same_bytes(tmp_path):
 def test_a_finished_life_is_carried_on(tmp_path):
     teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
     teach.teach(LESSON, tmp_path / "parts", 180, checkpoint_moves=60)
-    first = history_format.read(tmp_path / "parts" / "goal-40" / "seed-0" / teach.HISTORY)
+    first = history_format.read(tmp_path / "parts" / "goal-40" / "seed-0" / standing.HISTORY)
     assert first.num_moves == 180
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
@@ -71,7 +71,7 @@ def test_a_finished_life_is_carried_on(tmp_path):
 def test_a_life_handed_over_as_files_is_carried_on(tmp_path):
     teach.teach(LESSON, tmp_path / "whole", 300, checkpoint_moves=60)
     teach.teach(LESSON, tmp_path / "parts", 180, checkpoint_moves=60)
-    for path in (tmp_path / "parts").rglob(teach.PROGRESS):
+    for path in (tmp_path / "parts").rglob(standing.PROGRESS):
         path.unlink()
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
@@ -83,7 +83,7 @@ def test_lives_without_their_checkpoints_are_learnt_again_and_carried_on(tmp_pat
     teach.teach(LESSON, tmp_path / "parts", moves, checkpoint_moves=60)
     for path in (tmp_path / "parts").rglob(checkpoints.CHECKPOINT):
         path.unlink()
-    for path in (tmp_path / "parts").rglob(teach.PROGRESS):
+    for path in (tmp_path / "parts").rglob(standing.PROGRESS):
         path.unlink()
     seen = []
     teach.teach(LESSON, tmp_path / "parts", 300, checkpoint_moves=60, report=seen.append)
@@ -208,7 +208,7 @@ def test_a_finished_life_is_not_taught_over(tmp_path):
         teach.teach(LESSON, tmp_path, 100)
     with pytest.raises(InputError, match="this life is 150 moves long already, not 100"):
         teach.teach(ONE, tmp_path, 100)
-    path.with_name(teach.PROGRESS).unlink()  # as it was handed over
+    path.with_name(standing.PROGRESS).unlink()  # as it was handed over
     with pytest.raises(InputError, match=r"a life lies here, and none in "):
         teach.teach(LESSON, tmp_path, 100)
     path.with_name(checkpoints.CHECKPOINT).unlink()
@@ -220,7 +220,7 @@ def test_a_finished_life_is_not_taught_over(tmp_path):
 @pytest.mark.parametrize("text", ["null", "{}", "[]", '{"moves": 1, "stages": []}'])
 def test_a_broken_progress_file_is_named_and_nothing_begins_anew(tmp_path, text):
     (path,) = teach.teach(ONE, tmp_path, 120)
-    path.with_name(teach.PROGRESS).write_text(text)
+    path.with_name(standing.PROGRESS).write_text(text)
     with pytest.raises(InputError, match="expected moves, finished and stages"):
         teach.teach(ONE, tmp_path, 150)
 
@@ -279,7 +279,9 @@ def test_killed_while_it_tells_of_a_checkpoint_it_goes_on_from_the_one_before(tm
             left = limit
             with contextlib.suppress(Killed):
                 teach.teach(LESSON, out, moves, checkpoint_moves=60)
-            (out / "goal-41" / "seed-0" / f".{teach.PROGRESS}.1234.part").touch()  # of a process killed hard
+            (
+                out / "goal-41" / "seed-0" / f".{standing.PROGRESS}.1234.part"
+            ).touch()  # of a process killed hard
             left = 1000
             teach.teach(LESSON, out, moves, checkpoint_moves=60)
         monkeypatch.setattr(files, "write_json", write)
@@ -313,9 +315,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path, capsys):
 
 def test_lives_begun_before_devices_were_named_were_begun_on_a_cpu(tmp_path):
     for path in teach.teach(LESSON, tmp_path, 180):
-        progress = files.read_json(path.with_name(teach.PROGRESS))
+        progress = files.read_json(path.with_name(standing.PROGRESS))
         del progress["stages"][0]["device"]
-        files.write_json(path.with_name(teach.PROGRESS), progress)
+        files.write_json(path.with_name(standing.PROGRESS), progress)
     (path, _) = teach.teach(LESSON, tmp_path, 240)
     assert len(history_format.read(path).header.player["stages"]) == 1
 

@@ -14,7 +14,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import checkpoints, dqn, memory, network, relearn, teach
+from understudy.suite.teachers import checkpoints, dqn, memory, network, relearn, standing, teach
 from understudy.suite.teachers.relearn import Report, Tensors
 
 KEPT_FROM_MOVES = 5_000  # from here relearning takes seconds to minutes, and its result is kept on disk
@@ -37,7 +37,7 @@ def of_folders(
     Raises InputError as `relearn.checkpoints` does, and where relearning would take hours.
     """
     wanted = sorted(set(moves))
-    lives = {folder: (folder, _file_state(folder / teach.HISTORY)) for folder in folders}
+    lives = {folder: (folder, _file_state(folder / standing.HISTORY)) for folder in folders}
     missing = [life for life in lives.values() if not _find(life, wanted)]
     if missing:
         lock = _kept_file(_read(*missing[0]), wanted[-1]).with_suffix(".lock")
@@ -50,7 +50,7 @@ def of_folders(
 
 def history_of(folder: Path) -> History:
     """Return the history in a teacher's folder, read once in a process as long as the file stays as it is."""
-    return _read(folder, _file_state(folder / teach.HISTORY))
+    return _read(folder, _file_state(folder / standing.HISTORY))
 
 
 FileState = tuple[int, int]  # modified, nanoseconds; size, bytes
@@ -69,7 +69,7 @@ def _file_state(path: Path) -> FileState:
 
 @functools.lru_cache(maxsize=4096)
 def _read(folder: Path, state: FileState) -> History:
-    return history_format.read(folder / teach.HISTORY)
+    return history_format.read(folder / standing.HISTORY)
 
 
 def _find(life: Life, moves: Sequence[int]) -> bool:

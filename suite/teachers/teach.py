@@ -16,18 +16,15 @@ import torch
 
 from understudy.suite import draws, exploration, files, games, interrupts
 from understudy.suite.errors import InputError
-from understudy.suite.histories import format as history_format
 from understudy.suite.histories import frames
 from understudy.suite.histories.format import Header, History
-from understudy.suite.histories.journal import Journal
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.protocols import Game
-from understudy.suite.teachers import checkpoints, dqn
+from understudy.suite.teachers import checkpoints, dqn, standing
 from understudy.suite.teachers.checkpoints import CHECKPOINT, NETWORK, NETWORK_AT_W
 from understudy.suite.teachers.memory import Memory
+from understudy.suite.teachers.standing import HISTORY, Standing
 
-HISTORY = "history.parquet"
-PROGRESS = "teach.json"  # of a life: moves, finished, stages
 LOCK = ".lock"  # of a life, while a process teaches it
 REBUILDING = "rebuilding"  # below the first life: frames of the replay memories, until they are refilled
 
@@ -107,10 +104,10 @@ def teach(
 
 
 def _teach(school: _School, checkpoint_moves: int) -> list[Path]:
-    done = school.done()
-    if done is not None and done.finished and done.moves == school.target_moves:
+    found = standing.of_lives(school.folders, school.target_moves, school.now)
+    if found is not None and all(found.finished) and found.moves == school.target_moves:
         return [folder / HISTORY for folder in school.folders]
-    school.open(done)
+    school.open(found)
     with interrupts.put_off() as interrupted:
         while school.moves < school.target_moves:
             school.play_move()
@@ -134,19 +131,6 @@ def _alone(folders: Sequence[Path]) -> Iterator[None]:
             held.enter_context(files.alone(folder / LOCK, functools.partial(refuse, folder)))
             files.drop_parts(folder)
         yield
-
-
-@dataclass(frozen=True)
-class _Done:
-    """How far the lives of a lesson are."""
-
-    moves: int  # up to which the files of all of them belong together
-    told: list[dict[str, Any]]  # of each life: its moves, whether it is finished, its stages
-
-    @property
-    def finished(self) -> bool:
-        """Whether all lives are."""
-        return all(each["finished"] for each in self.told)
 
 
 class _School:
@@ -178,49 +162,11 @@ class _School:
     def moves(self) -> int:
         return self.recorder.move
 
-    def done(self) -> _Done | None:
-        """Return how far the lives in their folders are, None where there are none.
-
-        Raises InputError where they are other lives, only some of them, longer, or of other settings.
-        """
-        told = {folder: found for folder in self.folders if (found := _progress(folder)) is not None}
-        begun = any(each["moves"] for each in told.values())
-        if not begun and len(told) < len(self.folders):  # killed as it began, at the latest
-            return None
-        first, *_ = told
-        for folder in self.folders:
-            if folder not in told:
-                raise InputError(
-                    f"{first}: a life lies here, and none in {folder}; teach those that are there, or only "
-                    "those that are not"
-                )
-        moves = min(each["moves"] for each in told.values())
-        for folder, each in told.items():
-            if each["moves"] > self.target_moves:
-                raise InputError(
-                    f"{folder}: this life is {each['moves']:,} moves long already, not {self.target_moves:,}"
-                )
-            behind = checkpoints.numbered(folder, moves)  # told of by a process that was killed before it
-            if each["moves"] > moves and not behind.exists():  # could tell of the next one in all folders
-                raise InputError(
-                    f"{folder}: {each['moves']:,} moves, but {moves:,} in other lives of this lesson; carry "
-                    "lives on together where they are of one length"
-                )
-        for folder, each in told.items():
-            _stages(each, self.now, folder / PROGRESS)  # or they are lives of other settings
-        return _Done(moves, list(told.values()))
-
-    def open(self, done: _Done | None) -> None:
+    def open(self, found: Standing | None) -> None:
         """Begin at move 0, or go on from the last checkpoint or the finished lives."""
         lesson = self.lesson
         rule = SegmentRule(lesson.segment_moves, (lesson.watched_moves - 5_000, lesson.watched_moves))
-        if done is None:
-            self.stages = [[self.now] for _ in self.folders]
-        else:
-            self.stages = [
-                _stages(told, self.now, folder / PROGRESS)
-                for told, folder in zip(done.told, self.folders, strict=True)
-            ]
+        self.stages = [[self.now] for _ in self.folders] if found is None else found.stages
         lives = [
             Life(folder / HISTORY, game, seed, self._header(game, number, seed, stages))
             for folder, game, number, seed, stages in zip(
@@ -228,14 +174,14 @@ class _School:
             )
         ]
         self.recorder = Recorder(lives, rule, lesson.threads)
-        if done is None:
+        if found is None:
             self.recorder.start()
             self._see()
         else:
-            for life, told in zip(lives, done.told, strict=True):
-                if told["finished"] and life.journal.exists:  # of a process killed as it began to carry it on
+            for life, finished in zip(lives, found.finished, strict=True):
+                if finished and life.journal.exists:  # of a process killed as it began to carry it on
                     life.journal.remove()
-            self._resume(lives, done.moves)
+            self._resume(lives, found.moves)
         self.checkpoint()  # from here on the files say whose lives these are
 
     def play_move(self) -> None:
@@ -288,8 +234,7 @@ class _School:
 
     def _tell(self, *, finished: bool) -> None:
         for folder, stages in zip(self.folders, self.stages, strict=True):
-            told = {"moves": self.moves, "finished": finished, "stages": stages}
-            files.write_json(folder / PROGRESS, told)
+            standing.tell(folder, self.moves, finished, stages)
 
     def progress(self) -> Progress:
         """Return where the lesson stands."""
@@ -412,40 +357,6 @@ def _set_up(lesson: Lesson) -> None:
     if lesson.device == "cuda":
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False  # float32 as on a CPU
-
-
-def _progress(folder: Path) -> dict[str, Any] | None:
-    """Return moves, finished and stages of the life in a folder, None where there is none.
-
-    A finished life that came without its progress file tells them itself.
-    """
-    path, journal = folder / PROGRESS, Journal(folder / f"{HISTORY}.journal")
-    if path.exists():
-        found = files.read_json(path)
-        whole = isinstance(found, dict) and isinstance(found.get("moves"), int) and found.get("stages")
-        if not whole or "finished" not in found:
-            raise InputError(f"{path}: expected moves, finished and stages; restore it, or use another --out")
-        return dict(found)
-    if (folder / HISTORY).exists():
-        history = history_format.read(folder / HISTORY)
-        return {"moves": history.num_moves, "finished": True, "stages": history.header.player["stages"]}
-    if any(journal.checkpoints()):
-        raise InputError(f"{path}: no such file beside an unfinished life; restore it, or use another --out")
-    return None
-
-
-def _stages(told: dict[str, Any], now: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Return the stages of a life to be gone on with, a new one if a finished life is carried on."""
-    stages: list[dict[str, Any]] = told["stages"]
-    before = {"device": "cpu"} | {k: v for k, v in stages[-1].items() if k != "from_move"}
-    after = {k: v for k, v in now.items() if k != "from_move"}
-    if before == after:
-        return stages
-    differing = games.differing_settings(before, after)
-    may_differ = {"threads", "device", "versions", "seeds", "game_names"} if told["finished"] else set()
-    if any(text.partition(":")[0] not in may_differ for text in differing):
-        raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
-    return [*stages, {**now, "from_move": told["moves"]}]
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
