@@ -15,6 +15,7 @@ import understudy
 from understudy.leaderboard import scores, stored
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, files, records, verdicts
+from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.judging import conditions
 from understudy.suite.stats import Interval
@@ -130,6 +131,16 @@ def players_of(family: str, tasks: Sequence[str], measured: bool = True) -> list
     """Return an instrument check's players, each once, in order; those that are only measured if wanted."""
     expected = expected_of(family, tasks)
     return list(dict.fromkeys(each.player for each in expected if measured or each.answer != MEASURED))
+
+
+def lanes_of(benchmark: Benchmark, budget_name: str) -> int:
+    """Return how many lives each player of a check has at a budget, unless others are asked for.
+
+    At `quick` the budget's. Above it an undecided answer counts as missed, so there are enough to tell a
+    player that gains nothing: at least one of each watched game.
+    """
+    lanes = benchmark.budget(budget_name).lanes
+    return lanes if budget_name == SHORT_BUDGET else max(lanes, len(benchmark.watched_games))
 
 
 def check(results: Path, benchmark_name: str, budget_name: str) -> Check:

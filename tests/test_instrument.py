@@ -12,6 +12,7 @@ import pytest
 from understudy.cli import main
 from understudy.leaderboard import instrument, instrument_page, pages, rows, scores, stored, tables, verify
 from understudy.leaderboard.instrument import Expectation
+from understudy.submissions import scoring
 from understudy.suite import benchmarks, files
 from understudy.suite.errors import InputError
 from understudy.suite.stats import Interval
@@ -83,6 +84,26 @@ def test_every_family_has_known_answers_to_all_three_questions_on_either_side():
         "random",
         "policy-at-w",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "lanes"),
+    [("darkroom-v1", "quick", 16), ("darkroom-v1", "full", 65), ("minatar-v1", "full", 8)],
+)
+def test_where_undecided_is_a_miss_each_watched_game_has_a_life(name, budget, lanes, tmp_path, monkeypatch):
+    asked = []
+
+    def play(requests, *others):
+        asked.extend(requests)
+        raise InputError("enough")
+
+    monkeypatch.setattr(scoring, "score", play)
+    command = ["instrument", "--benchmark", name, "--budget", budget, "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert {request.lanes for request in asked} == {lanes}
+    asked.clear()
+    assert main([*command, "--lanes", "4"]) == 2
+    assert {request.lanes for request in asked} == {4}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,11 @@ def instrument(
         str, typer.Option(help="serial, or process: jobs side by side on all cores.")
     ] = "process",
     lanes: Annotated[
-        int | None, typer.Option(help="Lives in lock-step; more tell smaller gains. Default: the budget's.")
+        int | None,
+        typer.Option(
+            help="Lives in lock-step; more tell smaller gains. Default: the budget's, and above quick at "
+            "least one of each watched game."
+        ),
     ] = None,
     known_only: Annotated[
         bool, typer.Option("--known-only", help="Leave out players that are measured, nothing expected.")
@@ -45,6 +49,7 @@ def instrument(
     from understudy.suite.errors import CheckFailed
 
     declared = benchmarks.load(benchmark)
+    lanes = lanes or checks.lanes_of(declared, budget)
     players = checks.players_of(declared.family, declared.budget(budget).tasks, measured=not known_only)
     rows = {name: requests.Request(name, benchmark, budget, out, lanes, threads, restart) for name in players}
     with screen.progress() as shown:
