@@ -69,8 +69,11 @@ def to_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
     """Return a parameter [S, ...], or what belongs to its entries, in the order that `Network` works in.
 
     That one's convolution of planes gives its outputs channel by channel, the stored order is pixel by pixel.
+    After other convolutions a unit's weights lie side by side in memory, as each observation's features do.
     """
     if not _has_planes(game):
+        if name == "linear0.weight" and ARCHITECTURES[game.family][0]:
+            return tensor.transpose(1, 2).contiguous().transpose(1, 2)
         return tensor
     if name == "linear0.weight":
         S, features, units = tensor.shape
@@ -160,7 +163,9 @@ class Network:
         if self._floats is None:
             S, B, C, H, W = observations.shape
             self._floats = torch.empty(S, B, H, W, C, device=observations.device)
-        self._floats.copy_(observations.permute(0, 1, 3, 4, 2)).mul_(1 / 255)
+        for frame, floats in zip(observations.unbind(2), self._floats.unbind(4), strict=True):
+            floats.copy_(frame)  # one by one, in the order that they lie in, takes a quarter of the time
+        self._floats.mul_(1 / 255)
         return self._floats.flatten(2).transpose(1, 2)
 
     def _pair(self, name: str) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -44,7 +46,7 @@ def ours(game, settings, moves, num_seeds, folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "moves", "seeds"), [("atari/breakout", 200, (1,)), ("minatar/breakout", 1_000, (1, 8))]
+    ("name", "moves", "seeds"), [("atari/breakout", 400, (1,)), ("minatar/breakout", 1_000, (1, 8))]
 )
 def test_against_stable_baselines3(name, moves, seeds, tmp_path, capsys):
     torch.set_num_threads(1)
@@ -64,3 +66,31 @@ def test_against_stable_baselines3(name, moves, seeds, tmp_path, capsys):
                 f"\n{name}: {count} seeds / one Stable-Baselines3 run, total moves/s: median "
                 f"{statistics.median(ratios):.2f} of {[round(ratio, 2) for ratio in ratios]}"
             )
+
+
+def test_memory_of_an_atari_seed(capsys):
+    """The replay memory full, all of its pages touched, and updates drawn from it."""
+    code = """
+import numpy as np, torch
+from understudy.suite import games
+from understudy.suite.teachers import dqn
+from understudy.suite.teachers.memory import Memory
+game, settings, rng = games.load("atari/breakout"), dqn.SETTINGS["atari"], np.random.default_rng(0)
+learner = dqn.Learner([game], settings, [0])
+memory = Memory(game, 1, settings.memory_moves)
+frames = rng.integers(256, size=(97, 1, *game.frame_shape), dtype=np.uint8)
+never = np.zeros(1, bool)
+for move in range(settings.memory_moves + 10):
+    memory.see(frames[move % len(frames)], never)
+    memory.complete(np.zeros(1, np.int64), np.zeros(1, np.float32), never, never)
+memory.see(frames[0], never)
+for _ in range(10):
+    learner.update(memory.draw(rng.random((1, settings.batch_size))))
+print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))  # KiB
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    gibibytes = int(done.stdout) / 2**20
+    assert gibibytes <= 8
+    with capsys.disabled():
+        print(f"\natari/breakout: one seed, replay memory of 1,000,000 frames: {gibibytes:.2f} GiB at most")
