@@ -1,6 +1,6 @@
 """The tables of `docs/teachers.md`: every stored teacher life, its skill, its command, and the rulers.
 
-`python -m understudy.leaderboard.teachers_page docs/teachers.md` fills them in.
+`python -m understudy.leaderboard.teachers_page docs/teachers.md` fills them in and draws the learning curves.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from understudy.leaderboard import pages, rulers, stored, tables
-from understudy.suite import benchmarks
+from understudy.suite import benchmarks, files
 from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.judging import lives as judged
 from understudy.suite.judging.lives import Life
+from understudy.suite.pictures import learning_curve, printing
 
+CURVES: Final = "learning-curves"  # the folder beside the page
 CHECKPOINT: Final = "checkpoint.safetensors"
 SHOWN_SHA: Final = 12  # hex digits
 POOLED_GAMES: Final = 8  # of more games than this, the skill of all lives is one table
@@ -214,5 +216,18 @@ def _skill_line(benchmark: Benchmark, lives: Sequence[Life], begin: int, end: in
     return [span, str(len(inside)), f"{text}, few ends in {few}" if few else text]
 
 
+def pictures() -> dict[str, bytes]:
+    """Return the learning curves of each benchmark's lives, an SVG file by its name."""
+    drawn = {}
+    for name in benchmarks.names():
+        lives = [(life, benchmarks.read(life)) for life in benchmarks.teacher_lives(benchmarks.load(name))]
+        curves = [learning_curve.of_history(history, f"seed {life.seed}") for life, history in lives]
+        drawn[f"{name}.svg"] = printing.picture(learning_curve.learning_curve(curves), ".svg")
+    return drawn
+
+
 if __name__ == "__main__":
-    pages.fill(Path(sys.argv[1]), page_tables())
+    page = Path(sys.argv[1])
+    pages.fill(page, page_tables())
+    for file_name, content in pictures().items():
+        files.write_atomically(page.parent / CURVES / file_name, content)

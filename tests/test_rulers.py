@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
@@ -326,6 +327,17 @@ def test_the_page_is_what_the_stored_lives_give():
     assert pages.filled(text, teachers_page.page_tables(), PAGE.name) == text, (
         "run: python -m understudy.leaderboard.teachers_page docs/teachers.md"
     )
+
+
+@pytest.mark.usefixtures("own_data")
+def test_the_pages_learning_curves_are_those_of_the_stored_lives():
+    drawn = teachers_page.pictures()
+    kept = {path.name: path.read_bytes() for path in (PAGE.parent / teachers_page.CURVES).iterdir()}
+    assert drawn.keys() == kept.keys()
+    assert all(f"{teachers_page.CURVES}/{name})" in PAGE.read_text() for name in kept)
+    if f"Matplotlib v{matplotlib.__version__},".encode() not in kept["minatar-v1.svg"]:
+        pytest.skip("another matplotlib drew them, so their bytes differ")
+    assert drawn == kept, "run: python -m understudy.leaderboard.teachers_page docs/teachers.md"
 
 
 def test_every_stored_life_is_on_the_page_with_its_hash():

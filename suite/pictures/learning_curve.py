@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from understudy.suite.judging import lives
 from understudy.suite.pictures.printing import GREY, LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from understudy.suite.histories.format import History
 
 MOST_LINES = 6  # of lives told apart in one panel; more become thin lines and their mean
 MOST_GAMES = 6  # of a family with a panel each; more share one
@@ -34,6 +37,22 @@ class Curve:
                 f"{self.name}: expected moves and skill [blocks], at least one; "
                 f"found {list(self.moves.shape)} and {list(self.skill.shape)}"
             )
+
+
+def of_history(history: History, name: str) -> Curve:
+    """Return the learning curve of a life in which an episode ended, in up to 20 blocks of equal length."""
+    life = lives.Life(name, 0, 0, history.reward, history.ended)
+    count = min(lives.NUM_BLOCKS, history.num_moves)
+    blocks = lives.blocks(life, history.num_moves, minimum_ends=1, num_blocks=count)
+    edges = np.arange(count + 1) * history.num_moves // count
+    watched = history.header.life.get("watched_moves")
+    return Curve(
+        game=history.header.game,
+        name=name,
+        moves=(edges[:-1] + edges[1:]) / 2,
+        skill=np.array([block.value for block in blocks]),
+        watched_moves=watched if isinstance(watched, int) else None,
+    )
 
 
 def learning_curve(curves: Sequence[Curve]) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +33,8 @@ def info(
     ] = None,
 ) -> None:
     """Show who played what, for how long and how well. No emulator is started."""
+    from understudy.suite.pictures import learning_curve
+
     if plot is not None:
         _require_drawable(plot)
     curves: list[Curve] = []
@@ -42,7 +44,7 @@ def info(
         for name, text in _facts(history).items():
             typer.echo(f"  {name:<9} {text}")
         if plot is not None and history.ended.any():
-            curves.append(_curve(path, history))
+            curves.append(learning_curve.of_history(history, _short(path)))
     if plot is not None:
         _write_plot(plot, curves)
 
@@ -63,12 +65,14 @@ def _facts(history: History) -> dict[str, str]:
 
 
 def _episodes(history: History) -> dict[str, str]:
+    from understudy.suite.pictures import learning_curve
+
     ends = history.ended.nonzero()[0]
     if not len(ends):
         return {"episodes": "none ended"}
     returns = _episode_returns(history, ends)  # [episodes]
     tenth = -(-len(returns) // 10)
-    values = _skill_blocks(history)
+    values = learning_curve.of_history(history, "").skill
     truncated = int((history.truncated & ~history.terminated).sum())
     return {
         "episodes": f"{len(ends):,} ended: {len(ends) - truncated:,} terminal, {truncated:,} by the cap",
@@ -86,36 +90,10 @@ def _episode_returns(history: History, ends: np.ndarray) -> np.ndarray:
     return np.diff(np.cumsum(history.reward, dtype=np.float64)[ends], prepend=0.0)
 
 
-def _skill_blocks(history: History) -> list[float]:
-    from understudy.suite.judging import lives
-
-    life = lives.Life("", 0, 0, history.reward, history.ended)
-    count = min(lives.NUM_BLOCKS, history.num_moves)
-    blocks = lives.blocks(life, history.num_moves, minimum_ends=1, num_blocks=count)
-    return [block.value for block in blocks]
-
-
 def _require_drawable(plot: Path) -> None:
     from understudy.suite.pictures import printing
 
     printing.require_suffix(plot)
-
-
-def _curve(path: Path, history: History) -> Curve:
-    import numpy as np
-
-    from understudy.suite.pictures.learning_curve import Curve
-
-    skill = np.array(_skill_blocks(history))
-    edges = np.arange(len(skill) + 1) * history.num_moves // len(skill)
-    watched = history.header.life.get("watched_moves")
-    return Curve(
-        game=history.header.game,
-        name=_short(path),
-        moves=(edges[:-1] + edges[1:]) / 2,
-        skill=skill,
-        watched_moves=watched if isinstance(watched, int) else None,
-    )
 
 
 def _short(path: Path) -> str:
@@ -133,7 +111,7 @@ def _write_plot(plot: Path, curves: list[Curve]) -> None:
     typer.echo(f"{plot}: {len(curves)} {'life' if len(curves) == 1 else 'lives'}")
 
 
-def sparkline(values: list[float]) -> str:
+def sparkline(values: Sequence[float] | np.ndarray) -> str:
     """Return one bar a value, the lowest for the least and the highest for the greatest."""
     low, high = min(values), max(values)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
