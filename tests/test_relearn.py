@@ -13,7 +13,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import checkpoints, dqn, knowledge, network, relearn, standing, teach
+from understudy.suite.teachers import checkpoints, dqn, knowledge, layers, network, relearn, standing, teach
 from understudy.suite.testing import teachers
 
 SETTINGS = replace(
@@ -134,6 +134,18 @@ def test_long_results_are_kept_on_disk(taught, monkeypatch):
     monkeypatch.setattr(knowledge, "_learning_code", lambda: {"dqn": "another"})
     with pytest.raises(TypeError):  # another DQN of the same version learns it anew
         knowledge.of_folders([folder], [110, 130])
+
+
+def test_what_is_kept_names_all_code_that_learns():
+    imported = {
+        value
+        for module in knowledge.LEARNING
+        for value in vars(module).values()
+        if getattr(value, "__name__", "").startswith("understudy.suite.teachers.")
+        and hasattr(value, "__file__")
+    }
+    assert layers in imported
+    assert imported <= set(knowledge.LEARNING)
 
 
 def test_relearning_goes_on_from_what_is_known_to_the_same_bytes(taught):

@@ -14,11 +14,21 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories import cache as caches
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories.format import History
-from understudy.suite.teachers import checkpoints, dqn, memory, network, relearn, standing, teach
+from understudy.suite.teachers import (
+    checkpoints,
+    dqn,
+    graphs,
+    layers,
+    memory,
+    network,
+    relearn,
+    standing,
+    teach,
+)
 from understudy.suite.teachers.relearn import Report, Tensors
 
 KEPT_FROM_MOVES = 5_000  # from here relearning takes seconds to minutes, and its result is kept on disk
-LEARNING = (dqn, draws, memory, network, relearn)  # modules whose change may change what is learnt
+LEARNING = (dqn, draws, graphs, layers, memory, network, relearn)  # their code shapes what is learnt
 
 
 def of_folders(
