@@ -1,9 +1,12 @@
-"""Settings of the whole suite: a property's example may take its time, for machines are busy and slow."""
+"""Settings and fixtures of the whole suite: a property's example may take its time, for machines are busy."""
 
+import shutil
 import signal
 
 import pytest
 from hypothesis import settings
+
+from understudy import baselines
 
 settings.register_profile("understudy", deadline=None)
 settings.load_profile("understudy")
@@ -15,3 +18,67 @@ def hears_ctrl_c():
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, usual)
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """Rows of random and policy-at-w, their start lives on darkroom. To be read; `copied` may be spoiled."""
+    from understudy.leaderboard import scores
+    from understudy.submissions import requests, scoring
+
+    folder = tmp_path_factory.mktemp("results")
+    names = "policy-at-w", "random"
+    scoring.score([requests.Request(name, "darkroom-v1", "quick", folder) for name in names], tasks=["skill"])
+    scores.rescore(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(results, tmp_path):
+    """A copy of these rows, to spoil."""
+    shutil.copytree(results, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def assigned():
+    """Return a function that makes a control's assignment of a game and the folder of each lane's teacher."""
+
+    def assign(game, folders, watched_moves=3, moves=10, on_new_game=False, new=None):
+        new = new or (None,) * len(folders)
+        return baselines.Assignment(game, watched_moves, moves, on_new_game, tuple(folders), tuple(new))
+
+    return assign
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Return a data folder with random darkroom lives: two to watch (one is longer than W), one new."""
+    from understudy.suite.testing import sound_submissions
+
+    root = tmp_path_factory.mktemp("data")
+    sound_submissions.write_lives(root)
+    return root
+
+
+@pytest.fixture
+def here(data, tmp_path, monkeypatch):
+    """Work in a folder of the test's own, on the data above, with a cache that lasts."""
+    monkeypatch.setenv("UNDERSTUDY_DATA", str(data))
+    monkeypatch.setenv("UNDERSTUDY_CACHE", str(data.parent / "cache"))
+    temporary = data.parent / "temporary"
+    temporary.mkdir(exist_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def make_submission(data, here):
+    """Return a function that writes a sound submission of an architecture into a folder and returns that."""
+    from understudy.suite.testing import sound_submissions
+
+    def write(architecture_name="markov"):
+        return sound_submissions.write(here / "mine", baselines.load_architecture(architecture_name), data)
+
+    return write
