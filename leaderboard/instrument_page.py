@@ -24,11 +24,12 @@ def page_tables() -> dict[str, str]:
 
 
 def _table(kept: Mapping[str, Any]) -> str:
-    lines = [_line(finding) for finding in kept["findings"]]
+    lines = [line(finding) for finding in kept["findings"]]
     return f"**{kept['text']}**\n\n{tables.markdown(HEADINGS, lines)}"
 
 
-def _line(finding: Mapping[str, Any]) -> Sequence[str]:
+def line(finding: Mapping[str, Any]) -> Sequence[str]:
+    """Return the cells under `HEADINGS` of one question put to one player, a finding as plain JSON values."""
     f, limit = finding["f"], finding["detection_limit"]
     shown = "-" if f is None else tables.figure("", Estimate(f["estimate"], f["low"], f["high"]))
     return (

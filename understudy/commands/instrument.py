@@ -83,17 +83,11 @@ def _table(found: Check) -> rich.table.Table:
     from rich.table import Table
     from rich.text import Text
 
-    from understudy.leaderboard.instrument import MARKS
+    from understudy.leaderboard.instrument_page import HEADINGS, line
 
     table = Table(title=f"{found.benchmark}, budget {found.budget}", box=rich.box.SIMPLE_HEAD)
-    for heading in ("player", "question", "expected", "found", "", "f", "detects", "n", "m"):
+    for heading in HEADINGS:
         table.add_column(heading, overflow="fold", min_width=MIN_WIDTHS.get(heading))
-    for each in found.findings:
-        f = "-" if each.f is None else f"{each.f.estimate:.2f}"
-        if each.f is not None and each.f.low is not None and each.f.high is not None:
-            f += f" [{each.f.low:.2f}, {each.f.high:.2f}]"
-        limit = "-" if each.detection_limit is None else f"{each.detection_limit:.2f} G"
-        units = ("-" if count is None else str(count) for count in (each.n, each.m))
-        cells = (each.player, each.task, each.expected, each.found, MARKS[each.outcome], f, limit, *units)
-        table.add_row(*map(Text, cells))
+    for finding in found.as_json()["findings"]:
+        table.add_row(*map(Text, line(finding)))
     return table
