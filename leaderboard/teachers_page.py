@@ -20,6 +20,7 @@ from understudy.suite.judging.lives import Life
 from understudy.suite.pictures import learning_curve, printing
 
 CURVES: Final = "learning-curves"  # the folder beside the page
+USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach, not told of
 CHECKPOINT: Final = "checkpoint.safetensors"
 SHOWN_SHA: Final = 12  # hex digits
 POOLED_GAMES: Final = 8  # of more games than this, the skill of all lives is one table
@@ -152,10 +153,11 @@ def _commands(benchmark: Benchmark, life: TeacherLife) -> Iterator[str]:
     ends = [*(stage["from_move"] for stage in stages[1:]), history.num_moves]
     for stage, moves in zip(stages, ends, strict=True):
         first, last = min(stage["seeds"]), max(stage["seeds"])
-        threads = f" --threads {stage['threads']}" if stage["threads"] > 1 else ""
+        told = {name: stage[name] for name, value in USUAL.items() if stage.get(name, value) != value}
+        options = "".join(f" --{name} {value}" for name, value in told.items())
         yield (
             f"understudy teach {benchmark.name} --game {_chosen(benchmark, stage['game_names'])} "
-            f"--seeds {first}:{last + 1} --moves {moves}{threads} --out LIVES"
+            f"--seeds {first}:{last + 1} --moves {moves}{options} --out LIVES"
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from understudy.suite import games
+from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.teachers import dqn, network, teach
 from understudy.suite.teachers.memory import Batch, Memory
@@ -192,6 +193,44 @@ def test_stacked_seeds_equal_single_runs(name):
     for seed, learner in enumerate(alone):
         np.testing.assert_allclose(found[seed], learner.act(observations[seed : seed + 1])[0], atol=1e-5)
     assert not np.allclose(found[0], found[1])
+
+
+def test_bfloat16_learns_nearly_what_float32_does():
+    """Values, targets and gradients of the same networks and batch differ by what bfloat16 rounds."""
+    game = games.load("atari/breakout")
+    settings = replace(dqn.SETTINGS["atari"], batch_size=8)
+    exact, fast, again = (
+        dqn.Learner([game] * 2, settings, (0, 1), precision=precision)
+        for precision in ("float32", "bfloat16", "bfloat16")
+    )
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        batch = random_batch(game, rng, 2, settings.batch_size)
+        seen = batch.observations[:, 0].numpy()
+        expected, found = exact.act(seen).copy(), fast.act(seen).copy()
+        assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+        losses = [learner.update(batch).clone() for learner in (exact, fast, again)]
+        torch.testing.assert_close(losses[1], losses[0], rtol=0.02, atol=0)
+        assert torch.equal(losses[1], losses[2])
+        for name, gradient in exact.gradients.items():
+            one, other = gradient.flatten(1), fast.gradients[name].flatten(1)
+            assert bool((torch.cosine_similarity(one, other, dim=1) > 0.99).all()), name
+            torch.testing.assert_close(other.norm(dim=1), one.norm(dim=1), rtol=0.05, atol=0)
+    for seed in range(2):
+        assert all(tensor.dtype == torch.float32 for tensor in fast.tensors(seed).values())
+        found = again.tensors(seed)
+        assert all(torch.equal(tensor, found[key]) for key, tensor in fast.tensors(seed).items())
+
+
+def test_all_bytes_are_numbers_of_bfloat16():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(levels.to(torch.bfloat16).float(), levels.float())
+
+
+@pytest.mark.parametrize("name", GAMES[:2])
+def test_bfloat16_is_for_frames_of_bytes(name):
+    with pytest.raises(InputError, match="expected a game of byte frames"):
+        dqn.Learner([games.load(name)], dqn.SETTINGS["minatar"], [0], precision="bfloat16")
 
 
 @pytest.mark.parametrize("name", GAMES)

@@ -367,7 +367,7 @@ def test_the_pages_commands_are_commands():
     assert len(commands) >= 5
     for command in commands:
         options = dict(zip(*[iter(command.split()[2:])] * 2, strict=True))
-        assert set(options) <= {"--game", "--seeds", "--moves", "--threads", "--out"}
+        assert set(options) <= {"--game", "--seeds", "--moves", "--threads", "--precision", "--out"}
         assert command.split()[1] in benchmarks.names()
 
 

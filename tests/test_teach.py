@@ -16,7 +16,7 @@ from understudy.suite import files, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.histories import segments
-from understudy.suite.teachers import checkpoints, network, standing, teach
+from understudy.suite.teachers import checkpoints, dqn, network, relearn, standing, teach
 from understudy.suite.testing.histories import segment_frames
 from understudy.suite.testing.lessons import GAMES, LESSON, ONE, Killed, files_of, kill_at
 
@@ -158,10 +158,10 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_last_move(tmp_path):
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
-def test_lives_begun_before_devices_were_named_were_begun_on_a_cpu(tmp_path):
+def test_lives_begun_before_devices_and_precisions_were_told_were_begun_on_a_cpu_in_float32(tmp_path):
     for path in teach.teach(LESSON, tmp_path, 180):
         progress = files.read_json(path.with_name(standing.PROGRESS))
-        del progress["stages"][0]["device"]
+        del progress["stages"][0]["device"], progress["stages"][0]["precision"]
         files.write_json(path.with_name(standing.PROGRESS), progress)
     (path, _) = teach.teach(LESSON, tmp_path, 240)
     assert len(history_format.read(path).header.player["stages"]) == 1
@@ -172,6 +172,26 @@ def test_carried_on_with_other_threads_is_a_stage_of_its_own(tmp_path):
     (path, _) = teach.teach(replace(LESSON, threads=2), tmp_path, 240)
     stages = history_format.read(path).header.player["stages"]
     assert [(stage["from_move"], stage["threads"]) for stage in stages] == [(0, 1), (180, 2)]
+
+
+def test_atari_is_taught_and_relearnt_in_bfloat16(tmp_path):
+    """Killed, it ends at the same bytes; carried on in float32 it is not learnt again as one life."""
+    settings = replace(dqn.SETTINGS["atari"], learning_starts=8, exploration_moves=10, memory_moves=60)
+    lesson = teach.Lesson(("atari/breakout",), (0,), 40, 90, settings, precision="bfloat16")
+    with pytest.raises(Killed):
+        teach.teach(lesson, tmp_path / "killed", 60, checkpoint_moves=25, report=kill_at(39))
+    teach.teach(lesson, tmp_path / "killed", 60)
+    (path,) = teach.teach(lesson, tmp_path / "whole", 60)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+    ((_, (learned,)),) = relearn.checkpoints([history_format.read(path)], [40])
+    for name, tensor in load_file(path.with_name(checkpoints.NETWORK_AT_W)).items():
+        assert torch.equal(learned[f"network.{name}"], tensor)
+    (path,) = teach.teach(replace(lesson, precision="float32"), tmp_path / "whole", 70)
+    history = history_format.read(path)
+    assert [stage["precision"] for stage in history.header.player["stages"]] == ["bfloat16", "float32"]
+    next(relearn.checkpoints([history], [60]))
+    with pytest.raises(InputError, match="learned in bfloat16 and float32"):
+        next(relearn.checkpoints([history], [65]))
 
 
 def test_network_at_w_is_the_one_that_played_on_from_w(tmp_path):

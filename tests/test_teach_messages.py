@@ -95,6 +95,18 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("precision", "message"),
+    [("bfloat16", "expected a game of byte frames"), ("float8", "expected float32 or bfloat16")],
+)
+def test_a_precision_that_there_is_not_is_refused_in_one_line(tmp_path, capsys, precision, message):
+    arguments = ["teach", "darkroom-v1", "--game", "goal-40", "--out", str(tmp_path), "--moves", "50"]
+    assert cli.main([*arguments, "--precision", precision]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     "other",
     [
         replace(LESSON, settings=replace(SETTINGS, discount=0.9)),

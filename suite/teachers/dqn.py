@@ -99,9 +99,17 @@ class Learner:
     """The networks and optimiser of S seeds; `act` and `update` work on all of them at once."""
 
     def __init__(
-        self, games: Sequence[Game], settings: Settings, seeds: Sequence[int], device: str = "cpu"
+        self,
+        games: Sequence[Game],
+        settings: Settings,
+        seeds: Sequence[int],
+        device: str = "cpu",
+        precision: str = "float32",
     ) -> None:
-        """Take the games [S], all of one family, and the seeds [S] of the initial networks."""
+        """Take the games [S], all of one family, and the seeds [S] of the initial networks.
+
+        InputError for a precision, one of network.PRECISIONS, in which the family isn't learnt.
+        """
         self._settings = settings
         self._device = torch.device(device)
         self._game = games[0]
@@ -124,9 +132,9 @@ class Learner:
             fused=True,
             capturable=self._device.type == "cuda",
         )
-        self._acting = network.Network(games, self.online, 1)
-        self._learning = network.Network(games, self.online, settings.batch_size)
-        self._looking_ahead = network.Network(games, self.target, settings.batch_size)
+        self._acting = network.Network(games, self.online, 1, precision)
+        self._learning = network.Network(games, self.online, settings.batch_size, precision)
+        self._looking_ahead = network.Network(games, self.target, settings.batch_size, precision)
         legal = torch.tensor([game.legal_actions for game in games], device=self._device)
         self._illegal = ~legal.unsqueeze(1)  # [S, 1, A]
         self._step = graphs.Repeated(self._learn, self._device)

@@ -100,37 +100,63 @@ class PlanesConvolution:
 
 
 class Convolution:
-    """A convolution by the device's own library, seed by seed; pixels lie channels-last."""
+    """A convolution by the device's own library, seed by seed; pixels lie channels-last.
+
+    With `dtype` bfloat16 it multiplies in that type, adding up in float32, as some processors do much faster;
+    weights and gradients stay float32, as do the outputs of the `last` one.
+    """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, stride: int, height: int, width: int, first: bool = False
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        stride: int,
+        height: int,
+        width: int,
+        first: bool = False,
+        last: bool = True,
+        dtype: torch.dtype = torch.float32,
+        scale: float = 1,
     ) -> None:
-        """Take weight [S, O, C, k, k], best in memory as [S, O, k, k, C], and bias [S, O]."""
-        self._weight, self._bias, self._stride, self._first = weight, bias, stride, first
+        """Take weight [S, O, C, k, k], best in memory as [S, O, k, k, C], and bias [S, O].
+
+        `scale` is that of the inputs, here applied to the weights.
+        """
+        self._weight, self._bias, self._stride = weight, bias, stride
+        self._first, self._last = first, last
         self._height, self._width = height, width
+        self._dtype, self._scale = dtype, scale
+        self._used = weight  # in place of the weights, as they are multiplied
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [S, pixels * O, B] of x [S, H * W * C, B]."""
         S, _, B = x.shape
         self._x = _channels_first(x.transpose(1, 2).view(S, B, self._height, self._width, -1))
-        seeds = zip(self._x, self._weight, self._bias, strict=True)
+        bias = self._bias.to(self._dtype)
+        scaled = self._weight if self._scale == 1 else self._weight * self._scale
+        self._used = scaled.to(self._dtype)
+        seeds = zip(self._x, self._used, bias, strict=True)
         self._y = [torch.conv2d(*seed, stride=self._stride).relu_() for seed in seeds]
-        return _stacked(self._y)
+        y = _stacked(self._y)
+        return y.float() if self._last else y
 
     def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
         """Write the gradients [S, O, C, k, k] and [S, O] from dy [S, pixels * O, B]."""
         inputs = []
+        dy = dy.to(self._dtype)
         for seed, y in enumerate(self._y):
             B, out, rows, columns = y.shape
             dz = dy[seed].T.view(B, rows, columns, out).permute(0, 3, 1, 2)
             _stop_at_zeros(dz, y)
             dx, dw, db = torch.ops.aten.convolution_backward(
-                *(dz, self._x[seed], self._weight[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
+                *(dz, self._x[seed], self._used[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
                 *(False, [0, 0], 1, [not self._first, True, True]),
             )
             weight_gradient[seed].copy_(dw)
             bias_gradient[seed].copy_(db)
             inputs.append(dx)
+        if self._scale != 1:
+            weight_gradient.mul_(self._scale)
         return None if self._first else _stacked(inputs)
 
 

@@ -26,6 +26,8 @@ ARCHITECTURES: Mapping[str, tuple[Sequence[tuple[int, int, int]], Sequence[int]]
 
 Parameters = dict[str, Tensor]  # name -> [S, *shape]
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # that convolutions can multiply in
+
 
 def shapes(game: Game) -> dict[str, tuple[int, ...]]:
     """Return each parameter's shape for one seed, in the order of the layers."""
@@ -118,8 +120,18 @@ def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor
 class Network:
     """`q_values` for one batch size, fast, and its gradients by hand; reads `parameters` at each call."""
 
-    def __init__(self, games: Sequence[Game], parameters: Parameters, batch_size: int) -> None:
-        """Take the seeds' games [S], of one family, and their parameters in the order of `to_layers`."""
+    def __init__(
+        self, games: Sequence[Game], parameters: Parameters, batch_size: int, precision: str = "float32"
+    ) -> None:
+        """Take the seeds' games [S], of one family, and their parameters in the order of `to_layers`.
+
+        `precision` is one of PRECISIONS: what convolutions over bytes multiply in; all else is float32.
+        """
+        if precision != "float32" and not has_bytes(games[0]):
+            raise InputError(
+                f"precision {precision}: expected a game of byte frames; {games[0].family} learns in float32"
+            )
+        self._dtype = PRECISIONS[precision]
         convolutions, hidden = ARCHITECTURES[games[0].family]
         self._parameters = parameters
         self._game = games[0]
@@ -132,7 +144,11 @@ class Network:
                 planes = max(game.shown_planes or game.observation_shape[0] for game in games)
                 self._layers.append(layers.PlanesConvolution(*pair, batch_size, height, width, planes))
             else:
-                self._layers.append(layers.Convolution(*pair, stride, height, width, first=i == 0))
+                first, last = i == 0, i == len(convolutions) - 1
+                scale = 1 / 255 if first and self._dtype != torch.float32 else 1
+                self._layers.append(
+                    layers.Convolution(*pair, stride, height, width, first, last, self._dtype, scale)
+                )
             height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         for i in range(len(hidden) + 1):
             first, last = not self._layers, i == len(hidden)
@@ -154,7 +170,10 @@ class Network:
             dx = layer.backward(dx, gradients[f"{name}.weight"], gradients[f"{name}.bias"])
 
     def _inputs(self, observations: Tensor) -> Tensor:
-        """Return [S, features, B]: one-hot numbers, or bytes in [0, 1] with the pixels channels-last."""
+        """Return [S, features, B]: one-hot numbers, or bytes with the pixels channels-last.
+
+        Bytes are in [0, 1], or as they are in bfloat16, which has each of them: there the weights are scaled.
+        """
         if not self._game.observation_shape:
             if self._floats is None:
                 self._floats = torch.eye(self._game.observation_values, device=observations.device)
@@ -162,10 +181,11 @@ class Network:
             return planes.view(*observations.shape, -1).transpose(1, 2)
         if self._floats is None:
             S, B, C, H, W = observations.shape
-            self._floats = torch.empty(S, B, H, W, C, device=observations.device)
+            self._floats = torch.empty(S, B, H, W, C, device=observations.device, dtype=self._dtype)
         for frame, floats in zip(observations.unbind(2), self._floats.unbind(4), strict=True):
             floats.copy_(frame)  # one by one, in the order that they lie in, takes a quarter of the time
-        self._floats.mul_(1 / 255)
+        if self._dtype == torch.float32:
+            self._floats.mul_(1 / 255)
         return self._floats.flatten(2).transpose(1, 2)
 
     def _pair(self, name: str) -> tuple[Tensor, Tensor]:
@@ -196,6 +216,11 @@ def load_each(paths: Sequence[Path], game: Game) -> list[Parameters]:
     """Return the network of each path, S = 1, each file read once; raises as `load_parameters`."""
     found = {path: load_parameters(path, game) for path in dict.fromkeys(paths)}
     return [found[path] for path in paths]
+
+
+def has_bytes(game: Game) -> bool:
+    """Whether the game shows frames of bytes."""
+    return bool(game.observation_shape) and game.observation_values == 256
 
 
 def _has_planes(game: Game) -> bool:

@@ -89,7 +89,7 @@ class _Relearning:
         for history in histories:
             _require_moves(history, wanted)
         seeds = [life_seed(history) for history in histories]
-        self.learner = dqn.Learner(lives, self.settings, seeds)
+        self.learner = dqn.Learner(lives, self.settings, seeds, precision=_precision(histories, wanted[-1]))
         self.memory = Memory(lives[0], len(lives), max(1, min(self.settings.memory_moves, wanted[-1])))
         self.draws = [draws.Uniforms(seed, "replay", self.settings.batch_size) for seed in seeds]
         self.stages = histories[0].header.player.get("stages", [])
@@ -160,6 +160,22 @@ def _settings(history: History) -> dqn.Settings:
         raise InputError(
             f"{history.header.game}: its header's settings are not this version's ({error})"
         ) from error
+
+
+def _precision(histories: Sequence[History], before_move: int) -> str:
+    """Return the precision in which all lives learned before a move; InputError where they differ."""
+    stages = [stage for history in histories for stage in history.header.player.get("stages", [])]
+    learned = {
+        stage.get("precision", "float32")
+        for stage in stages
+        if not stage["from_move"] or stage["from_move"] < before_move
+    }
+    if len(learned) > 1:
+        raise InputError(
+            f"{histories[0].header.game}: learned in {' and '.join(sorted(learned))}; only what was learned "
+            "in one precision is learnt again from the log"
+        )
+    return learned.pop() if learned else "float32"
 
 
 def _require_moves(history: History, wanted: Sequence[int]) -> None:

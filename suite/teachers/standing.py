@@ -17,6 +17,7 @@ HISTORY = "history.parquet"
 PROGRESS = "teach.json"  # of a life: moves, finished, stages
 
 Stage = dict[str, Any]  # from_move, and all that determines the bytes from there on
+UNNAMED = {"device": "cpu", "precision": "float32"}  # of stages begun before these were told
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ def _told(folder: Path) -> dict[str, Any] | None:
 def _stages(told: Mapping[str, Any], now: Stage, path: Path) -> list[Stage]:
     """Return the stages of a life to be gone on with, a new one if a finished life is carried on."""
     stages: list[Stage] = told["stages"]
-    before = {"device": "cpu"} | {k: v for k, v in stages[-1].items() if k != "from_move"}
+    before = UNNAMED | {k: v for k, v in stages[-1].items() if k != "from_move"}
     after = {k: v for k, v in now.items() if k != "from_move"}
     if before == after:
         return stages
     differing = games.differing_settings(before, after)
-    may_differ = {"threads", "device", "versions", "seeds", "game_names"} if told["finished"] else set()
+    may_differ = {*UNNAMED, "threads", "versions", "seeds", "game_names"} if told["finished"] else set()
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": told["moves"]}]

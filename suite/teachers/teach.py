@@ -20,7 +20,7 @@ from understudy.suite.histories import frames
 from understudy.suite.histories.format import Header, History
 from understudy.suite.histories.record import Life, Recorder, SegmentRule
 from understudy.suite.protocols import Game
-from understudy.suite.teachers import checkpoints, dqn, standing
+from understudy.suite.teachers import checkpoints, dqn, network, standing
 from understudy.suite.teachers.checkpoints import CHECKPOINT, NETWORK, NETWORK_AT_W
 from understudy.suite.teachers.memory import Memory
 from understudy.suite.teachers.standing import HISTORY, Standing
@@ -40,6 +40,7 @@ class Lesson:
     settings: dqn.Settings
     threads: int = 1  # of the network; part of what determines the life's last bits
     device: str = "cpu"  # or "cuda", of network and replay memory; it determines last bits too
+    precision: str = "float32"  # or "bfloat16", that convolutions over bytes multiply in
 
     def spec(self) -> dict[str, Any]:
         """Return all that determines the lives' bytes, as JSON."""
@@ -148,7 +149,9 @@ class _School:
         self.life_seeds = [
             draws.derive("teacher", *pair) for pair in zip(lesson.game_names, lesson.seeds, strict=True)
         ]
-        self.learner = dqn.Learner(self.games, lesson.settings, self.life_seeds, lesson.device)
+        self.learner = dqn.Learner(
+            self.games, lesson.settings, self.life_seeds, lesson.device, lesson.precision
+        )
         capacity = min(lesson.settings.memory_moves, target_moves)
         self.memory = Memory(self.game, len(self.games), capacity, lesson.device)
         self.legal = np.array([game.legal_actions for game in self.games])  # [S, A]
@@ -332,8 +335,8 @@ class _School:
     def _keep_networks(self) -> None:
         for seed_index, folder in enumerate(self.folders):
             tensors = self.learner.tensors(seed_index)
-            network = {k.removeprefix(NETWORK): v for k, v in tensors.items() if k.startswith(NETWORK)}
-            self._write(folder / NETWORK_AT_W, network, seed_index)
+            at_w = {k.removeprefix(NETWORK): v for k, v in tensors.items() if k.startswith(NETWORK)}
+            self._write(folder / NETWORK_AT_W, at_w, seed_index)
 
     def _write(self, path: Path, tensors: Mapping[str, torch.Tensor], seed_index: int) -> None:
         """Write weights of a life as they are before the next move."""
@@ -353,6 +356,9 @@ def _set_up(lesson: Lesson) -> None:
         raise InputError(f"--device: expected cpu or cuda; found {lesson.device!r}")
     if lesson.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA device here; teach with --device cpu")
+    if lesson.precision not in network.PRECISIONS:
+        known = " or ".join(network.PRECISIONS)
+        raise InputError(f"--precision: expected {known}; found {lesson.precision!r}")
     torch.set_num_threads(lesson.threads)
     if lesson.device == "cuda":
         torch.backends.cudnn.deterministic = True

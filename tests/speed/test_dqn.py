@@ -30,9 +30,10 @@ def stable_baselines(game, settings, moves):
     return moves / (time.perf_counter() - began)
 
 
-def ours(game, settings, moves, num_seeds, folder):
+def ours(game, settings, moves, num_seeds, precision, folder):
     """Return total moves/s of our lessons once they learn."""
-    lesson = teach.Lesson((game.name,) * num_seeds, tuple(range(num_seeds)), 10**9, 50_000, settings)
+    seeds = tuple(range(num_seeds))
+    lesson = teach.Lesson((game.name,) * num_seeds, seeds, 10**9, 50_000, settings, precision=precision)
     start = settings.learning_starts + 8
     times = []
     teach.teach(
@@ -46,24 +47,29 @@ def ours(game, settings, moves, num_seeds, folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "moves", "seeds"), [("atari/breakout", 400, (1,)), ("minatar/breakout", 1_000, (1, 8))]
+    ("name", "moves", "forms"),
+    [
+        ("atari/breakout", 400, ((1, "float32"), (1, "bfloat16"))),
+        ("minatar/breakout", 1_000, ((1, "float32"), (8, "float32"))),
+    ],
 )
-def test_against_stable_baselines3(name, moves, seeds, tmp_path, capsys):
+def test_against_stable_baselines3(name, moves, forms, tmp_path, capsys):
+    """Each form is a number of seeds and the precision that they learn in; the peer learns in float32."""
     torch.set_num_threads(1)
     game = games.load(name)
     settings = replace(
         dqn.SETTINGS[game.family], learning_starts=200, exploration_moves=1, memory_moves=10_000
     )
-    found = {count: [] for count in seeds}
+    found = {form: [] for form in forms}
     for round_number in range(ROUNDS):
         peer = stable_baselines(game, settings, moves)
-        for count in seeds:
-            folder = tmp_path / f"{count}-{round_number}"
-            found[count].append(ours(game, settings, moves, count, folder) / peer)
+        for count, precision in forms:
+            folder = tmp_path / f"{count}-{precision}-{round_number}"
+            found[count, precision].append(ours(game, settings, moves, count, precision, folder) / peer)
     with capsys.disabled():
-        for count, ratios in found.items():
+        for (count, precision), ratios in found.items():
             print(
-                f"\n{name}: {count} seeds / one Stable-Baselines3 run, total moves/s: median "
+                f"\n{name}: {count} seeds in {precision} / one Stable-Baselines3 run, total moves/s: median "
                 f"{statistics.median(ratios):.2f} of {[round(ratio, 2) for ratio in ratios]}"
             )
 

@@ -25,6 +25,9 @@ def teach(
     seeds: Annotated[str, typer.Option(help="Teachers' numbers, FIRST:END, END left out.")] = "0:1",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the network.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda, of network and replay memory.")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="Atari: float32, or bfloat16, faster where a processor multiplies in it.")
+    ] = "float32",
     checkpoint_moves: Annotated[int, typer.Option(min=1, help="A checkpoint every so many moves.")] = 24_000,
 ) -> None:
     """Teach DQNs from scratch, in lock-step, and record their lives."""
@@ -44,6 +47,7 @@ def teach(
         settings=dqn.SETTINGS[declared.family],
         threads=threads,
         device=device,
+        precision=precision,
     )
     began: list[tuple[float, int]] = []
 
