@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -77,7 +76,7 @@ def _in_processes(
 
 def _begin(notes: Any, stop: Any) -> None:
     """Prepare a worker: the parent alone answers Ctrl-C, and tells the workers to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts.answered_by_parent()
     _shared.update(notes=notes, stop=stop)
 
 

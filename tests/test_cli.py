@@ -245,11 +245,26 @@ def test_a_process_that_is_ended_stops_its_workers_and_says_how_to_go_on(tmp_pat
         rest = process.stderr.read()
         assert process.wait(60) == 130, line + rest
     assert "go" in rest.splitlines()[-1]
+    assert_none_is_left(process.pid)
+
+
+def test_a_process_that_is_killed_takes_its_workers_along(tmp_path):
+    """Busy ones and idle ones; what they had recorded is gone on from."""
+    line = f"score random --benchmark darkroom-v1 --engine process --budget full --out {tmp_path}"
+    command = [sys.executable, "-m", "understudy", *line.split()]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        process.stderr.readline()  # progress: it plays
+        process.kill()
+        assert process.wait(60) == -signal.SIGKILL
+    assert_none_is_left(process.pid)
+
+
+def assert_none_is_left(group: int) -> None:
+    """Wait until a group of processes has ended, ten seconds at most."""
     for _ in range(100):  # workers end after their next move
         try:
-            os.killpg(process.pid, 0)
+            os.killpg(group, 0)
         except ProcessLookupError:
-            break
+            return
         time.sleep(0.1)
-    else:
-        pytest.fail("a worker is left")
+    pytest.fail("a worker is left")

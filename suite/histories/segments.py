@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from understudy.suite import games
+from understudy.suite import games, interrupts
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game
@@ -170,7 +169,7 @@ _played: Any  # moves done by all workers, shared
 
 def _start_worker(histories: list[History], played: Any) -> None:
     global _histories, _played
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and cancels
+    interrupts.answered_by_parent()
     _histories, _played = histories, played
 
 
