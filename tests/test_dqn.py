@@ -1,4 +1,4 @@
-"""The DQN against arrays worked out by hand, a slow obvious memory, and itself with other seeds beside it."""
+"""The DQN against arrays worked out by hand, other implementations, and itself with other seeds beside it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,12 @@ from understudy.suite import games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import format as history_format
 from understudy.suite.teachers import dqn, network, teach
-from understudy.suite.teachers.memory import Batch, Memory
+from understudy.suite.teachers.memory import Batch
+from understudy.suite.testing.batches import one_seed, random_batch, random_observations
 
 CURVE_MOVES = 60_000  # of the long comparison with Stable-Baselines3, a seed
 CURVE_SEEDS = 8
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
-
-
-def random_observations(game, rng, *leading):
-    shape = (*leading, *game.observation_shape)
-    return rng.integers(0, min(game.observation_values, 256), shape).astype(game.observation_dtype)
-
-
-def random_batch(game, rng, S, B):
-    """Transitions whose planes beyond a game's own are empty, as they are in its frames."""
-    depth = game.stacked_frames
-    frames = rng.integers(0, min(game.observation_values, 256), (S, B, depth + 1, *game.frame_shape))
-    if game.shown_planes is not None:
-        frames[:, :, :, game.shown_planes :] = 0
-    return Batch(
-        torch.from_numpy(frames.astype(game.observation_dtype)),
-        torch.from_numpy(rng.choice(np.flatnonzero(game.legal_actions), (S, B))),
-        torch.from_numpy(rng.integers(0, 5, (S, B)).astype(np.float32)),
-        torch.from_numpy(rng.random((S, B)) < 0.2),
-    )
-
-
-def one_seed(batch, seed):
-    return Batch(*(column[seed : seed + 1] for column in batch))
 
 
 def test_targets_are_those_worked_out_by_hand(monkeypatch):
@@ -339,47 +317,6 @@ def test_exploration_is_one_then_a_line_then_its_end():
     assert [settings.exploration(move) for move in (0, 100, 200, 300, 10**7)] == pytest.approx(
         [1.0, 1.0, 0.55, 0.1, 0.1]
     )
-
-
-@pytest.mark.parametrize("name", ["minatar/breakout", "atari/breakout"])
-def test_memory_returns_what_a_slow_obvious_one_does(name):
-    """Every drawn transition is one of the log's, with its stack cut at the episode's start."""
-    game = games.load(name)
-    rng = np.random.default_rng(0)
-    capacity, moves = 37, 150
-    memory = Memory(game, 2, capacity)
-    depth = game.stacked_frames
-    frames = random_observations(game, rng, moves + 1, 2)
-    frames = frames[:, :, -1] if depth > 1 else frames
-    terminated = rng.random((moves, 2)) < 0.05
-    truncated = ~terminated & (rng.random((moves, 2)) < 0.1)
-    rewards = rng.random((moves, 2)).astype(np.float32)
-    actions = rng.integers(0, 4, (moves, 2))
-    first = np.concatenate([np.ones((1, 2), bool), terminated | truncated])
-    memory.see(frames[0], first[0])
-    for move in range(moves):
-        memory.complete(actions[move], rewards[move], terminated[move], truncated[move])
-        memory.see(frames[move + 1], first[move + 1])
-
-    def stack(move, life):
-        planes = []
-        for back in range(depth):
-            earlier = move - back
-            inside = earlier >= 0 and not first[earlier + 1 : move + 1, life].any()
-            planes.insert(0, frames[earlier, life] if inside else np.zeros(game.frame_shape, frames.dtype))
-        return np.stack(planes) if depth > 1 else planes[0]
-
-    for life in range(2):
-        allowed = [m for m in range(moves - capacity, moves) if not truncated[m, life]]
-        uniforms = (np.arange(len(allowed)) + 0.5) / len(allowed)
-        batch = memory.draw(np.stack([uniforms, uniforms]))
-        assert batch.actions[life].tolist() == [actions[m, life] for m in allowed]
-        assert batch.rewards[life].tolist() == [rewards[m, life] for m in allowed]
-        assert batch.terminated[life].tolist() == [terminated[m, life] for m in allowed]
-        for row, move in enumerate(allowed):
-            np.testing.assert_array_equal(batch.observations[life, row], stack(move, life))
-            if not terminated[move, life]:
-                np.testing.assert_array_equal(batch.next_observations[life, row], stack(move + 1, life))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
