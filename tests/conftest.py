@@ -20,6 +20,14 @@ def hears_ctrl_c():
     signal.signal(signal.SIGINT, usual)
 
 
+@pytest.fixture
+def darkroom():
+    """One game of darkroom."""
+    from understudy.suite import games
+
+    return games.load("darkroom/goal-40")
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """Rows of random and policy-at-w, their start lives on darkroom. To be read; `copied` may be spoiled."""
