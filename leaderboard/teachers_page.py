@@ -20,7 +20,7 @@ from understudy.suite.judging.lives import Life
 from understudy.suite.pictures import learning_curve, printing
 
 CURVES: Final = "learning-curves"  # the folder beside the page
-USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach, not told of
+USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach that are left out
 CHECKPOINT: Final = "checkpoint.safetensors"
 SHOWN_SHA: Final = 12  # hex digits
 POOLED_GAMES: Final = 8  # of more games than this, the skill of all lives is one table

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from understudy.suite import interrupts, registry
+from understudy.suite import interrupts, registry, workers
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.segments import available_cores
 
@@ -76,7 +76,7 @@ def _in_processes(
 
 def _begin(notes: Any, stop: Any) -> None:
     """Prepare a worker: the parent alone answers Ctrl-C, and tells the workers to stop."""
-    interrupts.answered_by_parent()
+    workers.begin()
     _shared.update(notes=notes, stop=stop)
 
 

@@ -1,17 +1,11 @@
-"""Ctrl-C and SIGTERM at a moment that suits: put off to the end of a block of code, or to a place in it.
-
-And worker processes: they leave Ctrl-C to their parent, and end where it is gone.
-"""
+"""Ctrl-C and SIGTERM at a moment that suits: put off to the end of a block of code, or to a place in it."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection
 
 
 @contextmanager
@@ -41,22 +35,6 @@ def answer(pending: list[int]) -> None:
     """Raise KeyboardInterrupt if an interrupt is pending: a place that suits, inside the block."""
     if pending:
         raise KeyboardInterrupt
-
-
-def answered_by_parent() -> None:
-    """Make this a worker: its parent alone answers Ctrl-C, and it ends at once if the parent is killed.
-
-    What it plays or derives is at every moment as safe from that as from a kill of its own.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_after(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
 
 
 def end_as_on_ctrl_c() -> None:

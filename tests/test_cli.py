@@ -233,7 +233,7 @@ def test_what_goes_on_is_not_begun_anew(install, capsys):
     "arguments",
     [
         "teach darkroom-v1 --game goal-40 --moves 10000000 --out {out}",
-        "score random --benchmark darkroom-v1 --engine process --budget full --lanes 1 --out {out}",
+        "score random --benchmark minatar-v1 --engine process --budget full --out {out}",
     ],
 )
 def test_a_process_that_is_ended_stops_its_workers_and_says_how_to_go_on(tmp_path, arguments):
@@ -248,9 +248,16 @@ def test_a_process_that_is_ended_stops_its_workers_and_says_how_to_go_on(tmp_pat
     assert_none_is_left(process.pid)
 
 
-def test_a_process_that_is_killed_takes_its_workers_along(tmp_path):
-    """Busy ones and idle ones; what they had recorded is gone on from."""
-    line = f"score random --benchmark darkroom-v1 --engine process --budget full --out {tmp_path}"
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "score random --benchmark minatar-v1 --engine process --budget full --out {out}",
+        "histories verify {lives}",
+    ],
+)
+def test_a_process_that_is_killed_takes_its_workers_along(tmp_path, arguments):
+    lives = (benchmarks.FOLDER.parent / "data" / "minatar-v1").glob("*/*/history.parquet")  # many moves
+    line = arguments.format(out=tmp_path, lives=" ".join(map(str, lives)))
     command = [sys.executable, "-m", "understudy", *line.split()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         process.stderr.readline()  # progress: it plays

@@ -21,7 +21,7 @@ from understudy.suite import games, states
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.teachers import network
 from understudy.suite.testing import imitators, teachers
-from understudy.suite.testing.small_imitators import SMALL
+from understudy.suite.testing.imitators import SMALL
 
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
 PLAYERS = tuple(n for n in baselines.names() if not baselines.load(n).control) + baselines.control_names()

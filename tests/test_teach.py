@@ -186,6 +186,9 @@ def test_atari_is_taught_and_relearnt_in_bfloat16(tmp_path):
     ((_, (learned,)),) = relearn.checkpoints([history_format.read(path)], [40])
     for name, tensor in load_file(path.with_name(checkpoints.NETWORK_AT_W)).items():
         assert torch.equal(learned[f"network.{name}"], tensor)
+    (other,) = teach.teach(replace(lesson, precision="float32"), tmp_path / "float32", 60)
+    in_float32 = load_file(other.with_name(checkpoints.NETWORK_AT_W))
+    assert not torch.equal(learned["network.conv0.weight"], in_float32["conv0.weight"])
     (path,) = teach.teach(replace(lesson, precision="float32"), tmp_path / "whole", 70)
     history = history_format.read(path)
     assert [stage["precision"] for stage in history.header.player["stages"]] == ["bfloat16", "float32"]

@@ -13,7 +13,7 @@ from understudy.baselines.learning import training
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
-from understudy.suite.testing.small_imitators import SMALL
+from understudy.suite.testing.imitators import SMALL
 
 
 class Echo:

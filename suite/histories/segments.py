@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from understudy.suite import games, interrupts
+from understudy.suite import games, workers
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.format import History
 from understudy.suite.protocols import Game
@@ -169,7 +169,7 @@ _played: Any  # moves done by all workers, shared
 
 def _start_worker(histories: list[History], played: Any) -> None:
     global _histories, _played
-    interrupts.answered_by_parent()
+    workers.begin()
     _histories, _played = histories, played
 
 

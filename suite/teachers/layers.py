@@ -70,8 +70,8 @@ class PlanesConvolution:
         S, out, _, kernel, _ = weight.shape
         rows, columns = height - kernel + 1, width - kernel + 1
         B = batch_size
-        self._planes, self._used = planes, planes * kernel * kernel
-        self._weight = weight.view(S, out, -1)[:, :, : self._used]  # [S, O, K]
+        self._planes, self._multiplied = planes, planes * kernel * kernel
+        self._weight = weight.view(S, out, -1)[:, :, : self._multiplied]  # [S, O, K]
         self._bias = bias.unsqueeze(2)
         self._x = weight.new_empty(S, planes, height, width, B)
         s, c, h, w, b = self._x.stride()
@@ -79,7 +79,7 @@ class PlanesConvolution:
             (S, planes, kernel, kernel, rows, columns, B), (s, c, h, w, h, w, b)
         )
         self._copied = weight.new_empty(self._windows.shape)
-        self._columns = self._copied.view(S, self._used, rows * columns * B)
+        self._columns = self._copied.view(S, self._multiplied, rows * columns * B)
         self._y = weight.new_empty(S, out, rows * columns * B)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class PlanesConvolution:
         dz = dy.view(self._y.shape)
         _stop_at_zeros(dz, self._y)
         gradient = torch.bmm(self._columns, dz.transpose(1, 2))  # [S, K, O], the faster way round
-        weight_gradient.view(*dz.shape[:2], -1)[:, :, : self._used] = gradient.transpose(1, 2)
+        weight_gradient.view(*dz.shape[:2], -1)[:, :, : self._multiplied] = gradient.transpose(1, 2)
         torch.sum(dz, 2, out=bias_gradient)
 
 
@@ -113,10 +113,10 @@ class Convolution:
         stride: int,
         height: int,
         width: int,
-        first: bool = False,
-        last: bool = True,
-        dtype: torch.dtype = torch.float32,
-        scale: float = 1,
+        first: bool,
+        last: bool,
+        dtype: torch.dtype,
+        scale: float,
     ) -> None:
         """Take weight [S, O, C, k, k], best in memory as [S, O, k, k, C], and bias [S, O].
 
@@ -126,7 +126,6 @@ class Convolution:
         self._first, self._last = first, last
         self._height, self._width = height, width
         self._dtype, self._scale = dtype, scale
-        self._used = weight  # in place of the weights, as they are multiplied
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [S, pixels * O, B] of x [S, H * W * C, B]."""
@@ -134,8 +133,8 @@ class Convolution:
         self._x = _channels_first(x.transpose(1, 2).view(S, B, self._height, self._width, -1))
         bias = self._bias.to(self._dtype)
         scaled = self._weight if self._scale == 1 else self._weight * self._scale
-        self._used = scaled.to(self._dtype)
-        seeds = zip(self._x, self._used, bias, strict=True)
+        self._multiplied = scaled.to(self._dtype)
+        seeds = zip(self._x, self._multiplied, bias, strict=True)
         self._y = [torch.conv2d(*seed, stride=self._stride).relu_() for seed in seeds]
         y = _stacked(self._y)
         return y.float() if self._last else y
@@ -149,7 +148,7 @@ class Convolution:
             dz = dy[seed].T.view(B, rows, columns, out).permute(0, 3, 1, 2)
             _stop_at_zeros(dz, y)
             dx, dw, db = torch.ops.aten.convolution_backward(
-                *(dz, self._x[seed], self._used[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
+                *(dz, self._x[seed], self._multiplied[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
                 *(False, [0, 0], 1, [not self._first, True, True]),
             )
             weight_gradient[seed].copy_(dw)

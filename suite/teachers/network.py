@@ -127,7 +127,7 @@ class Network:
 
         `precision` is one of PRECISIONS: what convolutions over bytes multiply in; all else is float32.
         """
-        if precision != "float32" and not has_bytes(games[0]):
+        if precision != "float32" and not _has_bytes(games[0]):
             raise InputError(
                 f"precision {precision}: expected a game of byte frames; {games[0].family} learns in float32"
             )
@@ -218,7 +218,7 @@ def load_each(paths: Sequence[Path], game: Game) -> list[Parameters]:
     return [found[path] for path in paths]
 
 
-def has_bytes(game: Game) -> bool:
+def _has_bytes(game: Game) -> bool:
     """Whether the game shows frames of bytes."""
     return bool(game.observation_shape) and game.observation_values == 256
 

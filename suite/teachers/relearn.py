@@ -169,13 +169,13 @@ def _precision(histories: Sequence[History], before_move: int) -> str:
         stage.get("precision", "float32")
         for stage in stages
         if not stage["from_move"] or stage["from_move"] < before_move
-    }
+    } or {"float32"}
     if len(learned) > 1:
         raise InputError(
             f"{histories[0].header.game}: learned in {' and '.join(sorted(learned))}; only what was learned "
             "in one precision is learnt again from the log"
         )
-    return learned.pop() if learned else "float32"
+    return learned.pop()
 
 
 def _require_moves(history: History, wanted: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ STEP_TOLERANCE = 1e-4  # between step and unroll
 BATCH_TOLERANCE = 1e-5  # between batch sizes, whose last bits may differ
 OLD_AGE = 10_000_000  # moves; the counter's start at the end of the question's horizon
 LANES = 3
+SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}  # sizes fit for a test
 
 
 def check_imitator(imitator: Imitator, game: Game, reach: int | None, seed: int = 0) -> None:
