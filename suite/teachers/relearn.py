@@ -165,7 +165,7 @@ def _settings(history: History) -> dqn.Settings:
 def _precision(histories: Sequence[History], before_move: int) -> str:
     """Return the precision in which all lives learned before a move; InputError where they differ."""
     stages = [stage for history in histories for stage in history.header.player.get("stages", [])]
-    learned = {
+    learned: set[str] = {
         stage.get("precision", "float32")
         for stage in stages
         if not stage["from_move"] or stage["from_move"] < before_move
