@@ -18,6 +18,7 @@ from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.judging import lives as judged
 from understudy.suite.judging.lives import Life
 from understudy.suite.pictures import learning_curve, printing
+from understudy.suite.teachers import dqn
 
 CURVES: Final = "learning-curves"  # the folder beside the page
 USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach that are left out
@@ -150,10 +151,13 @@ def _commands(benchmark: Benchmark, life: TeacherLife) -> Iterator[str]:
     """Yield the command of each stage of a life, as its header tells them."""
     history = benchmarks.read(life)
     stages: Sequence[Mapping[str, Any]] = history.header.player["stages"]
+    update_every = history.header.player["settings"]["update_every"]
     ends = [*(stage["from_move"] for stage in stages[1:]), history.num_moves]
     for stage, moves in zip(stages, ends, strict=True):
         first, last = min(stage["seeds"]), max(stage["seeds"])
         told = {name: stage[name] for name, value in USUAL.items() if stage.get(name, value) != value}
+        if update_every != dqn.SETTINGS[benchmark.family].update_every:
+            told["update-every"] = update_every
         options = "".join(f" --{name} {value}" for name, value in told.items())
         yield (
             f"understudy teach {benchmark.name} --game {_chosen(benchmark, stage['game_names'])} "

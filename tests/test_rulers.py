@@ -24,6 +24,7 @@ from understudy.suite.judging import contrasts, standings
 from understudy.suite.judging.evidence import Evidence
 from understudy.suite.judging.lives import Life
 from understudy.suite.judging.rules import Minima, PublishedRuler, Rules, Thresholds
+from understudy.suite.testing.teachers import SETTINGS, short_life
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "teachers.md"
@@ -291,6 +292,23 @@ def test_starts_under_another_benchmark_are_refused(played, tmp_path):
         compared.evidence("transfer")
 
 
+def test_lives_of_two_recipes_are_no_ruler(tmp_path, monkeypatch, capsys):
+    data = tmp_path / "minatar-v1"
+    short_life("minatar/breakout", data)
+    other = short_life("minatar/space_invaders", data, settings=dataclasses.replace(SETTINGS, update_every=8))
+    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    command = ["rulers", "minatar-v1", "--out", str(tmp_path / "results")]
+    assert cli.main(command) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert f"{other / 'history.parquet'}: taught with update_every: 8, not 4 as breakout/seed-0 was" in shown
+    table = teachers_page.lives_table(benchmarks.load("minatar-v1"))
+    assert (table.count("--update-every 8"), table.count("--update-every")) == (1, 1)
+    shutil.rmtree(other)
+    short_life("minatar/space_invaders", data)
+    assert cli.main(command) == 0
+
+
 @pytest.mark.usefixtures("own_data")
 def test_commands_show_the_rulers(played, capsys):
     assert cli.main(["rulers", "darkroom-v1", "--budget", "quick", "--out", str(played)]) == 0
@@ -367,7 +385,15 @@ def test_the_pages_commands_are_commands():
     assert len(commands) >= 5
     for command in commands:
         options = dict(zip(*[iter(command.split()[2:])] * 2, strict=True))
-        assert set(options) <= {"--game", "--seeds", "--moves", "--threads", "--precision", "--out"}
+        assert set(options) <= {
+            "--game",
+            "--seeds",
+            "--moves",
+            "--threads",
+            "--precision",
+            "--update-every",
+            "--out",
+        }
         assert command.split()[1] in benchmarks.names()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -11,7 +11,8 @@ from safetensors.torch import save
 from understudy import cli, screen
 from understudy.suite import files
 from understudy.suite.errors import InputError
-from understudy.suite.teachers import checkpoints, relearn, standing, teach
+from understudy.suite.histories import format as history_format
+from understudy.suite.teachers import checkpoints, dqn, relearn, standing, teach
 from understudy.suite.testing.lessons import GAMES, LESSON, ONE, SETTINGS, Killed, files_of, kill_at
 
 
@@ -106,6 +107,24 @@ def test_a_precision_that_there_is_not_is_refused_in_one_line(tmp_path, capsys, 
     assert not list(tmp_path.iterdir())
 
 
+def test_fewer_updates_are_told_in_the_header_and_are_another_recipe(tmp_path, capsys):
+    arguments = ["teach", "darkroom-v1", "--game", "goal-40", "--out", str(tmp_path)]
+    assert cli.main([*arguments, "--moves", "120", "--update-every", "3"]) == 0
+    (path,) = tmp_path.rglob(standing.HISTORY)
+    history = history_format.read(path)
+    assert history.header.player["settings"] == asdict(replace(dqn.SETTINGS["darkroom"], update_every=3))
+    before = files_of(tmp_path)
+    for options in ([], ["--update-every", "2"]):
+        assert cli.main([*arguments, "--moves", "150", *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "these lives were begun with" in line
+        assert "update_every" in line
+    assert files_of(tmp_path) == before
+    ((_, (learned,)),) = relearn.checkpoints([history], [119])
+    steps = {float(tensor) for name, tensor in learned.items() if name.startswith("optimiser.step")}
+    assert steps == {6.0}  # 102, 105, ..., 117: learning starts at move 100
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -126,7 +145,7 @@ def test_interrupted_lives_are_not_gone_on_with_otherwise(tmp_path, other):
 def test_a_finished_life_of_other_settings_is_no_answer(tmp_path):
     teach.teach(ONE, tmp_path, 100)
     other = replace(ONE, settings=replace(SETTINGS, discount=0.9))
-    with pytest.raises(InputError, match="begun with settings"):
+    with pytest.raises(InputError, match=r"begun with discount: 0\.95, not 0\.9;"):
         teach.teach(other, tmp_path, 100)
 
 

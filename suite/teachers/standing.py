@@ -91,8 +91,7 @@ def _told(folder: Path) -> dict[str, Any] | None:
 def _stages(told: Mapping[str, Any], now: Stage, path: Path) -> list[Stage]:
     """Return the stages of a life to be gone on with, a new one if a finished life is carried on."""
     stages: list[Stage] = told["stages"]
-    before = UNNAMED | {k: v for k, v in stages[-1].items() if k != "from_move"}
-    after = {k: v for k, v in now.items() if k != "from_move"}
+    before, after = UNNAMED | _flat(stages[-1]), _flat(now)
     if before == after:
         return stages
     differing = games.differing_settings(before, after)
@@ -100,3 +99,9 @@ def _stages(told: Mapping[str, Any], now: Stage, path: Path) -> list[Stage]:
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these lives were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**now, "from_move": told["moves"]}]
+
+
+def _flat(stage: Stage) -> Stage:
+    """Return all that determines a stage's bytes, its hyper-parameters beside the rest."""
+    settings: Stage = stage.get("settings", {})
+    return {k: v for k, v in stage.items() if k not in {"from_move", "settings"}} | settings

@@ -12,8 +12,8 @@ SETTINGS = dqn.Settings(
 )
 
 
-def short_life(game_name: str, out: Path, seed: int = 0) -> Path:
+def short_life(game_name: str, out: Path, seed: int = 0, settings: dqn.Settings = SETTINGS) -> Path:
     """Teach one life of `MOVES` moves, `WATCHED_MOVES` of them watched; return its folder below `out`."""
-    lesson = teach.Lesson((game_name,), (seed,), WATCHED_MOVES, 50, SETTINGS)
+    lesson = teach.Lesson((game_name,), (seed,), WATCHED_MOVES, 50, settings)
     (history,) = teach.teach(lesson, out, MOVES)
     return history.parent

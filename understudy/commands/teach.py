@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,12 @@ def teach(
     precision: Annotated[
         str, typer.Option(help="Atari: float32, or bfloat16, faster where a processor multiplies in it.")
     ] = "float32",
+    update_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Moves between updates, if not the family's own; lives of a ruler share it."
+        ),
+    ] = None,
     checkpoint_moves: Annotated[int, typer.Option(min=1, help="A checkpoint every so many moves.")] = 24_000,
 ) -> None:
     """Teach DQNs from scratch, in lock-step, and record their lives."""
@@ -39,12 +46,13 @@ def teach(
     declared = benchmarks.load(benchmark)
     numbers = _numbers(seeds)
     pairs = [(name, number) for name in _games(declared, game) for number in numbers]
+    settings = dqn.SETTINGS[declared.family]
     lesson = teaching.Lesson(
         game_names=tuple(name for name, _ in pairs),
         seeds=tuple(number for _, number in pairs),
         watched_moves=declared.watched_moves,
         segment_moves=declared.segment_moves,
-        settings=dqn.SETTINGS[declared.family],
+        settings=settings if update_every is None else replace(settings, update_every=update_every),
         threads=threads,
         device=device,
         precision=precision,
