@@ -92,23 +92,24 @@ def test_the_hash_is_of_the_files_bytes():
         assert benchmarks.load(name).sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_the_published_ruler_of_breakout_is_that_of_its_five_runs():
-    """Points an episode over quarter million moves: those around move 1M, and those before 11M.
+@pytest.mark.parametrize(("budget", "last"), [("full", slice(4, 6)), ("tenth", slice(2, 4))])
+def test_the_published_rulers_of_breakout_are_those_of_its_five_runs(budget, last):
+    """Points an episode over quarter million moves: those around moves 1M and 2M, and those before 11M.
 
     Source: baselines/atari/data/breakout.json of https://github.com/google/dopamine, agent
-    "DQN (Adam + MSE in JAX)", iterations 3, 4, 42 and 43, rounded to two places.
+    "DQN (Adam + MSE in JAX)", iterations 3, 4, 7, 8, 42 and 43, rounded to two places.
     """
     runs = np.array(
         [
-            [18.44, 24.17, 99.02, 106.36],
-            [20.04, 24.10, 97.96, 88.17],
-            [18.71, 24.10, 118.59, 127.95],
-            [18.74, 22.80, 110.58, 96.80],
-            [18.39, 23.52, 102.74, 99.52],
+            [18.44, 24.17, 42.27, 41.68, 99.02, 106.36],
+            [20.04, 24.10, 38.86, 41.82, 97.96, 88.17],
+            [18.71, 24.10, 39.48, 41.09, 118.59, 127.95],
+            [18.74, 22.80, 34.96, 41.76, 110.58, 96.80],
+            [18.39, 23.52, 36.06, 41.88, 102.74, 99.52],
         ]
     )
-    start, end = runs[:, :2].mean(1), runs[:, 2:].mean(1)
-    ruler = benchmarks.load("atari-v1").rules("full", "improvement").published
+    start, end = runs[:, :2].mean(1), runs[:, last].mean(1)
+    ruler = benchmarks.load("atari-v1").rules(budget, "improvement").published
     assert ruler is not None
     assert (ruler.start_mean, ruler.start_sd) == (round(start.mean(), 1), round(start.std(ddof=1), 1))
     assert (ruler.end_mean, ruler.end_sd) == (round(end.mean(), 1), round(end.std(ddof=1), 1))
@@ -116,12 +117,15 @@ def test_the_published_ruler_of_breakout_is_that_of_its_five_runs():
     assert ruler.lives == len(runs)
 
 
-def test_rules_hold_the_published_ruler_at_the_full_budget_only():
+def test_rules_hold_the_published_ruler_of_their_budget_and_task_only():
     atari = benchmarks.load("atari-v1")
     published = atari.rules("full", "improvement").published
     assert published is not None
     assert published.end_mean - published.start_mean == pytest.approx(83.5)
-    assert atari.rules("tenth", "improvement").published is None
+    shorter = atari.rules("tenth", "improvement").published
+    assert shorter is not None
+    assert shorter.end_mean - shorter.start_mean == pytest.approx(18.7)
+    assert atari.rules("tenth", "transfer").published is None
     assert benchmarks.load("minatar-v1").rules("full", "improvement").published is None
     with pytest.raises(InputError, match="too short for 'transfer'; it has: skill"):
         atari.rules("quick", "transfer")
@@ -167,11 +171,14 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line(old, new, message):
 
 def test_a_ruler_that_no_lives_could_have_is_refused():
     text = (benchmarks.FOLDER / "atari-v1.toml").read_text()
-    assert tomllib.loads(text)["provisional_rulers"]["improvement"]["gain_sd"] == 11.3
+    assert tomllib.loads(text)["provisional_rulers"]["full"]["improvement"]["gain_sd"] == 11.3
     with pytest.raises(InputError, match="gain_sd between"):
         parse(text.replace("gain_sd = 11.3", "gain_sd = 20.0"))
     with pytest.raises(InputError, match="not a game of this benchmark"):
         parse(text.replace('game = "atari/breakout"', 'game = "atari/pong"'))
+    for other in ("eighth.improvement", "quick.improvement", "tenth.imprvement"):
+        with pytest.raises(InputError, match=rf"\[provisional_rulers\.{other}\]: no such budget or task"):
+            parse(text.replace("rulers.tenth.improvement", f"rulers.{other}"))
 
 
 def put_life(root: Path, variant: str, seed: str, *others: str) -> Path:

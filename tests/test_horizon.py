@@ -224,7 +224,7 @@ def test_short_lives_and_published_rulers_have_no_horizon():
     assert measured(evidence(RISING, RISING), longer).reason == "life incomplete: 12,800 of 12,801"
     young = dataclasses.replace(evidence(RISING, RISING), watched_moves=99)
     assert measured(young).reason == "teacher life incomplete: 99 of 100"
-    published = dataclasses.replace(RULES, published=PublishedRuler("g", 5, 5.0, 0.4, 15.0, 1.2, 1.3))
+    published = dataclasses.replace(RULES, published=PublishedRuler("g", 5, 5.0, 0.4, 15.0, 1.2, 1.3, 18))
     assert measured(evidence(RISING, RISING, ruler_lives=()), published).reason == horizon.PUBLISHED_ONLY
     case = evidence(RISING, RISING)
     with pytest.raises(InputError, match="start jobs are of"):

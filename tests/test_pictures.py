@@ -28,7 +28,7 @@ from understudy.suite.stats import Interval
 from understudy.suite.testing.tasks import RULES, made_up
 
 N, BLOCK = RULES.moves, RULES.moves // 20
-PUBLISHED = PublishedRuler("a/x", 5, 5.0, 1.0, 15.0, 2.0, 2.0)
+PUBLISHED = PublishedRuler("a/x", 5, 5.0, 1.0, 15.0, 2.0, 2.0, 18)
 
 
 @pytest.fixture(params=["method", "checkpoint"])

@@ -36,7 +36,9 @@ RULES = Rules(
     thresholds=Thresholds(0.5, 0.1, 0.8, 1.25, 0.5, 0.95, 0.975, 0.9),
     minima=Minima(ends=5, ruler_lives=4, method_units=4, window_caps=10, window_ends=20, likeness_pieces=20),
 )
-PUBLISHED = PublishedRuler("g", 5, start_mean=5.0, start_sd=0.4, end_mean=15.0, end_sd=1.2, gain_sd=1.3)
+PUBLISHED = PublishedRuler(
+    "g", 5, start_mean=5.0, start_sd=0.4, end_mean=15.0, end_sd=1.2, gain_sd=1.3, fewest_ends=20
+)
 START, END = np.array([5.0, 4.0, 6.0, 5.5]), np.array([15.0, 13.0, 18.0, 14.0])
 FLAT, WILD = START + np.array([0.0, 0.2, -0.1, 0.1]), START + np.array([9.0, -5.0, 4.0, 1.0])
 TASKS = list(standings.MEASURES)
@@ -125,6 +127,10 @@ def test_a_window_with_too_few_ends_allows_no_verdict(task):
     found = standings.standing(task, evidence(), rules)
     assert found.reasons == ("few ends: 10 of 20 ends",)
     assert found.gain.low > 0
+    for ends, reasons in ((20, ()), (19, ("few ends: 19 of 20 ends",))):
+        figures = dataclasses.replace(PUBLISHED, fewest_ends=ends)
+        published = dataclasses.replace(rules, published=figures)
+        assert standings.standing(task, evidence(()), published).reasons == reasons
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -151,7 +151,7 @@ def test_start_jobs_of_other_teacher_lives_are_refused():
 PUBLISHED = dataclasses.replace(
     RULES,
     published=PublishedRuler(
-        "g", lives=5, start_mean=5.0, start_sd=0.4, end_mean=15.0, end_sd=1.2, gain_sd=1.3
+        "g", lives=5, start_mean=5.0, start_sd=0.4, end_mean=15.0, end_sd=1.2, gain_sd=1.3, fewest_ends=20
     ),
 )
 
@@ -170,7 +170,7 @@ def test_published_figures_rule_provisionally_where_own_lives_are_few():
 def test_published_moments_are_those_of_lives_that_have_them():
     start, end = 5 + np.array([0.1, -0.4, 0.3, 0.0]), 15 + np.array([1.0, -1.0, 2.0, 0.5])
     figures = PublishedRuler(
-        "g", 4, start.mean(), start.std(ddof=1), end.mean(), end.std(ddof=1), (end - start).std(ddof=1)
+        "g", 4, start.mean(), start.std(ddof=1), end.mean(), end.std(ddof=1), (end - start).std(ddof=1), 20
     )
     case = dataclasses.replace(
         evidence(5.0, 12.0, claim="checkpoint"), ruler_lives=one_a_unit(end), ruler_starts=one_a_unit(start)

@@ -40,7 +40,7 @@ class Benchmark:
     thresholds: Thresholds
     minima: Minima
     budgets: tuple[Budget, ...]
-    provisional_rulers: tuple[tuple[str, PublishedRuler], ...]  # (task, ruler) of the full budget
+    provisional_rulers: tuple[tuple[str, str, PublishedRuler], ...]  # (budget, task, ruler)
     sha256: str  # of the file
 
     def budget(self, name: str) -> Budget:
@@ -78,7 +78,7 @@ class Benchmark:
                 f"budget {budget_name!r} of {self.name} is too short for {task!r}; "
                 f"it has: {', '.join(budget.tasks)}"
             )
-        published = dict(self.provisional_rulers).get(task) if budget_name == "full" else None
+        published = {(each, of): ruler for each, of, ruler in self.provisional_rulers}
         return Rules(
             watched_moves=self.watched_moves,
             moves=budget.moves,
@@ -86,5 +86,5 @@ class Benchmark:
             episode_cap_moves=self.episode_cap_moves,
             thresholds=self.thresholds,
             minima=self.minima,
-            published=published,
+            published=published.get((budget_name, task)),
         )

@@ -85,12 +85,15 @@ def _budgets(tables: Mapping[str, Any], where: str) -> tuple[Budget, ...]:
     )
 
 
-def _rulers(tables: Mapping[str, Any], where: str) -> tuple[tuple[str, PublishedRuler], ...]:
-    section = f"{where} [provisional_rulers"
-    return tuple(
-        (task, _record(PublishedRuler, _table(tables, task, f"{section}]"), f"{section}.{task}]"))
-        for task in tables
-    )
+def _rulers(tables: Mapping[str, Any], where: str) -> tuple[tuple[str, str, PublishedRuler], ...]:
+    found = []
+    for budget in tables:
+        section = f"{where} [provisional_rulers.{budget}"
+        by_task = _table(tables, budget, f"{where} [provisional_rulers]")
+        for task in by_task:
+            told = _table(by_task, task, f"{section}]")
+            found.append((budget, task, _record(PublishedRuler, told, f"{section}.{task}]")))
+    return tuple(found)
 
 
 def _problems(benchmark: Benchmark) -> list[str]:
@@ -113,11 +116,13 @@ def _problems(benchmark: Benchmark) -> list[str]:
         found += [f"[budgets.{budget.name}] {problem}" for problem in _budget_problems(budget)]
     if "full" not in benchmark.budget_names:
         found.append("expected a table [budgets.full]")
-    found += [
-        f"[provisional_rulers.{task}] is of {ruler.game!r}, which is not a game of this benchmark"
-        for task, ruler in benchmark.provisional_rulers
-        if ruler.game not in benchmark.games
-    ]
+    tasks_of = {budget.name: budget.tasks for budget in benchmark.budgets}
+    for budget_name, task, ruler in benchmark.provisional_rulers:
+        section = f"[provisional_rulers.{budget_name}.{task}]"
+        if task not in tasks_of.get(budget_name, ()):
+            found.append(f"{section}: no such budget or task in it")
+        if ruler.game not in benchmark.games:
+            found.append(f"{section} is of {ruler.game!r}, which is not a game of this benchmark")
     return found
 
 

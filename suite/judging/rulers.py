@@ -113,7 +113,7 @@ def _fewest_ends(lives: Sequence[Life], rules: Rules) -> int | None:
 def _or_published(ruler: Ruler, rules: Rules) -> Ruler:
     if rules.published is None or ruler.m >= rules.minima.ruler_lives:
         return ruler
-    return Ruler(NOTHING, NOTHING, None, 0, rules.published)
+    return Ruler(NOTHING, NOTHING, rules.published.fewest_ends, 0, rules.published)
 
 
 def _published_moments(ruler: PublishedRuler, end_weight: float, start_weight: float) -> Moments:

@@ -55,6 +55,7 @@ class PublishedRuler:
     end_mean: float
     end_sd: float
     gain_sd: float  # of end minus start within a life
+    fewest_ends: int  # at least so many episodes ended in the end window of each run
 
     def __post_init__(self) -> None:
         low, high = abs(self.end_sd - self.start_sd), self.end_sd + self.start_sd
