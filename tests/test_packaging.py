@@ -57,7 +57,7 @@ def test_a_file_beside_the_modules_is_package_data():
 
 
 def test_embedded_data_is_small_and_holds_no_game_image():
-    longest_lives = 9 * MIB  # MinAtar's of 2.75M moves, that rule `full`
+    longest_lives = 10 * MIB  # MinAtar's of 2.75M moves, that rule `full`, Atari's of 1M, that rule `tenth`
     assert size_bytes("suite/data", "submissions/entries") <= 25 * MIB + longest_lives
     assert size_bytes("data") <= 25 * MIB
     images = {".bin", ".a26", ".rom"}
