@@ -18,7 +18,6 @@ from understudy.suite.benchmarks import Benchmark, TeacherLife
 from understudy.suite.judging import lives as judged
 from understudy.suite.judging.lives import Life
 from understudy.suite.pictures import learning_curve, printing
-from understudy.suite.teachers import dqn
 
 CURVES: Final = "learning-curves"  # the folder beside the page
 USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach that are left out
@@ -149,6 +148,8 @@ def _checkpoint(benchmark: Benchmark, life: TeacherLife) -> str:
 
 def _commands(benchmark: Benchmark, life: TeacherLife) -> Iterator[str]:
     """Yield the command of each stage of a life, as its header tells them."""
+    from understudy.suite.teachers import dqn
+
     history = benchmarks.read(life)
     stages: Sequence[Mapping[str, Any]] = history.header.player["stages"]
     update_every = history.header.player["settings"]["update_every"]
