@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from understudy.leaderboard import stored
 from understudy.leaderboard.stored import RowFolder
-from understudy.suite import benchmarks, files, games, records
+from understudy.suite import benchmarks, files, records
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherLife
 from understudy.suite.errors import InputError
 from understudy.suite.judging.contrasts import METHOD
@@ -96,23 +95,13 @@ class References:
 
     def _lives(self, chosen: Sequence[TeacherLife], start: int) -> tuple[Life, ...]:
         """Return lives from a move on; those of one unit are told apart as lanes."""
-        self._require_one_recipe(chosen)
+        benchmarks.require_one_recipe(self.lives)
         found, lanes = [], Counter[str]()
         for life in chosen:
             history, unit = benchmarks.read(life), self.unit(life)
             found.append(Life(unit, 0, lanes[unit], history.reward[start:], history.ended[start:]))
             lanes[unit] += 1
         return tuple(found)
-
-    def _require_one_recipe(self, chosen: Sequence[TeacherLife]) -> None:
-        """Raise InputError if a ruler's life was taught by other settings than the first of all lives."""
-        for life in chosen:
-            differing = games.differing_settings(_settings(life), _settings(self.lives[0]))
-            if differing:
-                raise InputError(
-                    f"{life.history_path}: taught with {differing[0]} as {self.lives[0].name} was; a "
-                    "benchmark's teachers follow one recipe, keep the others in another data folder"
-                )
 
     def _row(self, name: str) -> RowFolder:
         path = self.results / self.benchmark.name / self.budget.name / name
@@ -134,9 +123,3 @@ class References:
                     f"{path}: this start of {name} was played by the network {played[:12]}, here its network "
                     f"at W is {own[:12]}; play the starts again: understudy rulers --restart"
                 )
-
-
-def _settings(life: TeacherLife) -> Mapping[str, Any]:
-    """Return the hyper-parameters that a teacher's header tells."""
-    settings: Mapping[str, Any] = benchmarks.read(life).header.player.get("settings", {})
-    return settings

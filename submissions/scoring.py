@@ -143,6 +143,7 @@ def _errands(
     for task in wanted:
         benchmark.rules(request.budget, task)  # raises where the budget is too short for it
     lives = benchmarks.teacher_lives(benchmark)
+    benchmarks.require_one_recipe(lives)
     entrant = resolve(request.name_or_path, request.benchmark)
     if entrant.name == "policy-at-w" and not networks_at_w(benchmark, lives):
         raise InputError(

@@ -305,6 +305,19 @@ def test_lives_of_two_recipes_are_no_ruler(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
     assert f"{other / 'history.parquet'}: taught with update_every: 8, not 4 as breakout/seed-0 was" in shown
+    score = [
+        "score",
+        "random",
+        "--benchmark",
+        "minatar-v1",
+        "--budget",
+        "quick",
+        "--out",
+        str(tmp_path / "scored"),
+    ]
+    assert cli.main(score) == 2
+    assert "taught with update_every: 8, not 4" in capsys.readouterr().err
+    assert not (tmp_path / "scored").exists()
     table = teachers_page.lives_table(benchmarks.load("minatar-v1"))
     assert (table.count("--update-every 8"), table.count("--update-every")) == (1, 1)
     shutil.rmtree(other)

@@ -8,7 +8,13 @@ from pathlib import Path
 from understudy.suite import registry
 from understudy.suite.benchmarks import declaration
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
-from understudy.suite.benchmarks.teacher_data import TeacherLife, read, roots, teacher_lives
+from understudy.suite.benchmarks.teacher_data import (
+    TeacherLife,
+    read,
+    require_one_recipe,
+    roots,
+    teacher_lives,
+)
 from understudy.suite.errors import InputError
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "load",
     "names",
     "read",
+    "require_one_recipe",
     "roots",
     "teacher_lives",
 ]

@@ -118,6 +118,20 @@ def _read(life: TeacherLife, modified_ns: int, size_bytes: int) -> History:
     return history
 
 
+def require_one_recipe(lives: Sequence[TeacherLife]) -> None:
+    """Raise InputError if one of a benchmark's teachers learned by other settings than the first."""
+    from understudy.suite import games
+
+    settings = [read(life).header.player.get("settings", {}) for life in lives]
+    for life, own in zip(lives, settings, strict=True):
+        differing = games.differing_settings(own, settings[0])
+        if differing:
+            raise InputError(
+                f"{life.history_path}: taught with {differing[0]} as {lives[0].name} was; a benchmark's "
+                "teachers follow one recipe, keep the others in another data folder"
+            )
+
+
 def _misplaced(life: TeacherLife, history: History) -> str | None:
     """Return why a history is not the teacher's life that its folder says, or None."""
     header = history.header
