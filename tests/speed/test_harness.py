@@ -1,51 +1,65 @@
-"""The harness against a bare emulator loop in one run: what measuring costs. No time is asserted."""
+"""The harness against a loop over the bare emulator: what measuring a player costs."""
 
 from __future__ import annotations
 
-import statistics
 import time
 
 import numpy as np
+import pytest
+from speed.move_clock import MoveClock
+from speed.ratios import describe
 
-from understudy.baselines.random import Random
-from understudy.suite import draws, games, harness
-from understudy.suite.harness import Job
-from understudy.suite.places import Lane
+from understudy.baselines.controls.random import Random
+from understudy.suite import draws, games
+from understudy.suite.harness import rollout
+from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.lanes import Lane
 
-LANES, MOVES, ROUNDS, THREADS = 8, 250, 5, 2
-
-
-def test_random_player_on_atari_against_the_bare_emulator(tmp_path, capsys):
-    game = games.load("atari/breakout")
-    player = Random(game.num_actions)
-    ratios = []
-    for round_number in range(ROUNDS):
-        bare = _bare(game, round_number)
-        ratios.append(_harness(game, player, tmp_path / str(round_number), round_number) / bare)
-    with capsys.disabled():
-        print(
-            f"\nharness / bare AtariVectorEnv, {LANES} lanes, {THREADS} threads, moves/s: "
-            f"median {statistics.median(ratios):.3f} of {[round(ratio, 3) for ratio in ratios]}"
-        )
+CLOCK = MoveClock(time.perf_counter)
+GAME, LANES, MOVES, THREADS = "atari/breakout", 8, 250, 2
+GROUP = f"random player on {GAME}, {LANES} lanes, {THREADS} threads"
+turns = pytest.mark.parametrize("turn", range(5), scope="module")
 
 
-def _bare(game, seed):
-    """Return moves/s of a loop that does nothing but step; the first reset is outside the timing."""
+@turns
+@pytest.mark.benchmark(timer=CLOCK)
+def test_harness(turn, benchmark, tmp_path):
+    """From the first move that the harness reports to the last."""
+    player = Random(games.load(GAME).num_actions)
+    describe(benchmark, GROUP, "harness", amount=(MOVES - 1) * LANES, unit="moves")
+    benchmark.pedantic(
+        rollout.play,
+        (
+            job(turn),
+            player,
+            lambda: rollout.empty_start_state(player, LANES),
+            tmp_path,
+            lambda done, total: CLOCK.report(done, 1),
+        ),
+    )
+
+
+@turns
+def test_bare_emulator(turn, benchmark):
+    """A loop that does nothing but step; the first reset isn't timed."""
+    game = games.load(GAME)
     env = games.make([game] * LANES, THREADS)
-    env.reset(seed=np.arange(LANES) + 100 * seed)
+    env.reset(seed=np.arange(LANES) + 100 * turn)
     legal = np.flatnonzero(game.legal_actions)
-    actions = np.random.default_rng(seed).choice(legal, (MOVES, LANES)).astype(np.int64)
-    began = time.perf_counter()
-    for row in actions:
-        env.step(row)
-    elapsed = time.perf_counter() - began
+    actions = np.random.default_rng(turn).choice(legal, (MOVES, LANES)).astype(np.int64)
+
+    def play():
+        for row in actions:
+            env.step(row)
+
+    describe(benchmark, GROUP, "bare AtariVectorEnv", amount=MOVES * LANES, unit="moves", is_peer=True)
+    benchmark.pedantic(play)
     env.close()
-    return MOVES * LANES / elapsed
 
 
-def _harness(game, player, folder, seed):
-    """Return moves/s between the first and the last move that the harness reports."""
-    job = Job(
+def job(seed):
+    """Return the job of LANES runs on one game."""
+    return Job(
         benchmark="atari-v1",
         benchmark_sha256="0" * 64,
         budget="quick",
@@ -55,21 +69,12 @@ def _harness(game, player, folder, seed):
         decoding="sample",
         priming_moves=0,
         moves=MOVES,
-        exploration=game.exploration,
+        exploration=games.load(GAME).exploration,
         segment_moves=50_000,
         lanes=tuple(
-            Lane(game.name, "unit", "unit", lane, draws.derive(seed, lane), False) for lane in range(LANES)
+            Lane(GAME, "unit", "unit", lane, draws.derive(seed, lane), False) for lane in range(LANES)
         ),
         threads=THREADS,
         device="cpu",
         versions={},
     )
-    times = []
-    harness.play(
-        job,
-        player,
-        lambda: harness.empty_outset(player, LANES),
-        folder,
-        lambda done, total: times.append(time.perf_counter()),
-    )
-    return (MOVES - 1) * LANES / (times[-1] - times[0])

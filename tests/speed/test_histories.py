@@ -1,291 +1,289 @@
-"""Histories' speed and size beside their peers; each test prints ratios of one run and asserts no time."""
+"""Histories' speed and size beside their peers: frame stores, replay, training batches, files of moves."""
 
 from __future__ import annotations
 
 import gzip
-import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from speed import bare_emulator, peak_memory
+from speed.ratios import add_figure, describe
 
 from understudy import baselines
-from understudy.baselines.learning import training
+from understudy.baselines.training import loop
 from understudy.suite import games
-from understudy.suite.histories import format as history_format
-from understudy.suite.histories import frames, replay, segments
-from understudy.suite.histories.format import Header, History, Segment
-from understudy.suite.histories.frames import FrameStore
-from understudy.suite.histories.record import SegmentRule
-from understudy.suite.histories.segments import Place, Tick
-from understudy.suite.histories.windows import WatchedLives, Windows
-from understudy.suite.testing.histories import play_on, random_lives
+from understudy.suite.histories import frame_store, history_format, replay, segments
+from understudy.suite.histories.history_format import Header, History, Segment
+from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.histories.windows import WatchedRuns
+from understudy.suite.testing.history_checks import play_on, random_runs
 
+STORED_MOVES = 4000
 WINDOW_MOVES = 64
-ROUNDS = 5
+SHARD_REPEATS = 5  # of the run's frames, for a longer shard
+MILLION = 1_000_000
+REPLAYED = {  # moves of a run, runs
+    "atari/breakout": (1_000, 2),
+    "minatar/breakout": (10_000, 8),
+    "darkroom/goal-40": (10_000, 16),
+}
 
-
-def recorded(name: str, moves: int, folder: Path) -> History:
-    (life,) = random_lives(games.load(name), folder, 1)
-    for _ in play_on([life], SegmentRule(max(moves // 2, 1)), moves):
-        pass
-    return history_format.read(life.path)
-
-
-def compare(ours: Callable[[], None], peer: Callable[[], None]) -> tuple[float, float]:
-    """Return median seconds of processor time of each, in turn, so that both meet the same machine."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        for work, taken in zip((ours, peer), seconds, strict=True):
-            begin = time.process_time()
-            work()
-            taken.append(time.process_time() - begin)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+five_turns = pytest.mark.parametrize("turn", range(5), scope="module")
+three_turns = pytest.mark.parametrize("turn", range(3), scope="module")
+cpu_time = pytest.mark.benchmark(timer=time.process_time)  # other programs' load isn't ours
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FrameStore:
+def store(tmp_path_factory):
+    """The frames of a run of random moves on Atari, in two segments."""
     folder = tmp_path_factory.mktemp("atari")
-    return frames.frames(recorded("atari/breakout", 4000, folder), processes=1, cache=folder)
-
-
-def test_random_windows_against_hdf5(store, tmp_path, capsys):
-    """The peer is HDF5 with gzip in chunks of one window, as data sets of this field are kept."""
-    n = store.num_moves
-    path = tmp_path / "frames.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("frames", data=store[0:n], chunks=(WINDOW_MOVES, 84, 84), compression="gzip")
-    size = sum(file.stat().st_size for file in store.folder.iterdir()) / n
-    starts = np.random.default_rng(0).integers(0, n - WINDOW_MOVES, 60).tolist()
-    with h5py.File(path, "r") as file:
-        data = file["frames"]
-        for start in starts[:5]:
-            assert (store[start : start + WINDOW_MOVES] == data[start : start + WINDOW_MOVES]).all()
-        ours, peer = compare(
-            lambda: [store[start : start + WINDOW_MOVES] for start in starts] and None,
-            lambda: [data[start : start + WINDOW_MOVES] for start in starts] and None,
-        )
-    moves = len(starts) * WINDOW_MOVES
-    with capsys.disabled():
-        print(
-            f"\nframe store: {moves / ours:,.0f} frames/s, {size:.1f} bytes a frame; HDF5 with gzip: "
-            f"{moves / peer:,.0f} frames/s, {path.stat().st_size / n:.1f} bytes; "
-            f"{peer / ours:.1f} times as fast"
-        )
-
-
-def step_only(one_lane: bool, histories: Sequence[History], wave: Sequence[Place], tick: Tick) -> list[None]:
-    """Play a wave's actions through the bare emulator, all lanes in lock-step or one after another."""
-    for places in [[place] for place in wave] if one_lane else [wave]:
-        lives = [histories[life] for life, _ in places]
-        lanes = [history.header.segments[index] for history, (_, index) in zip(lives, places, strict=True)]
-        env = games.make([games.load(history.header.game) for history in lives])
-        env.reset(seed=np.array([segment.seed for segment in lanes]))
-        for move in range(max(segment.length for segment in lanes)):
-            rows = [min(segment.first_move + move, segment.length - 1) for segment in lanes]
-            env.step(np.array([h.action[row] for h, row in zip(lives, rows, strict=True)], np.int64))
-        env.close()
-        tick(sum(segment.length for segment in lanes))
-    return [None] * len(wave)
-
-
-@pytest.mark.parametrize(
-    ("name", "moves", "lives"),
-    [("atari/breakout", 6_000, 2), ("minatar/breakout", 50_000, 8), ("darkroom/goal-40", 50_000, 16)],
-)
-def test_replay_against_the_bare_emulator_on_all_cores(name, moves, lives, tmp_path, capsys):
-    """All start their processes anew; the peers are one environment a life, and lanes in lock-step."""
-    recorded = random_lives(games.load(name), tmp_path, lives)
-    for _ in play_on(recorded, SegmentRule(moves), moves):
+    (run,) = random_runs(games.load("atari/breakout"), folder, 1)
+    for _ in play_on([run], SegmentRule(STORED_MOVES // 2), STORED_MOVES):
         pass
-    histories = [history_format.read(life.path) for life in recorded]
-    places = [(life, 0) for life in range(lives)]
-    cores = segments.available_cores()
-    seconds: list[list[float]] = [[] for _ in range(4)]
-    for round_ in range(3):
-        cache = tmp_path / f"cache-{round_}"
-        for work, taken in zip(
-            (
-                lambda: segments.over_segments(partial(step_only, True), histories, places, cores),
-                lambda: segments.over_segments(partial(step_only, False), histories, places, cores),
-                lambda: replay.verify_lives(histories, cores),
-                lambda cache=cache: frames.frames_of_lives(histories, processes=cores, cache=cache),
-            ),
-            seconds,
-            strict=True,
-        ):
-            begin = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - begin)
-    alone, lockstep, verified, built = (moves * lives / statistics.median(taken) for taken in seconds)
-    with capsys.disabled():
-        print(
-            f"\n{name} on {cores} cores, moves/s: bare emulator {alone:,.0f} one lane at a time, "
-            f"{lockstep:,.0f} in lock-step; replay {verified:,.0f}, {verified / alone:.2f} and "
-            f"{verified / lockstep:.2f} of it; "
-            f"frame store built {built:,.0f}, {built / alone:.2f} and {built / lockstep:.2f}"
-        )
+    return frame_store.open_store(history_format.read(run.path), processes=1, cache=folder)
 
 
-def test_random_windows_against_a_gzip_shard(store, tmp_path, capsys):
-    """The peer is one gzip file of all frames, as the DQN Replay data set has; its own shards are longer."""
-    times = 5  # the life is repeated, for a longer shard
-    n = store.num_moves * times
-    path = tmp_path / "observation.gz"
+# Random windows: a store against HDF5 and against a gzip shard
+
+
+def read_windows(source, starts):
+    """Return windows [N, WINDOW_MOVES, 84, 84] of whatever is sliced as a store is."""
+    return [source[start : start + WINDOW_MOVES] for start in starts]
+
+
+def window_starts(count):
+    return np.random.default_rng(0).integers(0, STORED_MOVES - WINDOW_MOVES, count).tolist()
+
+
+def describe_windows(benchmark, group, label, starts, *, frame_bytes, is_peer=False):
+    group = f"random windows of {WINDOW_MOVES} Atari frames, {group}"
+    amount = len(starts) * WINDOW_MOVES
+    describe(benchmark, group, label, amount=amount, unit="frames", is_peer=is_peer)
+    add_figure(benchmark, "size on disk", frame_bytes, "bytes/frame")
+
+
+@five_turns
+@cpu_time
+@pytest.mark.parametrize(("group", "count"), [("one run", 60), ("a shard", 20)])
+def test_windows_of_a_store(store, group, count, turn, benchmark):
+    starts = window_starts(count)
+    size_bytes = sum(file.stat().st_size for file in store.folder.iterdir())
+    frame_bytes = size_bytes / store.num_moves
+    describe_windows(benchmark, group, "frame store", starts, frame_bytes=frame_bytes)
+    benchmark.pedantic(read_windows, (store, starts))
+
+
+@pytest.fixture(scope="module")
+def hdf5_file(store, tmp_path_factory):
+    """HDF5 with gzip in chunks of one window, as data sets of this field are kept."""
+    path = tmp_path_factory.mktemp("hdf5") / "frames.h5"
+    with h5py.File(path, "w") as file:
+        data = store[0 : store.num_moves]
+        file.create_dataset("frames", data=data, chunks=(WINDOW_MOVES, 84, 84), compression="gzip")
+    return path
+
+
+@five_turns
+@cpu_time
+def test_windows_of_hdf5(store, hdf5_file, turn, benchmark):
+    starts = window_starts(60)
+    frame_bytes = hdf5_file.stat().st_size / store.num_moves
+    describe_windows(benchmark, "one run", "HDF5 with gzip", starts, frame_bytes=frame_bytes, is_peer=True)
+    with h5py.File(hdf5_file, "r") as file:
+        found = benchmark.pedantic(read_windows, (file["frames"], starts))
+    assert np.array_equal(found, read_windows(store, starts))
+
+
+@pytest.fixture(scope="module")
+def gzip_shard(store, tmp_path_factory):
+    """One gzip file of all frames, as the DQN Replay data set has; its own shards are longer, 1M frames."""
+    path = tmp_path_factory.mktemp("shard") / "observation.gz"
     with gzip.open(path, "wb", compresslevel=6) as file:
-        np.save(file, np.concatenate([store[0 : store.num_moves]] * times))
-    drawn = np.random.default_rng(0).integers(0, n - WINDOW_MOVES, 20)
-    starts = [start for start in drawn.tolist() if start % store.num_moves < store.num_moves - WINDOW_MOVES]
-
-    def from_shard() -> None:
-        for start in starts:
-            with gzip.open(path) as file:
-                file.seek(128 + start * 84 * 84)  # after the header of np.save; gzip reads up to there
-                frames_ = np.frombuffer(file.read(WINDOW_MOVES * 84 * 84), np.uint8).reshape(-1, 84, 84)
-            here = start % store.num_moves
-            assert (frames_ == store[here : here + WINDOW_MOVES]).all()
-
-    def from_store() -> None:
-        for start in starts:
-            here = start % store.num_moves
-            store[here : here + WINDOW_MOVES]
-
-    ours, peer = compare(from_store, from_shard)
-    with capsys.disabled():
-        print(
-            f"\nframe store against a gzip shard of {n:,} frames (a shard of the data set has 1,000,000): "
-            f"{peer / ours:,.0f} times as fast; {path.stat().st_size / n:.1f} bytes a frame"
-        )
+        np.save(file, np.concatenate([store[0 : store.num_moves]] * SHARD_REPEATS))
+    return path
 
 
-def test_a_training_batch_against_the_training_step(store, capsys):
-    """32 windows of 256 Atari moves: read from the store, and used by a transformer of 2 layers."""
+@five_turns
+@cpu_time
+def test_windows_of_a_gzip_shard(store, gzip_shard, turn, benchmark):
+    starts = window_starts(20)
+    repeats = np.random.default_rng(1).integers(0, SHARD_REPEATS, len(starts)).tolist()
+    shard_moves = SHARD_REPEATS * STORED_MOVES
+    frame_bytes = gzip_shard.stat().st_size / shard_moves
+    label = f"gzip, {shard_moves:,} frames"
+    describe_windows(benchmark, "a shard", label, starts, frame_bytes=frame_bytes, is_peer=True)
+
+    def read():
+        found = []
+        for start, repeat in zip(starts, repeats, strict=True):
+            with gzip.open(gzip_shard) as file:
+                file.seek(128 + (start + repeat * STORED_MOVES) * 84 * 84)  # after the header of np.save
+                found.append(np.frombuffer(file.read(WINDOW_MOVES * 84 * 84), np.uint8))
+        return found
+
+    found = benchmark.pedantic(read)
+    assert np.array_equal(np.reshape(found, (-1, WINDOW_MOVES, 84, 84)), read_windows(store, starts))
+
+
+# Replay and the building of frame stores: against the bare emulator
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Histories of random moves, of one segment each, by game."""
+    found = {}
+    for name, (moves, runs) in REPLAYED.items():
+        recorded = random_runs(games.load(name), tmp_path_factory.mktemp("replayed"), runs)
+        for _ in play_on(recorded, SegmentRule(moves), moves):
+            pass
+        found[name] = [history_format.read(run.path) for run in recorded]
+    return found
+
+
+def describe_replay(benchmark, name, label, *, is_peer=False):
+    moves, runs = REPLAYED[name]
+    group = f"{runs} runs of {name} replayed, one process"
+    describe(benchmark, group, label, amount=moves * runs, unit="moves", is_peer=is_peer)
+
+
+@three_turns
+@cpu_time
+@pytest.mark.parametrize("name", REPLAYED)
+def test_replay(recorded, name, turn, benchmark):
+    describe_replay(benchmark, name, "replay, all compared")
+    benchmark.pedantic(replay.verify_runs, (recorded[name],), {"processes": 1})
+
+
+@three_turns
+@cpu_time
+@pytest.mark.parametrize("name", REPLAYED)
+def test_frame_store_built(recorded, name, turn, benchmark, tmp_path):
+    describe_replay(benchmark, name, "frame store built")
+    benchmark.pedantic(frame_store.open_stores, (recorded[name],), {"processes": 1, "cache": tmp_path})
+
+
+@three_turns
+@cpu_time
+@pytest.mark.parametrize("name", REPLAYED)
+@pytest.mark.parametrize(
+    ("label", "play"),
+    [
+        ("bare emulator, one after another", bare_emulator.one_after_another),
+        ("bare emulator, lock-step", bare_emulator.in_lock_step),
+    ],
+)
+def test_bare_emulator(recorded, name, label, play, turn, benchmark):
+    describe_replay(benchmark, name, label, is_peer=True)
+    benchmark.pedantic(play, (recorded[name],))
+
+
+# A training batch of 32 windows of 256 moves: ready against used
+
+BATCH = "training batch of 32 x 256 Atari moves"
+
+
+@three_turns
+def test_batch_sampled(store, turn, benchmark):
+    source = WatchedRuns([store.history], [store], store.num_moves)
+    describe(benchmark, BATCH, "sampled from a frame store", amount=32 * 256, unit="moves")
+    benchmark.pedantic(source.sample, (32, 256, np.random.default_rng(turn)))
+
+
+@three_turns
+def test_batch_used(store, turn, benchmark):
     torch.set_num_threads(segments.available_cores())
-    source = WatchedLives([store.history], [store], store.num_moves)
-    rng = np.random.default_rng(0)
-    architecture = baselines.load("transformer")
-    game = store.game
-    model = architecture.build(
-        architecture.config(game) | {"layers": 2, "context_moves": 64, "width": 64}, game
-    )
+    source = WatchedRuns([store.history], [store], store.num_moves)
+    architecture, game = baselines.load("transformer"), store.game
+    small = {"layers": 2, "context_moves": 64, "width": 64}
+    model = architecture.build(architecture.config(game) | small, game)
 
-    def consume(windows: Windows) -> None:
+    def use(windows):
         logits, _ = model.unroll(windows.timesteps, model.initial_state(len(windows.actions)))
-        training.next_action_loss(logits, windows).backward()
+        loop.next_action_loss(logits, windows).backward()
 
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        windows = source.sample(32, 256, rng)
-        middle = time.perf_counter()
-        consume(windows)
-        seconds[0].append(middle - begin)
-        seconds[1].append(time.perf_counter() - middle)
-    ready, used = (statistics.median(each) for each in seconds)
-    with capsys.disabled():
-        print(
-            f"\na batch of 32 x 256 Atari moves is ready in {ready:.3f} s, used by a transformer of 2 layers "
-            f"in {used:.2f} s: {used / ready:.0f} times as long"
-        )
+    label = "gradients of a transformer of 2 layers"
+    describe(benchmark, BATCH, label, amount=32 * 256, unit="moves", is_peer=True)
+    benchmark.pedantic(use, (source.sample(32, 256, np.random.default_rng(turn)),))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-def test_sixteen_lives_of_a_million_moves_fit_in_memory(tmp_path, capsys):
-    """One segment's frames stand for all 320: what counts is what is held, not what is shown."""
-    code = """
-import sys
-from pathlib import Path
-import numpy as np
-from understudy.suite.histories import frames
-from understudy.suite.histories.format import Header, History, Segment
-from understudy.suite.histories.windows import WatchedLives
-
-file, length = Path(sys.argv[1]), int(sys.argv[2])
-rng = np.random.default_rng(0)
-n = 1_000_000 // length * length
-cuts = range(0, n, length)
-histories, stores = [], []
-for life in range(16):
-    folder = file.parent / f"life-{life}"
-    folder.mkdir()
-    for index in range(len(cuts)):
-        (folder / f"segment-{index:05d}.b2frame").write_bytes(file.read_bytes())
-    ended = rng.random(n) < 0.005
-    history = History(
-        Header("atari/breakout", {}, {}, {}, tuple(Segment(cut, length, 1, 2) for cut in cuts), {}),
-        action=rng.choice([0, 1, 3, 4], n).astype(np.uint8), reward=np.zeros(n, np.float32), terminated=ended,
-        truncated=np.zeros(n, bool), explored=np.zeros(n, bool),
+@pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="the peak is read from /proc")
+def test_memory_of_batches_of_sixteen_long_runs(store, tmp_path, benchmark):
+    arguments = (
+        peak_memory.batches_of_long_runs,
+        frame_store.segment_file(store.folder, 0),
+        store.history.header.segments[0].length,
+        tmp_path,
     )
-    histories.append(history)
-    stores.append(frames.FrameStore(history, folder))
-source = WatchedLives(histories, stores, n)
-for _ in range(60):
-    source.sample(32, 256, rng)
-print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))  # KiB
-"""
-    history = recorded("atari/breakout", 4000, tmp_path)
-    built = frames.frames(history, processes=1, cache=tmp_path)
-    file = built.folder / "segment-00000.b2frame"
-    length = str(history.header.segments[0].length)
-    done = subprocess.run([sys.executable, "-c", code, str(file), length], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with capsys.disabled():
-        print(
-            f"\n16 lives of 1M Atari moves, batches of 32 x 256: {int(done.stdout) / 2**20:.2f} GiB at most"
-        )
+    describe(benchmark, "16 runs of 1M Atari moves", "batches of 32 x 256")
+    peak_gib = benchmark.pedantic(peak_memory.in_new_process, arguments)
+    add_figure(benchmark, "peak memory", peak_gib, "GiB")
 
 
-def million_moves() -> History:
-    n = 1_000_000
+# The file of a run of 1M moves
+
+
+@pytest.fixture(scope="module")
+def million_moves():
     rng = np.random.default_rng(0)
     return History(
-        Header("atari/breakout", {}, {}, {}, (Segment(0, n, 1, 2),), {}),
-        action=rng.choice([0, 1, 3, 4], n).astype(np.uint8),
-        reward=np.where(rng.random(n) < 0.05, rng.choice([1, 4, 7], n), 0).astype(np.float32),
-        terminated=rng.random(n) < 0.005,
-        truncated=np.zeros(n, bool),
-        explored=rng.random(n) < 0.01,
+        Header("atari/breakout", {}, {}, {}, (Segment(0, MILLION, 1, 2),), {}),
+        action=rng.choice([0, 1, 3, 4], MILLION).astype(np.uint8),
+        reward=np.where(rng.random(MILLION) < 0.05, rng.choice([1, 4, 7], MILLION), 0).astype(np.float32),
+        terminated=rng.random(MILLION) < 0.005,
+        truncated=np.zeros(MILLION, bool),
+        explored=rng.random(MILLION) < 0.01,
     )
 
 
-def test_a_million_moves_written_and_read(tmp_path, capsys):
-    history = million_moves()
+@pytest.fixture(scope="module")
+def million_moves_file(million_moves, tmp_path_factory):
+    path = tmp_path_factory.mktemp("million") / "history.parquet"
+    history_format.write(path, million_moves)
+    return path
+
+
+@five_turns
+@cpu_time
+def test_run_written(million_moves, turn, benchmark, tmp_path):
     path = tmp_path / "history.parquet"
-    write, read = compare(
-        lambda: history_format.write(path, history) and None, lambda: history_format.read(path) and None
-    )
-    with capsys.disabled():
-        print(f"\n1M moves: {path.stat().st_size:,} bytes, written in {write:.2f} s, read in {read:.2f} s")
+    describe(benchmark, "run of 1M moves written", "history", amount=MILLION, unit="moves")
+    benchmark.pedantic(history_format.write, (path, million_moves))
+    add_figure(benchmark, "size on disk", path.stat().st_size, "bytes")
 
 
-def test_a_life_opened_and_its_episode_returns_read(tmp_path, capsys):
-    """The peer reads the same file's columns with pandas and checks nothing."""
-    path = tmp_path / "history.parquet"
-    history_format.write(path, million_moves())
+def returns(reward: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    """Return the return of each episode that ended."""
+    return np.diff(np.cumsum(reward, dtype=np.float64)[np.flatnonzero(ended)], prepend=0.0)
 
-    def returns(reward: np.ndarray, ended: np.ndarray) -> np.ndarray:
-        return np.diff(np.cumsum(reward, dtype=np.float64)[np.flatnonzero(ended)], prepend=0.0)
 
-    def opened() -> np.ndarray:
-        history = history_format.read(path)
+RETURNS = "episode returns read from a run of 1M moves"
+
+
+@five_turns
+@cpu_time
+def test_run_opened_and_its_returns_read(million_moves, million_moves_file, turn, benchmark):
+    def read():
+        history = history_format.read(million_moves_file)
         return returns(history.reward, history.ended)
 
-    def by_pandas() -> np.ndarray:
-        table = pd.read_parquet(path)
+    describe(benchmark, RETURNS, "history, checksums checked", amount=MILLION, unit="moves")
+    found = benchmark.pedantic(read)
+    assert np.array_equal(found, returns(million_moves.reward, million_moves.terminated))
+
+
+@five_turns
+@cpu_time
+def test_returns_read_by_pandas(million_moves, million_moves_file, turn, benchmark):
+    """It reads the same file's columns and checks nothing."""
+
+    def read():
+        table = pd.read_parquet(million_moves_file)
         return returns(table["reward"].to_numpy(), (table["terminated"] | table["truncated"]).to_numpy())
 
-    assert (opened() == by_pandas()).all()
-    ours, peer = compare(lambda: opened().sum() and None, lambda: by_pandas().sum() and None)
-    with capsys.disabled():
-        print(
-            f"\n1M moves opened, both checksums checked, {len(opened()):,} episode returns read: "
-            f"{1000 * ours:.0f} ms; pandas without checks: {1000 * peer:.0f} ms"
-        )
+    describe(benchmark, RETURNS, "pandas, no checks", amount=MILLION, unit="moves", is_peer=True)
+    found = benchmark.pedantic(read)
+    assert np.array_equal(found, returns(million_moves.reward, million_moves.terminated))

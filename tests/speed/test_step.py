@@ -1,34 +1,32 @@
 """The transformer's `step` at reach 1,024 against recomputing a window of 1,024 moves each move.
 
 The usual practice keeps no cache: each move it runs the network over the last 1,024. Here that is the same
-weights, once with a band of 256 a layer (equal logits), once with full attention over the window. Printed
-with -s: medians of one run, interleaved; nothing about time is asserted.
+weights, once with a band of 256 a layer (equal logits), once with full attention over the window. All use
+one thread and count its processor time, for two threads that wait for each other measure the machine's load.
 """
 
-import statistics
+from __future__ import annotations
+
+import functools
 import time
 
 import pytest
 import torch
+from speed.ratios import add_figure, describe
 
 from understudy import baselines
-from understudy.suite import games, states
+from understudy.suite import games
+from understudy.suite.harness import states
 from understudy.suite.protocols import Timestep
-from understudy.suite.testing import imitators
+from understudy.suite.testing import imitator_checks
 
 REACH_MOVES = 1024
-STEPS_A_ROUND = 100
-ROUNDS = 7
+STEPS = 100  # timed at once
 OLD_AGE = 10_000_000
-
-
-def seconds(function) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-@pytest.mark.parametrize(
+TOLERANCE = 1e-4
+turns = pytest.mark.parametrize("turn", range(3), scope="module")
+cpu_time = pytest.mark.benchmark(timer=time.process_time)
+sizes = pytest.mark.parametrize(
     ("game_name", "lanes"),
     [
         ("darkroom/goal-40", 1),
@@ -38,57 +36,88 @@ def seconds(function) -> float:
         ("atari/breakout", 1),
     ],
 )
-def test_step_against_recomputed_window(game_name, lanes, capsys):
-    game = games.load(game_name)
-    architecture = baselines.load("transformer")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def group(game_name, lanes):
+    return f"transformer's move on {game_name}, {lanes} lane{'s' * (lanes > 1)}, reach {REACH_MOVES:,}"
+
+
+@functools.cache
+def model_of(game_name, context_moves):
+    """Return the transformer with so many moves of context a layer."""
+    architecture, game = baselines.load("transformer"), games.load(game_name)
     config = architecture.config(game)
     assert config["layers"] * config["context_moves"] == REACH_MOVES
-    banded = architecture.build(config, game)
-    full = architecture.build(config | {"context_moves": REACH_MOVES}, game)
-    one_window = imitators.random_timesteps(game, 1, REACH_MOVES, seed=0)
-    window = Timestep(*(field.expand(lanes, *field.shape[1:]) for field in one_window))
-    newest = Timestep(*(field[:, -1] for field in window))
-    _, state = banded.unroll(window, banded.initial_state(lanes))
-    empty = {model: model.initial_state(lanes) for model in (banded, full)}
+    return architecture.build(config | {"context_moves": context_moves or config["context_moves"]}, game)
 
-    def play():
-        nonlocal state
-        for _ in range(STEPS_A_ROUND):
-            _, state = banded.step(newest, state)
 
-    def recompute(model):
-        with torch.inference_mode():
-            model.unroll(window, empty[model])
+@functools.cache
+def window_of(game_name, lanes):
+    """Return timesteps [B, REACH_MOVES, ...], the same in each lane."""
+    one = imitator_checks.random_timesteps(games.load(game_name), 1, REACH_MOVES, seed=0)
+    return Timestep(*(field.expand(lanes, *field.shape[1:]) for field in one))
 
-    times = {"step": [], "band": [], "full": []}
-    for _ in range(ROUNDS):
-        times["step"].append(seconds(play) / STEPS_A_ROUND)
-        times["band"].append(seconds(lambda: recompute(banded)))
-        times["full"].append(seconds(lambda: recompute(full)))
-    step, band, full_attention = (1e3 * statistics.median(found) for found in times.values())
-    with capsys.disabled():
-        print(
-            f"\n{game_name}, {lanes} lanes: step {step:.2f} ms; recomputed window of {REACH_MOVES}, banded: "
-            f"{band:.0f} ms = {band / step:.0f} x; with full attention: {full_attention:.0f} ms = "
-            f"{full_attention / step:.0f} x"
-        )
+
+@functools.cache
+def state_after_window(game_name, lanes):
+    model = model_of(game_name, None)
+    with torch.inference_mode():
+        return model.unroll(window_of(game_name, lanes), model.initial_state(lanes))[1]
+
+
+@turns
+@cpu_time
+@sizes
+def test_step(game_name, lanes, turn, benchmark):
+    model = model_of(game_name, None)
+    newest = Timestep(*(field[:, -1] for field in window_of(game_name, lanes)))
+
+    def play(state):
+        for _ in range(STEPS):
+            _, state = model.step(newest, state)
+
+    describe(benchmark, group(game_name, lanes), "step", amount=STEPS * lanes, unit="moves")
+    benchmark.pedantic(play, (states.clone(state_after_window(game_name, lanes)),))
+
+
+@turns
+@cpu_time
+@sizes
+@pytest.mark.parametrize(
+    ("attention", "context_moves"), [("banded attention", None), ("full attention", REACH_MOVES)]
+)
+def test_recomputed_window(game_name, lanes, attention, context_moves, turn, benchmark):
+    model = model_of(game_name, context_moves)
+    describe(
+        benchmark,
+        group(game_name, lanes),
+        f"window recomputed, {attention}",
+        amount=lanes,
+        unit="moves",
+        is_peer=True,
+    )
+    with torch.inference_mode():
+        benchmark.pedantic(model.unroll, (window_of(game_name, lanes), model.initial_state(lanes)))
 
 
 @pytest.mark.parametrize("age", [0, OLD_AGE])
 @pytest.mark.parametrize("game_name", ["darkroom/goal-40", "minatar/breakout"])
-def test_step_equals_unroll_at_default_size(game_name, age, capsys):
-    game = games.load(game_name)
-    architecture = baselines.load("transformer")
-    model = architecture.build(architecture.config(game), game)
-    life = imitators.random_timesteps(game, 2, 4 * model.context_moves, seed=1)
-    life = life._replace(first_of_life=torch.zeros_like(life.first_of_life))
+def test_step_equals_unroll_at_default_size(game_name, age, benchmark):
+    game, model = games.load(game_name), model_of(game_name, None)
+    run = imitator_checks.random_timesteps(game, 2, 4 * model.context_moves, seed=1)
+    run = run._replace(first_of_run=torch.zeros_like(run.first_of_run))
     state = model.initial_state(2)
     state["age"] += age
     with torch.inference_mode():
-        unrolled, _ = model.unroll(life, states.clone(state))
-    difference = float((imitators.play(model, life, state) - unrolled).abs().max())
-    assert difference <= 1e-4
-    with capsys.disabled():
-        print(
-            f"\n{game_name}, counter from {age}: step and unroll differ by {difference:.1e} over 4 contexts"
-        )
+        unrolled, _ = model.unroll(run, states.clone(state))
+    group = f"step and unroll on {game_name}, 4 contexts"
+    describe(benchmark, group, f"from move {age:,}")
+    stepped = benchmark.pedantic(imitator_checks.play, (model, run, state))
+    difference = float((stepped - unrolled).abs().max())
+    add_figure(benchmark, "largest difference of logits", difference, "nats", limit=TOLERANCE)
+    assert difference <= TOLERANCE
