@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_FOR_DOCS := $(VENV)/.installed-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check speed long
+.PHONY: help demo test check speed long docs
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make check   format, lint, and types of the installed wheel"
 	@echo "make speed   speed ratios against peers, measured in one run"
 	@echo "make long    the tests that take minutes"
+	@echo "make docs    the docs site, into site/"
 
 demo: $(INSTALLED)
 	$(BIN)/understudy demo
@@ -27,13 +29,21 @@ check: $(INSTALLED)
 	.ci/check-wheel $(BIN)/python
 
 speed: $(INSTALLED)
-	$(BIN)/python -m pytest tests/speed
+	$(BIN)/python -m pytest tests/speed --benchmark-json=.benchmarks/speed.json --benchmark-quiet
+	$(BIN)/python tests/speed/ratios.py .benchmarks/speed.json
 
 long: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore=tests/speed -m long
+
+docs: $(INSTALLED_FOR_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 $(INSTALLED): pyproject.toml
 	@echo "installing into $(VENV); the first time this takes minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --progress-bar off -e ".[dev]"
+	@touch $@
+
+$(INSTALLED_FOR_DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install -q -e ".[docs]"
 	@touch $@

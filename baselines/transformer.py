@@ -1,7 +1,7 @@
-"""A transformer over the whole learning history: one token a move, a sliding window of moves a layer.
+"""A transformer over the whole learning history: one token per move, a sliding window of moves in each layer.
 
-Each layer attends to the last `context_moves` moves, so what can matter reaches back about layers x context.
-`unroll` is banded attention over many moves, `step` the same function of one move with a ring buffer.
+Each layer attends to the last `context_moves` moves, so the logits depend on about layers x context moves.
+`unroll` computes banded attention over many moves; `step` computes the same for one move, with ring buffers.
 Source: Laskin et al., In-context reinforcement learning with algorithm distillation (ICLR 2023), for the
 learning history as a sequence; Jiang et al., Mistral 7B (2023), section 2, for the rolling cache.
 """
@@ -17,25 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.baselines.learning import drawing, settings
-from understudy.baselines.learning.encoder import encode, encoder, observation_kind
+from understudy.baselines.training import seeded_parameters
+from understudy.baselines.training.encoder import encode, encoder, observation_kind
+from understudy.suite import validation
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
 
 INITIAL_STD = 0.02  # Source: Radford et al., Language models are unsupervised multitask learners (2019)
-PERIOD_CONTEXTS = 8  # the rotary angles repeat after so many contexts
+PERIOD_CONTEXTS = 8  # contexts after which the rotary angles repeat
 
 
 @dataclass(frozen=True)
-class Config:
-    """Sizes of one model."""
+class TransformerConfig:
+    """Settings of one model."""
 
-    layers: int = settings.bounded(1, 64)
-    context_moves: int = settings.bounded(
-        2, 65_536
-    )  # moves that a layer attends to, the present one included
-    width: int = settings.bounded(4, 4096)  # units of a token
-    heads: int = settings.bounded(1, 64)
+    layers: int = validation.bounded(1, 64)
+    context_moves: int = validation.bounded(2, 65_536)  # moves a layer attends to, the present one included
+    width: int = validation.bounded(4, 4096)  # units of a token; a multiple of 2 x heads
+    heads: int = validation.bounded(1, 64)
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -45,20 +44,20 @@ class Config:
 
 
 DEFAULTS = {
-    "cell": Config(layers=4, context_moves=256, width=64, heads=4),
-    "planes": Config(layers=4, context_moves=256, width=128, heads=4),
-    "frames": Config(layers=4, context_moves=256, width=128, heads=4),
+    "cell": TransformerConfig(layers=4, context_moves=256, width=64, heads=4),
+    "planes": TransformerConfig(layers=4, context_moves=256, width=128, heads=4),
+    "frames": TransformerConfig(layers=4, context_moves=256, width=128, heads=4),
 }
 
 
 class Transformer(nn.Module):
-    """Tokens, blocks, one logit an action.
+    """Tokens, blocks, one logit per action.
 
-    State: `age` int64 [B], moves seen in this life; `keys_l` float32 [B, H, D, C] and `values_l` float32
-    [B, H, C, D] of layer l, where the move of age a stands in slot a mod C. Slots up to the age are filled.
+    State: `age` int64 [B], the number of moves seen in this run; `keys_l` float32 [B, H, D, C] and `values_l`
+    float32 [B, H, C, D] of layer l. The move of age a is in slot a mod C; slots up to the age are filled.
     """
 
-    def __init__(self, config: Config, game: Game) -> None:
+    def __init__(self, config: TransformerConfig, game: Game) -> None:
         super().__init__()
         self.context_moves = config.context_moves
         self.reach_moves = config.layers * (config.context_moves - 1) + 1
@@ -72,7 +71,7 @@ class Transformer(nn.Module):
         self._draw_parameters()
 
     def initial_state(self, batch_size: int) -> State:
-        """Return empty memories of `batch_size` rows."""
+        """Return the empty state of `batch_size` rows."""
         B, H, D, C = batch_size, self.heads, self.head_width, self.context_moves
         state = {"age": torch.zeros(B, dtype=torch.int64)}
         for layer in range(len(self.blocks)):
@@ -82,28 +81,28 @@ class Transformer(nn.Module):
 
     @torch.inference_mode()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, A] for one move; the given state's caches are updated in place."""
+        """Return logits [B, A] for one move, and the next state; the state is updated in place."""
         B, H, D, C = len(timestep.first), self.heads, self.head_width, self.context_moves
-        age = state["age"].masked_fill(timestep.first_of_life, 0)  # [B]
+        age = state["age"].masked_fill(timestep.first_of_run, 0)  # [B]
         unseen = torch.arange(C) > age[:, None, None]  # [B, 1, C]
-        place = Place(
+        position = Position(
             slot=(age % C).view(B, 1, 1, 1).expand(B, H, D, 1),
             phase=self.phases[age % len(self.phases)],  # [B, 3, 1, D/2]
             mask=torch.zeros(B, H, C).masked_fill_(unseen, -math.inf).view(B * H, 1, C),
         )
         x = self.token(timestep, 1)  # [B, W]
         for layer, block in enumerate(self.blocks):
-            x = cast(Block, block).step(x, place, state[f"keys_{layer}"], state[f"values_{layer}"])
+            x = cast(Block, block).step(x, position, state[f"keys_{layer}"], state[f"values_{layer}"])
         state["age"].copy_(age + 1)
         return self.decide(self.norm(x)), state  # [B, A]
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, T, A] for T moves, and the state after them, cut off from the gradient.
+        """Return logits [B, T, A] for T moves, and the state after them, detached from the graph.
 
-        Memory grows with T: feed a long history in pieces. `first_of_life` is read at the first move only.
+        Memory grows with T: unroll a long history in pieces. `first_of_run` is read at the first move only.
         """
         T = timesteps.first.shape[1]
-        age = state["age"].masked_fill(timesteps.first_of_life[:, 0], 0)  # [B]
+        age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)  # [B]
         moves = age[:, None] + torch.arange(T)  # [B, T]
         phase = self.phases[moves % len(self.phases)]  # [B, T, 3, 1, D/2]
         x = self.token(timesteps, 2)  # [B, T, W]
@@ -115,7 +114,7 @@ class Transformer(nn.Module):
         return self.decide(self.norm(x)), after  # [B, T, A]
 
     def _draw_parameters(self) -> None:
-        """Draw the blocks' weights; those that add to the residual stream get less the more there are.
+        """Draw the blocks' weights; output layers of the residual stream are scaled down with its depth.
 
         Source: Radford et al. (2019), section 2.3.
         """
@@ -128,28 +127,26 @@ class Transformer(nn.Module):
                     )
 
 
-class Place(NamedTuple):
-    """Where a move stands in the ring buffers: the same for all layers."""
+class Position(NamedTuple):
+    """Position of a move in the ring buffers, the same for all layers."""
 
     slot: Tensor  # [B, H, D, 1] int64
-    phase: Tensor  # [B, 3, 1, D/2] complex64, what turns this move's query, key and value
-    mask: Tensor  # [B x H, 1, C] float32, -inf at slots that hold nothing of this life
+    phase: Tensor  # [B, 3, 1, D/2] complex64, rotation of the move's query, key and value
+    mask: Tensor  # [B x H, 1, C] float32, -inf at slots that hold nothing of this run
 
 
 class Token(nn.Module):
-    """One move as one vector: what is seen, what was done before, what that brought."""
+    """One move as one vector: the observation, the previous action and its outcome."""
 
     def __init__(self, game: Game, width: int) -> None:
         super().__init__()
         self.observation = encoder(game, width)
-        self.action = nn.Embedding(
-            game.num_actions + 1, width
-        )  # the last one: a life begins, nothing was done
+        self.action = nn.Embedding(game.num_actions + 1, width)  # the last one: a run begins, no action yet
         self.outcome = nn.Linear(3, width, bias=False)
 
     def forward(self, timestep: Timestep, leading_axes: int) -> Tensor:
-        """Return tokens [..., W]; rewards enter as their sign and as log(1 + |r|) with that sign."""
-        action = timestep.previous_action.masked_fill(timestep.first_of_life, self.action.num_embeddings - 1)
+        """Return tokens [..., W]; a reward r is represented by its sign and by sign(r) log(1 + |r|)."""
+        action = timestep.previous_action.masked_fill(timestep.first_of_run, self.action.num_embeddings - 1)
         reward = timestep.previous_reward
         sign = reward.sign()
         outcome = torch.stack((sign, sign * reward.abs().log1p(), timestep.first.float()), dim=-1)  # [..., 3]
@@ -158,9 +155,9 @@ class Token(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention to the last C moves and a two-layer network, each added to the token."""
+    """Attention to the last C moves and a two-layer MLP, each added to the residual stream."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width = config.width
         self.context_moves, self.heads = config.context_moves, config.heads
@@ -171,15 +168,14 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width, bias=False)
         self.mlp_out = nn.Linear(4 * width, width, bias=False)
 
-    def step(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
+    def step(self, x: Tensor, position: Position, keys: Tensor, values: Tensor) -> Tensor:
         """Return the next layer's tokens [B, W]; this move's key and value are written into the caches."""
         B, H, D, C = keys.shape
-        query, key, value = self._query_key_value(x, place.phase)  # [B, H, D] each
-        keys.scatter_(3, place.slot, key.unsqueeze(3))
-        values.scatter_(2, place.slot.transpose(2, 3), value.unsqueeze(2))
-        scores = torch.baddbmm(
-            place.mask, query.reshape(B * H, 1, D), keys.view(B * H, D, C)
-        )  # [B x H, 1, C]
+        query, key, value = self._query_key_value(x, position.phase)  # [B, H, D] each
+        keys.scatter_(3, position.slot, key.unsqueeze(3))
+        values.scatter_(2, position.slot.transpose(2, 3), value.unsqueeze(2))
+        queries = query.reshape(B * H, 1, D)
+        scores = torch.baddbmm(position.mask, queries, keys.view(B * H, D, C))  # [B x H, 1, C]
         seen = torch.bmm(scores.softmax(-1), values.view(B * H, C, D))  # [B x H, 1, D]
         return self._finish(x, seen.view(B, H * D))
 
@@ -189,38 +185,37 @@ class Block(nn.Module):
         """Return the next layer's tokens [B, T, W] and the caches after T moves."""
         C, T = self.context_moves, x.shape[1]
         query, key, value = (part.transpose(1, 2) for part in self._query_key_value(x, phase))  # [B, H, T, D]
-        past_keys = _turned(memory[0].transpose(2, 3), age)  # [B, H, C, D], oldest first
+        past_keys = _rolled(memory[0].transpose(2, 3), age)  # [B, H, C, D], oldest first
         keys = torch.cat((past_keys, key), dim=2)  # [B, H, C + T, D]
-        values = torch.cat((_turned(memory[1], age), value), dim=2)
+        values = torch.cat((_rolled(memory[1], age), value), dim=2)
         pieces = []
-        for t in range(0, T, C):  # C queries see 2 C keys at most: the cost grows with T, not with its square
+        for t in range(0, T, C):  # C queries attend to at most 2 C keys: the cost is linear in T
             reached = slice(t, t + 2 * C)
             queries = query[:, :, t : t + C]
             pieces.append(self._attend(queries, keys[:, :, reached], values[:, :, reached], age + t))
         seen = torch.cat(pieces, dim=2)  # [B, H, T, D]
-        new_keys, new_values = (_turned(part[:, :, T:].detach(), -(age + T)) for part in (keys, values))
+        new_keys, new_values = (_rolled(part[:, :, T:].detach(), -(age + T)) for part in (keys, values))
         caches = new_keys.transpose(2, 3).contiguous(), new_values
         return self._finish(x, seen.transpose(1, 2).flatten(2)), caches
 
     def _query_key_value(self, x: Tensor, phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return query, scaled and rotated; key, rotated; value: [..., H, D] each."""
+        """Return the scaled and rotated query, the rotated key, and the value, [..., H, D] each."""
         parts = self.attention_in(self.attention_norm(x))  # [..., 3 x H x D]
         pairs = torch.view_as_complex(parts.view(*x.shape[:-1], 3, self.heads, -1, 2))  # [..., 3, H, D/2]
         query, key, value = torch.view_as_real(pairs * phase).flatten(-2).unbind(-3)  # [..., H, D] each
         return query, key, value
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, age: Tensor) -> Tensor:
-        """Return what n <= C queries [B, H, n, D] take from the C moves before them and themselves.
+        """Return the attention of n <= C queries [B, H, n, D], each to its own move and the C - 1 before it.
 
-        `age` [B] is the first query's; slots before the life's beginning are left out.
+        `age` [B] is the age of the first query's move; slots from before the run are masked.
         """
         C, n = self.context_moves, query.shape[2]
-        distance = (
-            C + torch.arange(n)[:, None] - torch.arange(C + n)
-        )  # [n, C + n] from key to query, in moves
+        # [n, C + n], moves from key to query
+        distance = C + torch.arange(n)[:, None] - torch.arange(C + n)
         band = (distance >= 0) & (distance < C)
-        lived = torch.arange(C + n) >= (C - age)[:, None]  # [B, C + n]
-        mask = band & lived[:, None, None]  # [B, 1, n, C + n]
+        in_run = torch.arange(C + n) >= (C - age)[:, None]  # [B, C + n]
+        mask = band & in_run[:, None, None]  # [B, 1, n, C + n]
         return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
 
     def _finish(self, x: Tensor, seen: Tensor) -> Tensor:
@@ -229,12 +224,12 @@ class Block(nn.Module):
 
 
 def rotary_phases(context_moves: int, head_width: int) -> Tensor:
-    """Return complex64 numbers [P, 3, 1, D/2] that turn queries, keys and values of moves 0 ... P-1.
+    """Return complex64 factors [P, 3, 1, D/2] for queries, keys and values of moves 0 ... P-1.
 
-    They turn pairs of units. Queries are also scaled by 1/sqrt(D), values stay as they are. P is
-    PERIOD_CONTEXTS x context_moves, and each frequency is a whole number of turns in P moves. So a move's
-    phase is that of the move modulo P, exact however old a life is; float32 angles are 0.18 rad off at ten
-    million moves. The waves are from about 6 moves, the usual shortest, to two contexts long.
+    They rotate pairs of units. Queries are also scaled by 1/sqrt(D); values are multiplied by 1. P is
+    PERIOD_CONTEXTS x context_moves, and each frequency is a whole number of turns in P moves. So the phase of
+    a move is that of the move modulo P, exactly, at any age; float32 angles would be 0.18 rad off at ten
+    million moves. Wavelengths range from about 6 moves, the usual shortest, to two contexts.
     Source: Su et al., RoFormer: enhanced transformer with rotary position embedding (2021), equation 34.
     """
     period = PERIOD_CONTEXTS * context_moves
@@ -243,32 +238,34 @@ def rotary_phases(context_moves: int, head_width: int) -> Tensor:
     turns = (most * (fewest / most) ** exponents).round()  # [D/2]
     angles = math.tau * (torch.arange(period)[:, None] * turns % period) / period  # [P, D/2]
     phases = torch.polar(torch.ones_like(angles), angles)
-    stay = torch.ones_like(phases)
-    return torch.stack((phases * head_width**-0.5, phases, stay), dim=1)[:, :, None].to(torch.complex64)
+    ones = torch.ones_like(phases)
+    return torch.stack((phases * head_width**-0.5, phases, ones), dim=1)[:, :, None].to(torch.complex64)
 
 
-def _turned(ring: Tensor, by: Tensor) -> Tensor:
-    """Return [B, H, C, D] with each row's slots turned: slot s of row b is its old slot (s + by[b]) mod C."""
+def _rolled(ring: Tensor, by: Tensor) -> Tensor:
+    """Return [B, H, C, D] with each row's slots rolled: slot s of row b is its old slot (s + by[b]) mod C."""
     B, H, C, D = ring.shape
     slots = (torch.arange(C) + by[:, None]) % C  # [B, C]
     return ring.gather(2, slots[:, None, :, None].expand(B, H, C, D))
 
 
 class TransformerArchitecture:
-    """The registered object."""
+    """The architecture's registered object."""
 
     name = "transformer"
-    control = False
 
     def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
-        """Return all settings for a game; InputError for an unknown or unfit one."""
+        """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""
         defaults = asdict(DEFAULTS[observation_kind(game)])
-        return asdict(settings.checked(Config, defaults | overrides, self.name))
+        return asdict(validation.checked(TransformerConfig, defaults | overrides, self.name, "setting"))
 
     def build(self, config: Mapping[str, Any], game: Game, seed: int = 0) -> nn.Module:
-        """Return an untrained model, its parameters drawn from `seed`; InputError for a bad config."""
-        with drawing.parameters_from(seed):
-            return cast(nn.Module, Transformer(settings.checked(Config, config, self.name), game))
+        """Return an untrained model with parameters drawn from `seed`; InputError for a bad config."""
+        with seeded_parameters.parameters_from(seed):
+            return cast(
+                nn.Module,
+                Transformer(validation.checked(TransformerConfig, config, self.name, "setting"), game),
+            )
 
 
 ARCHITECTURE = TransformerArchitecture()

@@ -1,1 +1,1 @@
-"""The leaderboard: stored rows judged, verified by replay, and put in tables; nothing here plays a model."""
+"""The leaderboard: scores and verifies stored rows and writes their tables; nothing here plays a model."""

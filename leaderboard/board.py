@@ -1,34 +1,56 @@
-"""The board: tables written into a folder, for readers and for programs."""
+"""The board: the tables of scored rows, written into a folder as Markdown and CSV."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from understudy.leaderboard import tables
-from understudy.suite import files
+from understudy.leaderboard import cells, scores, tables
+from understudy.leaderboard.scores import ScoredRow
+from understudy.suite.io import files
 
 FILES = ("table.md", "table.csv")
+GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"  # of a checkout; none in a wheel
 
 
-def texts(board: Sequence[tables.Table]) -> dict[str, str]:
-    """Return the content of each of FILES."""
-    return dict(zip(FILES, (tables.to_markdown(board), tables.to_csv(board)), strict=True))
+def rescore(results: Path) -> list[ScoredRow]:
+    """Score every row below a results folder again, write scores and tables, and return the scored rows.
+
+    Raises InputError if there is no row.
+    """
+    scored = scores.rescore(results)
+    write(scored, results)
+    return scored
 
 
-def write(board: Sequence[tables.Table], folder: Path) -> tuple[Path, ...]:
-    """Write `table.md` and `table.csv` into a folder, each whole or not at all.
+def texts(scored: Sequence[ScoredRow], folder: Path) -> dict[str, str]:
+    """Return the content of each of FILES in a folder."""
+    frame = cells.frame(scored)
+    return dict(zip(FILES, (tables.to_markdown(frame, _glossary(folder)), tables.to_csv(frame)), strict=True))
+
+
+def write(scored: Sequence[ScoredRow], folder: Path) -> tuple[Path, ...]:
+    """Write `table.md` and `table.csv` into a folder, each atomically.
 
     Args:
-        board: the tables, one a benchmark and budget.
-        folder: made if it doesn't exist; files of these names in it are replaced.
+        scored: the rows of all benchmarks and budgets.
+        folder: created if it does not exist; files of these names in it are replaced.
 
     Returns:
         The paths of the Markdown and of the CSV file.
 
     Raises:
-        OSError: the folder can't be written.
+        OSError: the folder cannot be written.
     """
-    for name, text in texts(board).items():
+    for name, text in texts(scored, folder).items():
         files.write_atomically(folder / name, text.encode())
     return tuple(folder / name for name in FILES)
+
+
+def _glossary(folder: Path) -> str | None:
+    """Return the glossary's path relative to a folder of the same checkout; None elsewhere."""
+    checkout, resolved = GLOSSARY.parent.parent, folder.resolve()
+    if not GLOSSARY.is_file() or not resolved.is_relative_to(checkout):
+        return None
+    return Path(os.path.relpath(GLOSSARY, resolved)).as_posix()

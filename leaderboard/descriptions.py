@@ -1,4 +1,4 @@
-"""Descriptions: what is shown of a gain besides its verdict. No verdict rests on any of it."""
+"""Descriptions: horizon, curves and normalised scores of a gain. No verdict depends on them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from understudy.suite import aggregates
-from understudy.suite.aggregates import Band
-from understudy.suite.judging import curves, horizon, normalised, standings
-from understudy.suite.judging.contrasts import METHOD
-from understudy.suite.judging.curves import Curves
-from understudy.suite.judging.evidence import Evidence
-from understudy.suite.judging.horizon import Horizon
-from understudy.suite.judging.normalised import Normalised
-from understudy.suite.judging.rules import Rules
+from understudy.suite.scoring import aggregates, curves, horizon, normalised
+from understudy.suite.scoring.aggregates import Band
+from understudy.suite.scoring.contrasts import METHOD
+from understudy.suite.scoring.curves import Curves
+from understudy.suite.scoring.evidence import Evidence
+from understudy.suite.scoring.horizon import Horizon
+from understudy.suite.scoring.normalised import Normalised
+from understudy.suite.scoring.rules import Rules
+from understudy.suite.tasks import Task
 
-SEED: Final = 2021  # of every resample, anew for each aggregate: a row's numbers don't depend on other rows
+SEED: Final = 2021  # of the resamples of each aggregate, so that a row's numbers do not depend on other rows
 RESAMPLES: Final = 2_000
 
 
@@ -27,26 +27,27 @@ class Description:
     """One row's gain in one task, described."""
 
     horizon: Horizon
-    curves: Curves | None  # None: nothing was judged
-    normalised: Normalised | None  # None: no ruler can be used
+    curves: Curves | None  # None: nothing can be scored
+    normalised: Normalised | None  # None: no usable reference
 
 
-def describe(task: str, evidence: Evidence, rules: Rules) -> Description:
-    """Return horizon, curves and normalised scores of the lives that answer a gain task."""
-    ruler = standings.MEASURES[task](evidence, rules)
+def describe(task: Task, evidence: Evidence, rules: Rules) -> Description:
+    """Return horizon, curves and normalised scores of a row's runs in a gain task."""
+    assert task.gain is not None
+    reference = task.gain.measure(evidence, rules)
     return Description(
-        horizon.measure(evidence, rules, ruler),
-        curves.measure(evidence, rules, ruler),
-        normalised.measure(evidence, rules, ruler),
+        horizon.measure(evidence, rules, reference),
+        curves.measure(evidence, rules, reference),
+        normalised.measure(evidence, rules, reference),
     )
 
 
-def aggregates_of(one: Normalised | None, reference: Normalised | None) -> dict[str, Any] | None:
+def aggregates_of(one: Normalised | None, other: Normalised | None) -> dict[str, Any] | None:
     """Return the aggregates of a method claim's normalised scores as plain JSON values, or None.
 
     Args:
-        one: of the row.
-        reference: of the player that it is compared with, unit by unit; None, or of other units: the
+        one: the row's scores.
+        other: scores of the player with which it is compared unit by unit. If None, or of other units, the
             probability of improvement is unknown.
     """
     if one is None or one.claim != METHOD:
@@ -54,7 +55,7 @@ def aggregates_of(one: Normalised | None, reference: Normalised | None) -> dict[
     iqm = aggregates.stratified_bootstrap(
         aggregates.interquartile_mean, one.column, rng=np.random.default_rng(SEED), resamples=RESAMPLES
     )
-    improvement = probability_of_improvement(one, reference)
+    improvement = probability_of_improvement(one, other)
     return {
         "units": len(one.units),
         "seed": SEED,
@@ -64,14 +65,14 @@ def aggregates_of(one: Normalised | None, reference: Normalised | None) -> dict[
     }
 
 
-def probability_of_improvement(one: Normalised, reference: Normalised | None) -> Band | None:
-    """Return how likely a row beats a reference on a unit that both played, with its interval over units.
+def probability_of_improvement(one: Normalised, other: Normalised | None) -> Band | None:
+    """Return the probability that a row beats another player on a unit of both, with its interval over units.
 
-    None where there is no reference, or its units are others. A tie counts half.
+    None if there is no other player or its units are others. A tie counts half.
     """
-    if reference is None or reference.claim != one.claim or reference.units != one.units:
+    if other is None or other.claim != one.claim or other.units != one.units:
         return None
-    apart = one.column[:, :, None], reference.column[:, :, None]  # [units, 1, 1]: each unit by itself
+    apart = one.column[:, :, None], other.column[:, :, None]  # [units, 1, 1]: each unit by itself
     wins = aggregates.probability_of_improvement(*apart)  # [units]
     return aggregates.stratified_bootstrap(
         lambda drawn: drawn.mean(axis=(-2, -1)),

@@ -1,4 +1,4 @@
-"""Pages with tables that a program fills in: the text between two markers is what the code computes."""
+"""Pages with generated tables: the text between two markers is replaced by a table."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from understudy.suite import files, registry
+from understudy.suite import registry
 from understudy.suite.errors import InputError
+from understudy.suite.io import files
 
 _PLACE = re.compile(r"<!-- table: (?P<name>[^\n]+?) -->\n(?P<table>.*?)<!-- /table -->", re.DOTALL)
 
@@ -15,8 +16,8 @@ _PLACE = re.compile(r"<!-- table: (?P<name>[^\n]+?) -->\n(?P<table>.*?)<!-- /tab
 def filled(text: str, tables: Mapping[str, str], where: str) -> str:
     """Return a page's text with each table between its markers.
 
-    A place is `<!-- table: NAME -->`, the table, `<!-- /table -->`, each on lines of their own.
-    Raises InputError for a place whose name isn't among the tables, or a table without exactly one place.
+    The markers are `<!-- table: NAME -->` and `<!-- /table -->`, each on a line of its own. Raises InputError
+    for a marker whose name is not among the tables, and for a table without exactly one pair of markers.
     """
     places = [match["name"] for match in _PLACE.finditer(text)]
     for name in places:

@@ -1,86 +1,89 @@
-"""Predictions: what a row's checkpoints predicted of their teachers' next moves, half of Q1."""
+"""Predictions: the stored predictions of the teachers' moves after W by a row's checkpoints, half of Q1."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from understudy.leaderboard import stored
-from understudy.leaderboard.stored import RowFolder
-from understudy.suite import benchmarks, files, games, records
-from understudy.suite.benchmarks import Benchmark, TeacherLife
-from understudy.suite.histories.frames import frames
-from understudy.suite.judging.evidence import Likeness
+from understudy.leaderboard import stored_rows
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, games
+from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.harness import records
+from understudy.suite.histories.frame_store import open_store
+from understudy.suite.io import files
+from understudy.suite.scoring.evidence import Predictions
 
-LIKENESS = "likeness"  # <row>/likeness/<checkpoint>/<teacher>.safetensors
 
+def of_row(
+    folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]
+) -> tuple[Predictions, ...]:
+    """Return a row's predictions; none unless they are stored for every teacher of its start jobs.
 
-def of_row(folder: RowFolder, benchmark: Benchmark) -> tuple[Likeness, ...]:
-    """Return a row's predictions; none unless they are there of every teacher on whose game it started.
-
-    InputError where a file of them can't be read.
+    Raises InputError if a file cannot be read.
     """
-    due = list(_due(folder, benchmark))
+    due = list(_due(folder, benchmark, teacher_runs))
     if not all(path.exists() for path, *_ in due):
         return ()
     return tuple(
-        Likeness(unit=benchmark.unit(life.name), checkpoint=number, **files.read_columns(path))
-        for path, number, life in due
+        Predictions(unit=benchmark.unit(run.name), checkpoint=number, **files.read_columns(path))
+        for path, number, run in due
     )
 
 
-def differences(folder: RowFolder, benchmark: Benchmark) -> Iterator[str]:
-    """Yield each file that is missing, of nobody's, or of other moves than the teacher's.
+def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]) -> Iterator[str]:
+    """Yield each file that is missing, unexpected, or of other moves than the teacher's.
 
-    That the predictions are those of the weights takes the weights: `understudy score --rederive`.
+    Whether the weights make these predictions is checked by `understudy score --recheck`.
     """
-    due = {path: life for path, _, life in _due(folder, benchmark)}
-    found = set(folder.path.glob(f"{LIKENESS}/*/*.safetensors"))
+    due = {path: run for path, _, run in _due(folder, benchmark, teacher_runs)}
+    found = set(folder.path.glob(f"{records.AGREEMENT}/*/*.safetensors"))
     for path in sorted(found - set(due)):
-        yield f"{path}: predictions of a teacher on whose game this checkpoint has no start"
+        yield f"{path}: predictions of a teacher for which this checkpoint has no start job"
     for path in sorted(set(due) - found) if found else ():
         yield f"{path}: predictions are missing; those of all teachers count together"
     for path in sorted(found & set(due)):
         yield from (f"{path}: {text}" for text in _differing(files.read_columns(path), folder, due[path]))
 
 
-def _differing(columns: dict[str, np.ndarray], folder: RowFolder, life: TeacherLife) -> Iterator[str]:
-    from understudy.suite import likeness as likeness_of
+def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRun) -> Iterator[str]:
+    from understudy.suite.harness import agreement
 
-    benchmark, history = benchmarks.load(folder.benchmark), benchmarks.read(life)
-    start, moves = benchmark.watched_moves, benchmark.budget(folder.budget).likeness_moves
-    assert life.network_path is not None
-    store = frames(history, start, start + moves)
-    expected = likeness_of.teachers_columns(history, store, start, moves, life.network_path)
+    benchmark, history = benchmarks.load(folder.benchmark), benchmarks.read(run)
+    start, moves = benchmark.watched_moves, benchmark.budget(folder.budget).agreement_moves
+    assert run.network_path is not None
+    store = open_store(history, start, start + moves)
+    expected = agreement.teachers_columns(history, store, start, moves, run.network_path)
     if set(columns) != {*expected, "predicted", "loss_nats"}:
-        yield f"columns {', '.join(sorted(columns))}; score its likeness again"
+        yield f"columns {', '.join(sorted(columns))}; score its agreement again"
         return
     for name, values in expected.items():
         if not np.array_equal(columns[name], values):
-            yield f"{name} is not what the teacher's life says"
-    legal = np.flatnonzero(games.load(life.game).legal_actions)
+            yield f"{name} differs from the teacher's run"
+    legal = np.flatnonzero(games.load(run.game).legal_actions)
     if columns["predicted"].shape != (moves,) or not np.isin(columns["predicted"], legal).all():
         yield f"predicted: expected {moves:,} legal actions"
 
 
-def _due(folder: RowFolder, benchmark: Benchmark) -> Iterator[tuple[Path, int, TeacherLife]]:
-    """Yield (file, number of the checkpoint, teacher's life) of all that a row's starts ask for.
+def _due(
+    folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]
+) -> Iterator[tuple[Path, int, TeacherRun]]:
+    """Yield (file, number of the checkpoint, teacher's run) for the teachers of a row's start jobs.
 
-    A teacher's life that ends before the moves to predict, or has no network at W, is asked of nobody.
+    Runs that end before the moves to predict, or have no network at W, are left out.
     """
-    if not (folder.path / stored.ROW).exists():
+    if not (folder.path / records.ROW).exists():
         return
-    lives = {life.name: life for life in benchmarks.teacher_lives(benchmark)}
-    moves = benchmark.watched_moves + benchmark.budget(folder.budget).likeness_moves
-    for number, checkpoint in enumerate(stored.checkpoints(folder)):
+    runs = {run.name: run for run in teacher_runs}
+    moves = benchmark.watched_moves + benchmark.budget(folder.budget).agreement_moves
+    for number, checkpoint in enumerate(stored_rows.checkpoints(folder)):
         job = folder.path / "start" / checkpoint
         if not (job / records.JOB).exists():
             continue
         for teacher in sorted({str(lane["teacher"]) for lane in records.read_job(job)["lanes"]}):
-            life = lives.get(teacher)
-            if life is None or life.network_path is None or benchmarks.read(life).num_moves < moves:
+            run = runs.get(teacher)
+            if run is None or run.network_path is None or benchmarks.read(run).num_moves < moves:
                 continue
-            name = f"{teacher.replace('/', '.')}.safetensors"
-            yield folder.path / LIKENESS / checkpoint / name, number, life
+            yield records.predictions_path(folder.path, checkpoint, teacher), number, run

@@ -1,76 +1,84 @@
-"""Scores: verdicts as a pure function of stored lives and teacher data; nothing is played."""
+"""Scores: verdicts on stored rows, a pure function of their runs and of the teacher data."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from understudy.leaderboard import descriptions, leaks, predictions, stored
+from understudy.leaderboard import descriptions, leak_notes, predictions, stored_rows
 from understudy.leaderboard.descriptions import Description
-from understudy.leaderboard.references import TEACHER, References
-from understudy.leaderboard.stored import RowFolder
-from understudy.suite import benchmarks, files, games, places, probes, records, tasks, verdicts
+from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, protocols, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.judging import gains
-from understudy.suite.judging.contrasts import CHECKPOINT, METHOD
-from understudy.suite.judging.evidence import Evidence
-from understudy.suite.judging.lives import Life
-from understudy.suite.stats import Interval
-from understudy.suite.verdicts import Verdict
+from understudy.suite.harness import interventions, records
+from understudy.suite.io import files
+from understudy.suite.scoring import gains, verdicts
+from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
+from understudy.suite.scoring.evidence import Predictions
+from understudy.suite.scoring.intervals import Interval
+from understudy.suite.scoring.rules import Rules
+from understudy.suite.scoring.scored_runs import ScoredRun
+from understudy.suite.scoring.verdicts import Verdict
 
 SCORES = "scores.json"
-GAIN_ROLES = {"improvement": ("start", "continue"), "transfer": ("start-new", "transfer")}
 
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """A row's verdicts under today's rules."""
+    """A row and its verdicts under the present rules."""
 
     folder: RowFolder
     row: dict[str, Any]  # row.json
-    verdicts: tuple[Verdict, ...]  # of the tasks that the budget has
-    other_lanes: tuple[int, ...] = ()  # lives in lock-step of jobs that don't have the budget's number
-    rederived: bool | None = None  # whether its weights, fed the logs, choose the same; None: not checked
-    track: str = "frozen"  # as declared, or learning where its parameters moved or its rule is built in
-    moved: bool = False  # whether its parameters moved while it played
-    state_bytes: int | None = None  # of a life's memory, at its largest; None: nothing was played
-    leak: leaks.Leak | None = None  # None: not tested
-    probed: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)  # task -> probe -> its own
-    described: Mapping[str, Description] = field(default_factory=dict)  # task -> what is shown besides
-    reference: Mapping[str, Description] = field(default_factory=dict)  # the same of policy-at-w, if played
+    verdicts: tuple[Verdict, ...]  # of the budget's tasks, in its order
+    other_lanes: tuple[int, ...] = ()  # numbers of lanes of jobs that differ from the budget's
+    rechecked: bool | None = None  # whether its weights, given the logs, choose the same moves; None: unknown
+    track: str = "frozen"  # as declared, or learning if its parameters changed or its rule is built in
+    moved: bool = False  # whether its parameters changed while it played
+    state_bytes: int | None = None  # largest state of a run; None: nothing was played
+    leak: leak_notes.Leak | None = None  # None: not tested
+    # task -> intervention -> gain in points an episode
+    gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
+    frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+
+    def verdict(self, task: str) -> Verdict | None:
+        """Return the verdict on a task; None if the budget does not have it."""
+        return next((verdict for verdict in self.verdicts if verdict.task == task), None)
 
 
 def rescore(results: Path) -> list[ScoredRow]:
-    """Judge every row anew and write its `scores.json`."""
-    scored = judge_all(results)
+    """Score every row again and write its `scores.json`."""
+    scored = score_all(results)
     for one in scored:
         files.write_json(one.folder.path / SCORES, scores_of(one))
     return scored
 
 
-def judge_all(results: Path) -> list[ScoredRow]:
+def score_all(results: Path) -> list[ScoredRow]:
     """Return every row with its verdicts; nothing is written."""
-    return judge_rows(results, stored.rows_in(results))
+    return score_rows(results, stored_rows.rows_in(results))
 
 
-def judge_rows(results: Path, rows: Sequence[RowFolder]) -> list[ScoredRow]:
+def score_rows(results: Path, rows: Sequence[RowFolder]) -> list[ScoredRow]:
     """Return some rows with their verdicts; nothing is written."""
-    judges: dict[tuple[str, str], _Judge] = {}
+    scorers: dict[tuple[str, str], _BudgetScorer] = {}
     scored = []
     for row in rows:
         key = row.benchmark, row.budget
-        judges.setdefault(key, _Judge(results, *key))
-        scored.append(judges[key].judge(row))
+        if key not in scorers:
+            scorers[key] = _BudgetScorer(results, *key)
+        scored.append(scorers[key].score(row))
     return scored
 
 
-def judge_row(results: Path, row: RowFolder) -> ScoredRow:
+def score_row(results: Path, row: RowFolder) -> ScoredRow:
     """Return one row with its verdicts; nothing is written."""
-    return _Judge(results, row.benchmark, row.budget).judge(row)
+    return _BudgetScorer(results, row.benchmark, row.budget).score(row)
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
@@ -78,14 +86,14 @@ def scores_of(scored: ScoredRow) -> dict[str, Any]:
     return {
         "row": scored.row["name"],
         "track": scored.track,
-        "rederived": scored.rederived,
+        "rechecked": scored.rechecked,
         "state_bytes": scored.state_bytes,
         "leak_nats": scored.leak.difference_nats if scored.leak else None,
         "leak_suspected": scored.leak.suspected if scored.leak else None,
         "verdicts": [verdict.as_json() for verdict in scored.verdicts],
-        "probes": {
-            task: {probe: dataclasses.asdict(own) for probe, own in found.items()}
-            for task, found in scored.probed.items()
+        "interventions": {
+            task: {name: dataclasses.asdict(gain) for name, gain in found.items()}
+            for task, found in scored.gains_under.items()
         },
         "horizons": {task: found.horizon.as_json() for task, found in scored.described.items()},
         "aggregates": {task: _aggregates(scored, task) for task in scored.described},
@@ -93,198 +101,181 @@ def scores_of(scored: ScoredRow) -> dict[str, Any]:
 
 
 def _aggregates(scored: ScoredRow, task: str) -> dict[str, Any] | None:
-    other = scored.reference.get(task) if scored.folder.name != TEACHER else None
+    other = scored.frozen_teacher.get(task) if scored.folder.name != FROZEN_TEACHER else None
     found = descriptions.aggregates_of(
         scored.described[task].normalised, other.normalised if other is not None else None
     )
-    return found and {**found, "reference": TEACHER}
+    return found and {**found, "compared_with": FROZEN_TEACHER}
 
 
 def isolation_holds(folder: RowFolder, role: str) -> bool | None:
-    """Return whether isolation holds in every job of a role; None where it was not checked in all of them.
+    """Return whether isolation holds in every job of a role; None if it was not checked in all of them.
 
-    A check of other lives or weights than are stored here is none.
+    A check of other runs or weights than the stored ones is not counted.
     """
-    return _holds(stored.job_folders(folder, role), records.ISOLATION)
+    return _holds(stored_rows.job_folders(folder, role), records.ISOLATION)
 
 
-def rederived(folder: RowFolder) -> bool | None:
-    """Return whether every scored life came out again of its player, fed the log; None where not checked."""
-    jobs = [path for path in stored.job_folders(folder) if "@" not in path.parent.name]
-    return _holds(jobs, records.REDERIVED)
+def rechecked(folder: RowFolder) -> bool | None:
+    """Return whether the player, given the logs, chose the same moves in every scored run; None: unknown."""
+    jobs = [path for path in stored_rows.job_folders(folder) if "@" not in path.parent.name]
+    return _holds(jobs, records.RECHECKED)
 
 
 def _holds(jobs: Sequence[Path], name: str) -> bool | None:
-    found = [stored.fed(job, name) for job in jobs]
+    found = [stored_rows.check_result(job, name) for job in jobs]
     if not found or not all(one is not None and one.mismatch is None for one in found):
         return None
     return all(one is not None and one.holds for one in found)
 
 
-class _Judge:
-    """Judges the rows of one benchmark and budget, reading references and teacher lives once."""
+class _BudgetScorer:
+    """Scores the rows of one benchmark and budget; reads references and teacher runs once."""
 
     def __init__(self, results: Path, benchmark_name: str, budget_name: str) -> None:
         self.benchmark: Benchmark = benchmarks.load(benchmark_name)
         self.budget = self.benchmark.budget(budget_name)
-        self.references = References(results, self.benchmark, self.budget)
+        self.references = StoredReferences(results, self.benchmark, self.budget)
 
-    def judge(self, folder: RowFolder) -> ScoredRow:
-        row = stored.row_of(folder)
-        stored.require_benchmark(row, folder, self.benchmark.sha256)
-        skill = tasks.load("skill").verdict(self._skill(folder), self._rules("skill"))
-        found = [skill]
-        answer = skill.part("skill").answer if skill.parts else None
-        moved = stored.weights_moved(folder)
-        track = "learning" if moved else row["track"]
-        described = {}
-        for task, evidence in self._gains(folder, answer, track):
-            found.append(tasks.load(task).verdict(evidence, self._rules(task)))
-            described[task] = descriptions.describe(task, evidence, self._rules(task))
-        if any(verdicts.BUILT_IN in verdict.marks for verdict in found):
-            track = "learning"
+    def score(self, folder: RowFolder) -> ScoredRow:
+        runs = _StoredRuns(folder, self)
+        stored_rows.require_benchmark(runs.row, folder, self.benchmark.sha256)
+        found = tuple(runs.verdict(task) for task in self.budget.tasks)
+        built_in = any(verdicts.BUILT_IN in verdict.marks for verdict in found)
         return ScoredRow(
             folder,
-            row,
-            tuple(found),
+            runs.row,
+            found,
             self._other_lanes(folder),
-            rederived(folder),
-            track,
-            moved,
-            stored.state_bytes(folder),
-            leaks.measured(folder.path, row["sha256"]),
-            {task: self._probed(folder, task) for task in GAIN_ROLES if task in self.budget.tasks},
-            described,
-            self._reference,
+            rechecked(folder),
+            "learning" if built_in else runs.track,
+            runs.moved,
+            stored_rows.state_bytes(folder),
+            leak_notes.measured(folder.path, runs.row["sha256"]),
+            {task.name: runs.gains_under(task) for task in self._gain_tasks},
+            {task.name: self._described(task, runs) for task in self._gain_tasks},
+            self._frozen_teacher,
         )
 
-    @cached_property
-    def _reference(self) -> dict[str, Description]:
-        """What is shown of the network at W, frozen; empty where it was not scored."""
-        path = self.references.results / self.benchmark.name / self.budget.name / TEACHER
-        folder = RowFolder(path, self.benchmark.name, self.budget.name, TEACHER)
-        if not (path / stored.ROW).exists():
-            return {}
-        return {
-            task: descriptions.describe(task, evidence, self._rules(task))
-            for task, evidence in self._gains(folder, None, "frozen")
-        }
-
-    def _gains(
-        self, folder: RowFolder, skill_answer: str | None, track: str
-    ) -> Iterator[tuple[str, Evidence]]:
-        """Yield the evidence of each task about a gain that the budget has."""
-        if "improvement" in self.budget.tasks:
-            yield "improvement", self._improvement(folder, skill_answer, track)
-        if "transfer" in self.budget.tasks:
-            yield "transfer", self._transfer(folder, track)
-
-    def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
-        jobs = (records.read_job(path) for path in stored.job_folders(folder))
-        return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
-
-    def _rules(self, task: str) -> Any:
+    def rules(self, task: str) -> Rules:
+        """Return the scoring rules of a task at this budget."""
         return self.benchmark.rules(self.budget.name, task)
 
-    def _skill(self, folder: RowFolder) -> Evidence:
-        starts = stored.lives(folder, "start")
-        claim = self._claim(folder, "start", starts)
-        units = {life.unit for life in starts}
-        teachers = self.references.teacher_starts
-        own = tuple(life for life in teachers if life.unit in units)
-        if claim == CHECKPOINT and len(own) < 2:  # one lane has no spread: teachers of the same recipe have
-            own = teachers
-        return Evidence(
-            claim=claim,
-            starts=starts,
-            ruler_starts=own,
-            random_starts=self.references.random_starts,
-            likeness=predictions.of_row(folder, self.benchmark),
-            watched_moves=self.references.watched_moves(units),
-        )
+    @cached_property
+    def _gain_tasks(self) -> list[tasks.Task]:
+        return tasks.gain_tasks(self.budget.tasks)
 
-    def _improvement(self, folder: RowFolder, skill_answer: str | None, track: str) -> Evidence:
-        lives = stored.lives(folder, "continue")
-        starts = stored.lives(folder, "start")
-        claim = self._claim(folder, "continue", lives)
-        units = {life.unit for life in lives}
-        return Evidence(
-            claim=claim,
-            lives=lives,
-            starts=starts,
-            ruler_lives=self.references.continuations(units if claim == METHOD else None),
-            ruler_starts=self.references.teacher_starts,
-            random_starts=self.references.random_starts,
-            watched_moves=self.references.watched_moves(units),
-            skill_answer=skill_answer,
-            yoked=stored.lives(folder, "continue@yoked"),
-            flipped=stored.lives(folder, "continue@flipped"),
-            blanked=stored.lives(folder, "continue@blanked"),
-            shows_score=self._show_score(self.benchmark.watched_games),
-            ends_by_failure=self.references.end_by_failure(on_new_games=False),
-            control_owns=self._control_owns(folder, "improvement"),
-            isolation_holds=isolation_holds(folder, "continue"),
-            learns_by_construction=track == "learning",
-        )
+    @cached_property
+    def _frozen_teacher(self) -> dict[str, Description]:
+        """The descriptions of the frozen teacher; empty if it was not scored."""
+        path = self.references.results / self.benchmark.name / self.budget.name / FROZEN_TEACHER
+        folder = RowFolder(path, self.benchmark.name, self.budget.name, FROZEN_TEACHER)
+        if not (path / records.ROW).exists():
+            return {}
+        runs = _StoredRuns(folder, self)
+        return {task.name: self._described(task, runs) for task in self._gain_tasks}
 
-    def _transfer(self, folder: RowFolder, track: str) -> Evidence:
-        lives = stored.lives(folder, "transfer")
-        return Evidence(
-            claim=self._claim(folder, "transfer", lives),
-            lives=lives,
-            starts=stored.lives(folder, "start-new"),
-            ruler_lives=self.references.lives_from_scratch(),
-            random_starts=self.references.random_starts_new,
-            watched_moves=self.references.watched_moves(),
-            yoked=stored.lives(folder, "transfer@yoked"),
-            flipped=stored.lives(folder, "transfer@flipped"),
-            blanked=stored.lives(folder, "transfer@blanked"),
-            shows_score=self._show_score(self.benchmark.new_games),
-            ends_by_failure=self.references.end_by_failure(on_new_games=True),
-            control_owns=self._control_owns(folder, "transfer"),
-            isolation_holds=isolation_holds(folder, "transfer"),
-            learns_by_construction=track == "learning",
-        )
+    def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
+        return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
 
-    def _probed(self, folder: RowFolder, task: str) -> dict[str, Interval]:
-        """Return own under each probe that was played to its end, with the row's start if unchanged."""
-        start_role, role = GAIN_ROLES[task]
-        found = {}
-        for probe in probes.PROBES.values():
-            lives = stored.lives(folder, probes.role_of(role, probe))
-            if not lives or min(life.num_moves for life in lives) < self.budget.moves:
-                continue
-            changed = stored.lives(folder, probes.role_of(start_role, probe))
-            starts = changed or stored.lives(folder, start_role)
-            if starts:
-                claim = self._claim(folder, role, lives)
-                found[probe.name] = gains.own_alone(lives, starts, claim, self._rules(task))
-        return found
+    def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
+        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
+        return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
 
-    def _control_owns(self, folder: RowFolder, task: str) -> dict[str, tuple[float, ...]]:
-        """Return own of each draw of redrawn and of shuffled parameters."""
-        played = self._probed(folder, task)
-        drawn = {"redrawn": probes.REDRAWN, "shuffled": probes.SHUFFLED}
+
+class _StoredRuns:
+    """The stored runs of one row, each read once; implements `tasks.RowRuns`."""
+
+    def __init__(self, folder: RowFolder, scorer: _BudgetScorer) -> None:
+        self.folder, self._scorer = folder, scorer
+        self.row = stored_rows.row_of(folder)
+        self.moved = stored_rows.weights_moved(folder)
+        self.track = "learning" if self.moved else self.row["track"]
+        self._runs: dict[str, tuple[ScoredRun, ...]] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._evidence: dict[str, Any] = {}
+
+    @property
+    def learns_by_construction(self) -> bool:
+        """Whether the player's rule is declared to learn, or its weights changed while it played."""
+        return bool(self.track == "learning")
+
+    def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
+        """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
+        stored_as = f"{role}@{intervention}" if intervention else role
+        if stored_as not in self._runs:
+            self._runs[stored_as] = stored_rows.runs(self.folder, stored_as)
+        return self._runs[stored_as]
+
+    def claim(self, role: str) -> str:
+        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT."""
+        return self._claim(role, self.of_role(role))
+
+    def predictions(self) -> tuple[Predictions, ...]:
+        """Return what the row's checkpoints predicted of their teachers' moves after W."""
+        return predictions.of_row(self.folder, self._scorer.benchmark, self._scorer.references.runs)
+
+    def isolation_holds(self, role: str) -> bool | None:
+        """Return whether no information leaked between the lanes of a role; None if not checked."""
+        return isolation_holds(self.folder, role)
+
+    def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
+        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
+        drawn = {"redrawn": interventions.REDRAWN, "shuffled": interventions.SHUFFLED}
+        found = {
+            kind: [self._gain(roles, intervention.name) for intervention in of_kind]
+            for kind, of_kind in drawn.items()
+        }
         return {
-            control: tuple(played[probe.name].estimate for probe in of_control if probe.name in played)
-            for control, of_control in drawn.items()
+            kind: tuple(gain.estimate for gain in of_kind if gain is not None)
+            for kind, of_kind in found.items()
         }
 
-    @staticmethod
-    def _show_score(names: Sequence[str]) -> bool:
-        return any(games.load(name).score_rows is not None for name in names)
+    def verdict(self, task: str) -> Verdict:
+        """Return the row's verdict on a task."""
+        if task not in self._verdicts:
+            loaded, rules = tasks.load(task), self._scorer.rules(task)
+            self._verdicts[task] = loaded.verdict(self.evidence(task), rules)
+        return self._verdicts[task]
 
-    def _claim(self, folder: RowFolder, role: str, lives: Sequence[Life]) -> str:
-        """Return method for several checkpoints or enough distinct units, else checkpoint.
+    def evidence(self, task: str) -> Any:
+        """Return the evidence for the verdict on a task."""
+        if task not in self._evidence:
+            self._evidence[task] = tasks.load(task).evidence(self, self._scorer.references)
+        return self._evidence[task]
 
-        Lanes of several sets of weights are no independent lives of one model. Lanes of one set that are
-        primed with nothing are: that each is named after a teacher's life tells it nothing of that life.
+    def gains_under(self, task: tasks.Task) -> dict[str, Interval]:
+        """Return the gain under each intervention whose runs are complete."""
+        assert task.gain is not None
+        found = {name: self._gain(task.gain.roles, name) for name in interventions.INTERVENTIONS}
+        return {name: gain for name, gain in found.items() if gain is not None}
+
+    def _gain(self, roles: tuple[str, str], intervention: str) -> Interval | None:
+        """Return the gain under an intervention; its start is the row's own if the intervention has none."""
+        start_role, run_role = roles
+        runs = self.of_role(run_role, intervention)
+        if not runs or min(run.num_moves for run in runs) < self._scorer.budget.moves:
+            return None
+        starts = self.of_role(start_role, intervention) or self.of_role(start_role)
+        if not starts:
+            return None
+        task = next(task.name for task in self._scorer._gain_tasks if task.gain and task.gain.roles == roles)
+        return gains.gain_without_reference(
+            runs, starts, self._claim(run_role, runs), self._scorer.rules(task)
+        )
+
+    def _claim(self, role: str, runs: Sequence[ScoredRun]) -> str:
+        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT.
+
+        Lanes of several sets of weights are not independent runs of one model. Unprimed lanes of one set are,
+        although each is named after a teacher's run, because the player receives nothing of that run.
         """
-        units = {life.unit for life in lives}
-        jobs = stored.job_folders(folder, role)
+        benchmark = self._scorer.benchmark
+        jobs = stored_rows.job_folders(self.folder, role)
         if len(jobs) > 1:
             return METHOD
-        played = self.benchmark.new_games if places.ROLES[role][1] else self.benchmark.watched_games
-        control = stored.row_of(folder)["control"]
-        told_apart = control or len(played) > 1 or any(records.read_job(job)["priming_moves"] for job in jobs)
-        return METHOD if told_apart and len(units) >= self.benchmark.minima.method_units else CHECKPOINT
+        played = benchmark.new_games if protocols.ROLES[role].on_new_games else benchmark.watched_games
+        primed = any(records.read_job(job)["priming_moves"] for job in jobs)
+        are_units = self.row["control"] or len(played) > 1 or primed
+        enough = len({run.unit for run in runs}) >= benchmark.minima.method_units
+        return METHOD if are_units and enough else CHECKPOINT

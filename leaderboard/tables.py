@@ -1,49 +1,31 @@
-"""The question's table: rows of verdicts with their figures, as Markdown, CSV or on the terminal."""
+"""Tables of the questions, made from the frame of cells, as Markdown, as CSV or for a terminal."""
 
 from __future__ import annotations
 
-import csv
-import io
+import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from understudy.leaderboard import cells, controls_check
+
 if TYPE_CHECKING:
+    import pandas as pd
     import rich.table
 
-QUESTIONS: Final = ("skill", "improvement", "transfer")
-HEADINGS: Final = ("", "Q1 skill", "Q2 improvement", "Q3 transfer")
-GAINS: Final = {"improvement": "Q2", "transfer": "Q3"}  # the questions about a gain, which have a horizon
-H50: Final = "H50 (exploratory)"
-VERDICTS: Final = (
-    "yes",
-    "yes (unverified)",
-    "above",
-    "partial",
-    "no",
-    "undecided",
-    "no room",
-    "no ruler",
-)
-KINDS: Final = ("argued", "ruler", "control", "submission")
-NOT_CHECKED: Final = "instrument not checked"
+ANCHORS: Final = {"points an episode": "skill", "normalised gain": "normalised-gain"}  # in docs/glossary.md
 LEGEND: Final = (
-    "Q1: points an episode at the start, without learning. Q2, Q3: the gain in points an episode over the "
-    "life; f is that gain as a share of the teacher's, shown only where the ruler allows a verdict. In "
-    "square brackets: 95 % intervals. A verdict in round brackets says little, since Q1 was not reached."
-)
-
-HORIZON_LEGEND: Final = (
-    "H50: the moves to which at least half of the teacher's gain is demonstrated / from which it is refuted, "
-    "`-` where there is none. It describes and decides nothing: its eight steps are eight chances to refute, "
-    "and a player of exactly half the gain is refuted at one of them in 18 % of cases (by simulation)."
+    "A cell holds the answer and one number with its 95 % interval: in Q1 points an episode at the start, "
+    "before any learning; in Q2 and Q3 the normalised gain, which is the gain over the run divided by the "
+    "teacher's gain over the same moves. An answer in round brackets says little, because the imitator does "
+    "not have the teacher's skill to begin with. An empty number was not measured or has no reference."
 )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; a bound that isn't known, or doesn't exist, is None."""
+    """A number with its 95 % interval; a bound that is unknown or does not exist is None."""
 
     value: float  # finite
     low: float | None = None
@@ -52,185 +34,185 @@ class Estimate:
     def __post_init__(self) -> None:
         numbers = [number for number in (self.value, self.low, self.high) if number is not None]
         if not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"an estimate is finite, what is unknown is None; found {self}")
+            raise ValueError(f"an estimate is finite, an unknown number is None; found {self}")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"an interval runs from low to high; found {self}")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One answer: a verdict, or the reason why there is none, with what was measured."""
+def to_markdown(frame: pd.DataFrame, glossary: str | None = None) -> str:
+    """Return one section for each benchmark and budget that has imitators, in GitHub's Markdown.
 
-    verdict: str | None = None  # one of VERDICTS; None where nothing is ruled
-    reason: str = ""  # why there is no verdict, or why it is undecided
-    points: Estimate | None = None  # points an episode: Q1 at the start, Q2 and Q3 own gain
-    share: Estimate | None = None  # Q2 and Q3: f, own gain as a share of the ruler's; None where not ruled
-    likeness: Estimate | None = None  # Q1: agreement above the constant player's, as a share of the ceiling's
-    bracketed: bool = False  # Q2 of a player without Q1's skill
-    marks: tuple[str, ...] = ()  # what qualifies the verdict or the figures: provisional, built-in, few ends
-    horizon: str | None = None  # Q2 and Q3: H50 as `160k / 640k`; empty: not measured; None: no such task
-
-    def __post_init__(self) -> None:
-        if self.verdict is not None and self.verdict not in VERDICTS:
-            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}; found {self.verdict!r}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One player's answers to the three questions."""
-
-    name: str  # as shown: a submission's name, or who the player is
-    kind: str  # one of KINDS
-    skill: Cell = field(default_factory=Cell)
-    improvement: Cell = field(default_factory=Cell)
-    transfer: Cell = field(default_factory=Cell)
-    note: str = ""  # track, badge, number of units: what a reader must know of this row
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.name}: a row's kind is one of {', '.join(KINDS)}; found {self.kind!r}")
-
-    @property
-    def cells(self) -> tuple[Cell, Cell, Cell]:
-        """The cells in the order of QUESTIONS."""
-        return self.skill, self.improvement, self.transfer
-
-    @property
-    def horizons(self) -> dict[str, str]:
-        """H50 of each question about a gain that was put; empty where it was not measured."""
-        cells = {question: getattr(self, question) for question in GAINS}
-        return {question: cell.horizon for question, cell in cells.items() if cell.horizon is not None}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that may be compared: one benchmark, one budget."""
-
-    benchmark: str  # versioned name, e.g. "minatar-v1"
-    budget: str  # "quick", "tenth" or "full"
-    rows: tuple[Row, ...]
-    instrument: str | None = None  # result of the instrument check; None where it wasn't made
-    notes: tuple[str, ...] = ()  # e.g. "teacher life incomplete: 203412 of 1000000"
-
-    @property
-    def has_horizons(self) -> bool:
-        """Whether any question about a gain was put."""
-        return any(row.horizons for row in self.rows)
-
-
-def ideal_row() -> Row:
-    """Return the ideal imitator's row, which is argued and never measured.
-
-    Source: Hutter, Universal Artificial Intelligence, 2005 (Solomonoff induction as the predictor).
+    Args:
+        frame: as `cells.frame` returns it.
+        glossary: path or URL of the glossary that the headings link to; None: no links.
     """
-    yes = Cell(verdict="yes", reason="argued")
-    return Row("ideal imitator: Solomonoff induction", "argued", yes, yes, yes, note="not measured")
+    sections = [_section(of_budget, glossary) for of_budget in budgets(frame)]
+    shown = [section for section in sections if section] or ["No imitator has been scored here."]
+    order = "Imitators with more points in Q1 come first; the order is not a ranking."
+    return "\n\n".join([*shown, f"{LEGEND} {order} All numbers: `table.csv`."]) + "\n"
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
-    """Return one section a table, in GitHub's Markdown, with the legend at the end."""
-    legends = [LEGEND, *([HORIZON_LEGEND] if any(table.has_horizons for table in tables) else [])]
-    return "\n\n".join([*map(_section, tables), *legends]) + "\n"
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return one line per cell with every number in full; an unknown one is an empty field."""
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
 
 
-def to_csv(tables: Sequence[Table]) -> str:
-    """Return one line a row; a number is written in full, what is unknown is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(_header()), lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        writer.writerows(_record(table, row) for row in table.rows)
-    return text.getvalue()
-
-
-def to_terminal(table: Table) -> rich.table.Table:
-    """Return a table for `rich.console.Console.print`."""
+def to_terminal(of_budget: pd.DataFrame, kind: str) -> rich.table.Table | None:
+    """Return a kind's rows at one benchmark and budget as a table for `rich`; None if there are none."""
     import rich.box
     import rich.table
     from rich.text import Text
 
-    caption = "\n".join([*table.notes, *([HORIZON_LEGEND] if table.has_horizons else [])]) or None
-    shown = rich.table.Table(title=_title(table), caption=caption, box=rich.box.ROUNDED, show_lines=True)
-    for heading in _headings(table):
+    chosen = of_budget[of_budget["kind"] == kind]
+    if chosen.empty:
+        return None
+    shown = rich.table.Table(title=title(of_budget, kind), box=rich.box.ROUNDED, show_lines=True)
+    for heading in _headings(of_budget, kind, None):
         shown.add_column(heading, overflow="fold")
-    for row in table.rows:
-        cells = [_label(row), *("\n".join(parts) for parts in _cells(table, row))]
-        shown.add_row(*map(Text, cells))  # Text: a name may hold what rich takes for markup
+    for line in _lines(of_budget, chosen):
+        shown.add_row(*map(Text, line))  # Text: a name may contain rich's markup
     return shown
 
 
-def figure(name: str, estimate: Estimate, signed: bool = False) -> str:
-    """Return a number with its interval, e.g. `f 0.03 [unbounded, 0.40]`."""
-    bounds = [bound for bound in (estimate.low, estimate.high) if bound is not None]
-    decimals = _decimals(max(map(abs, [estimate.value, *bounds])))
-    number = _number(estimate.value, decimals, signed)
-    if not bounds:
-        return f"{name}{number}"
-    low, high = (
-        "unbounded" if b is None else _number(b, decimals, signed) for b in (estimate.low, estimate.high)
+def budgets(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the part of each benchmark and budget, in the frame's order."""
+    for _, part in frame.groupby(["benchmark", "budget"], sort=False):
+        yield part
+
+
+def title(of_budget: pd.DataFrame, kind: str) -> str:
+    """Return the title of a table."""
+    first = of_budget.iloc[0]
+    status = controls_check.NOT_RUN if _missing(first["controls"]) else first["controls"]
+    return f"{first['benchmark']}, budget {first['budget']}: {kind}s ({status})"
+
+
+def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
+    """Return the teacher's numbers, a line a question, with which rows of this budget are compared."""
+    lines = []
+    for question, of_task in of_budget.groupby("question", sort=False):
+        measured = of_task[of_task["teacher_points"].notna()]
+        if not measured.empty:
+            row = measured.sort_values("m", ascending=False, na_position="last", kind="stable").iloc[0]
+            signed = row["shown_as"] == "normalised gain"
+            units = "" if _missing(row["m"]) else f", {int(row['m'])} runs"
+            number = figure("", estimate(row, "teacher_points"), signed)
+            lines.append(
+                f"{question}: the teacher {'gains' if signed else 'scores'} {number} points an episode{units}"
+            )
+    return lines
+
+
+def estimate(row: pd.Series[Any], name: str) -> Estimate:
+    """Return one of `cells.ESTIMATES` of a frame's line; its value must be known."""
+    bounds = (
+        None if _missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
+        for bound in ("_low", "_high")
     )
-    return f"{name}{number} [{low}, {high}]"
+    return Estimate(float(row[name]), *bounds)
+
+
+def cell_text(row: pd.Series[Any]) -> str:
+    """Return a cell: the answer, in round brackets if bracketed, and one number with its interval."""
+    answer = "no verdict" if _missing(row["answer"]) else str(row["answer"])
+    answer = f"({answer})" if row["bracketed"] else answer
+    if _missing(row["shown"]):
+        return str(row["reason"]) if _missing(row["answer"]) else answer
+    return figure(f"{answer} ", estimate(row, "shown"), signed=False)
+
+
+def figure(name: str, number: Estimate, signed: bool = False) -> str:
+    """Return a number with its interval, e.g. `no 0.03 [unbounded, 0.40]`."""
+    bounds = [bound for bound in (number.low, number.high) if bound is not None]
+    decimals = _decimals(max(map(abs, [number.value, *bounds])))
+    value = _number(number.value, decimals, signed)
+    if not bounds:
+        return f"{name}{value}"
+    low, high = (
+        "unbounded" if bound is None else _number(bound, decimals, signed)
+        for bound in (number.low, number.high)
+    )
+    return f"{name}{value} [{low}, {high}]"
 
 
 def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table in GitHub's Markdown, one line a row; a cell may hold Markdown."""
+    """Return a table in GitHub's Markdown, one line per row; a cell may contain Markdown."""
     rows = [_line(headings), _line(["---"] * len(headings))]
     return "\n".join([*rows, *(_line([_in_cell(cell) for cell in line]) for line in lines)])
 
 
-def _section(table: Table) -> str:
-    headings = _headings(table)
-    lines = [_line(headings), _line(["---"] * len(headings))]
-    for row in table.rows:
-        cells = ["; ".join(parts) for parts in _cells(table, row)]
-        lines.append(_line([_literal(_label(row)), *map(_in_cell, cells)]))
-    notes = [f"- {_literal(note)}" for note in table.notes]
-    blocks = [f"### {_literal(_title(table))}", "\n".join(lines), *(["\n".join(notes)] if notes else [])]
-    return "\n\n".join(blocks)
+def imitators_markdown(of_budget: pd.DataFrame, glossary: str | None) -> str:
+    """Return the table of imitators at one benchmark and budget."""
+    chosen = of_budget[of_budget["kind"] == cells.IMITATOR]
+    return _table(of_budget, chosen, cells.IMITATOR, glossary)
 
 
-def _headings(table: Table) -> tuple[str, ...]:
-    return (*HEADINGS, H50) if table.has_horizons else HEADINGS
+def _section(of_budget: pd.DataFrame, glossary: str | None) -> str | None:
+    """Return a section: imitators, the teacher, controls folded. None where there are no imitators."""
+    imitators = of_budget[of_budget["kind"] == cells.IMITATOR]
+    controls = of_budget[of_budget["kind"] == cells.CONTROL]
+    if imitators.empty:
+        return None
+    first = of_budget.iloc[0]
+    status = controls_check.NOT_RUN if _missing(first["controls"]) else first["controls"]
+    blocks = [
+        f"### {_literal(first['benchmark'])}, budget {_literal(first['budget'])}",
+        _table(of_budget, imitators, cells.IMITATOR, glossary),
+        "\n".join(f"- {_literal(line)}" for line in [*teacher_lines(of_budget), *_notes(imitators)]),
+    ]
+    if not controls.empty:
+        table = _table(of_budget, controls, cells.CONTROL, glossary)
+        summary = f"<details><summary>{html.escape(str(status))}</summary>"
+        blocks.append(f"{summary}\n\n{table}\n\n</details>")
+    else:
+        blocks.append(_literal(str(status)))
+    return "\n\n".join(filter(None, blocks))
 
 
-def _cells(table: Table, row: Row) -> Iterator[list[str]]:
-    """Yield the readable pieces of each cell of a row after its label, that of the horizons where shown."""
-    for question, cell in zip(QUESTIONS, row.cells, strict=True):
-        yield list(_parts(question, cell))
-    if table.has_horizons:
-        yield [f"{GAINS[question]} {text or 'not measured'}" for question, text in row.horizons.items()]
+def _table(of_budget: pd.DataFrame, chosen: pd.DataFrame, kind: str, glossary: str | None) -> str:
+    lines = [[_literal(cell) for cell in line] for line in _lines(of_budget, chosen)]
+    headings = _headings(of_budget, kind, glossary)
+    return "\n".join([_line(headings), _line(["---"] * len(headings)), *map(_line, lines)])
 
 
-def _title(table: Table) -> str:
-    return f"{table.benchmark}, budget {table.budget}: {table.instrument or NOT_CHECKED}"
+def _headings(of_budget: pd.DataFrame, kind: str, glossary: str | None) -> list[str]:
+    tasks = of_budget.drop_duplicates("task")
+    found = [kind]
+    for question, heading in zip(tasks["question"], tasks["shown_as"], strict=True):
+        anchor = ANCHORS.get(heading)
+        shown = f"[{heading}]({glossary}#{anchor})" if glossary and anchor else heading
+        found.append(f"{question}: {shown}")
+    return found
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _lines(of_budget: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield the cells of each row: its name, then one cell for each task of the budget."""
+    tasks = list(of_budget["task"].unique())
+    for name, of_row in chosen.groupby("name", sort=False):
+        by_task = {row["task"]: row for _, row in of_row.iterrows()}
+        yield [str(name), *(cell_text(by_task[task]) if task in by_task else "" for task in tasks)]
 
 
-def _label(row: Row) -> str:
-    return f"{row.name} ({row.note})" if row.note else row.name
+def _notes(rows: pd.DataFrame) -> Iterator[str]:
+    for name, of_row in rows.groupby("name", sort=False):
+        notes = of_row.iloc[0]["notes"]
+        if notes:
+            yield f"{name}: {notes}"
+    for _, row in rows.iterrows():
+        if row["answer"] == "undecided" and not _missing(row["needed_runs"]):
+            needed = f"undecided (needs about {int(row['needed_runs']):,} runs)"
+            yield f"{row['name']}, {row['question']}: {needed}"
 
 
-def _parts(question: str, cell: Cell) -> Iterator[str]:
-    """Yield the readable pieces of a cell: verdict, reason, figures."""
-    verdict = f"({cell.verdict})" if cell.verdict and cell.bracketed else cell.verdict
-    opening = ": ".join(filter(None, (verdict, cell.reason)))
-    if opening:
-        yield opening
-    if cell.points is not None:
-        yield (
-            figure("" if question == "skill" else "gain ", cell.points, signed=question != "skill")
-            + " points"
-        )
-    if cell.share is not None:
-        yield figure("f ", cell.share)
-    if cell.likeness is not None:
-        yield figure("likeness ", cell.likeness)
-    yield from cell.marks
-    if not opening and cell.points is None:
-        yield "not measured"
+def _missing(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def _line(line: Sequence[str]) -> str:
+    return f"| {' | '.join(line)} |"
 
 
 def _decimals(largest: float) -> int:
@@ -243,36 +225,13 @@ def _number(value: float, decimals: int, signed: bool = False) -> str:
 
 
 def _in_cell(text: str) -> str:
-    """Return text that stays in its table cell."""
+    """Return text that cannot break its table cell."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _literal(text: str) -> str:
-    """Return text that stays in its table cell and is shown as it is: names are chosen by strangers."""
-    kept = _in_cell(text)
+    """Return text for a table cell with Markdown escaped: names are chosen by strangers."""
+    kept = _in_cell(str(text))
     for mark in "`*_<>[]":
         kept = kept.replace(mark, f"\\{mark}")
     return kept
-
-
-def _header() -> Iterator[str]:
-    yield from ("benchmark", "budget", "instrument", "name", "kind", "note")
-    for question in QUESTIONS:
-        yield from (f"{question}_{name}" for name in ("verdict", "reason", "bracketed", "marks"))
-        for figure in ("points", "share", "likeness"):
-            yield from (f"{question}_{figure}", f"{question}_{figure}_low", f"{question}_{figure}_high")
-        if question in GAINS:
-            yield f"{question}_h50"
-
-
-def _record(table: Table, row: Row) -> Mapping[str, Any]:
-    """Return one CSV line; csv writes None as an empty field and a float in full."""
-    instrument = table.instrument or NOT_CHECKED
-    first = (table.benchmark, table.budget, instrument, row.name, row.kind, row.note)
-    values: list[Any] = [*first]
-    for question, cell in zip(QUESTIONS, row.cells, strict=True):
-        values += [cell.verdict, cell.reason, "true" if cell.bracketed else "false", "; ".join(cell.marks)]
-        for estimate in (cell.points, cell.share, cell.likeness):
-            values += [None] * 3 if estimate is None else [estimate.value, estimate.low, estimate.high]
-        values += [cell.horizon] if question in GAINS else []
-    return dict(zip(_header(), values, strict=True))

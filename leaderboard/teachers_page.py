@@ -1,4 +1,4 @@
-"""The tables of `docs/teachers.md`: every stored teacher life, its skill, its command, and the rulers.
+"""The tables of `docs/teachers.md`: every stored teacher run with its command and skill, and the references.
 
 `python -m understudy.leaderboard.teachers_page docs/teachers.md` fills them in and draws the learning curves.
 """
@@ -12,22 +12,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from understudy.leaderboard import pages, rulers, stored, tables
-from understudy.suite import benchmarks, files
-from understudy.suite.benchmarks import Benchmark, TeacherLife
-from understudy.suite.judging import lives as judged
-from understudy.suite.judging.lives import Life
-from understudy.suite.pictures import learning_curve, printing
+from understudy.leaderboard import pages, reference_tables, stored_rows, tables
+from understudy.leaderboard.figures import learning_curves, printing
+from understudy.suite import benchmarks
+from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.io import files
+from understudy.suite.io.file_names import CHECKPOINT
+from understudy.suite.scoring import scored_runs
+from understudy.suite.scoring.scored_runs import ScoredRun
 
 CURVES: Final = "learning-curves"  # the folder beside the page
-USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # options of teach that are left out
-CHECKPOINT: Final = "checkpoint.safetensors"
+USUAL: Final = {"threads": 1, "device": "cpu", "precision": "float32"}  # defaults, left out
 SHOWN_SHA: Final = 12  # hex digits
-POOLED_GAMES: Final = 8  # of more games than this, the skill of all lives is one table
-LIVES_HEADINGS: Final = (
+POOLED_GAMES: Final = 8  # with more games than this, one table shows the skill of all runs
+RUNS_HEADINGS: Final = (
     "game", "seed", "moves", "W", "network at W", "checkpoint", "command", "content SHA-256"
 )  # fmt: skip
-Window = tuple[int, int]  # moves [begin, end) of a life
+Window = tuple[int, int]  # moves [begin, end) of a run
 WINDOWS: Final[Mapping[str, tuple[Window, ...]]] = {
     "darkroom-v1": (
         (0, 300),
@@ -79,95 +80,97 @@ PUBLISHED: Final[Mapping[str, Mapping[Window, tuple[str, str]]]] = {
 }
 
 
-def page_tables(results: Path = stored.RESULTS) -> dict[str, str]:
-    """Return the page's tables by the names of their places, from the lives of this machine.
+def page_tables(results: Path = stored_rows.RESULTS) -> dict[str, str]:
+    """Return the page's tables by name, from the runs of this machine.
 
-    Raises InputError where a stored life can't be read or isn't a teacher's.
+    Raises InputError if a stored run cannot be read or is not a teacher's.
     """
     found = {}
     for name in benchmarks.names():
         benchmark = benchmarks.load(name)
-        found[f"{name} lives"] = lives_table(benchmark)
+        found[f"{name} runs"] = runs_table(benchmark)
         found[f"{name} skill"] = skill_tables(benchmark)
-        found[f"{name} rulers"] = rulers.to_markdown(rulers.rulers(benchmark, results))
+        found[f"{name} references"] = reference_tables.to_markdown(
+            reference_tables.references(benchmark, results)
+        )
     return found
 
 
-def lives_table(benchmark: Benchmark) -> str:
-    """Return a line for each stored life, then the commands that made them, then what has no life."""
-    lives = benchmarks.teacher_lives(benchmark)
+def runs_table(benchmark: Benchmark) -> str:
+    """Return a line for each stored run, then the commands that made them, then what has no run."""
+    runs = benchmarks.teacher_runs(benchmark)
     commands: dict[tuple[str, ...], int] = {}
     lines = []
-    for life in lives:
-        made_by = tuple(_commands(benchmark, life))
-        lines.append(_life_line(benchmark, life, commands.setdefault(made_by, len(commands) + 1)))
+    for run in runs:
+        made_by = tuple(_commands(benchmark, run))
+        lines.append(_run_line(benchmark, run, commands.setdefault(made_by, len(commands) + 1)))
     numbered = [
         f"{number}. {', then '.join(f'`{command}`' for command in made_by)}"
         for made_by, number in commands.items()
     ]
-    absent = [game for game in benchmark.games if game not in {life.game for life in lives}]
-    notes = [f"No life of: {', '.join(absent)}."] if absent else []
-    blocks = [tables.markdown(LIVES_HEADINGS, lines), *(["\n".join(numbered)] if numbered else []), *notes]
+    absent = [game for game in benchmark.games if game not in {run.game for run in runs}]
+    notes = [f"No run of: {', '.join(absent)}."] if absent else []
+    blocks = [tables.markdown(RUNS_HEADINGS, lines), *(["\n".join(numbered)] if numbered else []), *notes]
     return "\n\n".join(blocks)
 
 
 def skill_tables(benchmark: Benchmark) -> str:
     """Return the skill in each window, a table a game; one for all where there are many games."""
-    by_game: dict[str, list[TeacherLife]] = {}
-    for life in benchmarks.teacher_lives(benchmark):
-        by_game.setdefault(life.game, []).append(life)
+    by_game: dict[str, list[TeacherRun]] = {}
+    for run in benchmarks.teacher_runs(benchmark):
+        by_game.setdefault(run.game, []).append(run)
     if len(by_game) > POOLED_GAMES:
-        every = [life for lives in by_game.values() for life in lives]
+        every = [run for runs in by_game.values() for run in runs]
         return _skill_table(benchmark, f"{len(by_game)} games of {benchmark.family}", every, "")
-    return "\n\n".join(_skill_table(benchmark, game, lives, game) for game, lives in by_game.items())
+    return "\n\n".join(_skill_table(benchmark, game, runs, game) for game, runs in by_game.items())
 
 
-def _life_line(benchmark: Benchmark, life: TeacherLife, command: int) -> list[str]:
-    history = benchmarks.read(life)
+def _run_line(benchmark: Benchmark, run: TeacherRun, command: int) -> list[str]:
+    history = benchmarks.read(run)
     sha256 = history.content_sha256[:SHOWN_SHA]
     return [
-        life.variant,
-        str(life.seed),
+        run.variant,
+        str(run.seed),
         f"{history.num_moves:,}",
-        f"{history.header.life['watched_moves']:,}",
-        "yes" if life.network_path else "no",
-        _checkpoint(benchmark, life),
+        f"{history.header.run['watched_moves']:,}",
+        "yes" if run.network_path else "no",
+        _checkpoint(benchmark, run),
         str(command),
         sha256,
     ]
 
 
-def _checkpoint(benchmark: Benchmark, life: TeacherLife) -> str:
-    """Return the data folder that holds the checkpoint from which a life is carried on, or `-`."""
+def _checkpoint(benchmark: Benchmark, run: TeacherRun) -> str:
+    """Return the data folder that holds the checkpoint from which a run is carried on, or `-`."""
     checkout = Path(__file__).resolve().parent.parent
     for root in benchmarks.roots():
-        if (root / benchmark.name / life.name / CHECKPOINT).is_file():
+        if (root / benchmark.name / run.name / CHECKPOINT).is_file():
             return root.relative_to(checkout).as_posix() if root.is_relative_to(checkout) else str(root)
     return "-"
 
 
-def _commands(benchmark: Benchmark, life: TeacherLife) -> Iterator[str]:
-    """Yield the command of each stage of a life, as its header tells them."""
+def _commands(benchmark: Benchmark, run: TeacherRun) -> Iterator[str]:
+    """Yield the command of each stage of a run, from its header."""
     from understudy.suite.teachers import dqn
 
-    history = benchmarks.read(life)
+    history = benchmarks.read(run)
     stages: Sequence[Mapping[str, Any]] = history.header.player["stages"]
     update_every = history.header.player["settings"]["update_every"]
     ends = [*(stage["from_move"] for stage in stages[1:]), history.num_moves]
     for stage, moves in zip(stages, ends, strict=True):
         first, last = min(stage["seeds"]), max(stage["seeds"])
-        told = {name: stage[name] for name, value in USUAL.items() if stage.get(name, value) != value}
+        unusual = {name: stage[name] for name, value in USUAL.items() if stage.get(name, value) != value}
         if update_every != dqn.SETTINGS[benchmark.family].update_every:
-            told["update-every"] = update_every
-        options = "".join(f" --{name} {value}" for name, value in told.items())
+            unusual["update-every"] = update_every
+        options = "".join(f" --{name} {value}" for name, value in unusual.items())
         yield (
-            f"understudy teach {benchmark.name} --game {_chosen(benchmark, stage['game_names'])} "
-            f"--seeds {first}:{last + 1} --moves {moves}{options} --out LIVES"
+            f"understudy train-teacher {benchmark.name} --game {_chosen(benchmark, stage['game_names'])} "
+            f"--seeds {first}:{last + 1} --moves {moves}{options} --out RUNS"
         )
 
 
 def _chosen(benchmark: Benchmark, game_names: Sequence[str]) -> str:
-    """Return what `--game` says for the games that were taught together."""
+    """Return the value of `--game` for games whose teachers were trained together."""
     played = tuple(dict.fromkeys(game_names))
     groups = {
         benchmark.watched_games: "watched",
@@ -179,25 +182,25 @@ def _chosen(benchmark: Benchmark, game_names: Sequence[str]) -> str:
     return groups.get(played, ",".join(name.partition("/")[2] for name in played))
 
 
-def _skill_table(benchmark: Benchmark, title: str, stored: Sequence[TeacherLife], game: str) -> str:
-    lives = [_scored(life) for life in stored]
+def _skill_table(benchmark: Benchmark, title: str, stored: Sequence[TeacherRun], game: str) -> str:
+    runs = [_scored(run) for run in stored]
     published = PUBLISHED.get(game, {})
-    headings = ["moves", "lives", "skill", *(["published, Adam", "published, RMSProp"] if published else [])]
+    headings = ["moves", "runs", "skill", *(["published, Adam", "published, RMSProp"] if published else [])]
     windows = {*WINDOWS.get(benchmark.name, ()), *(_ends(benchmark, game) if game else ())}
     lines = []
     for begin, end in sorted(windows, key=lambda window: (window[1], window[0])):
         figures = published.get((begin, end), ("", "")) if published else ()
-        lines.append([*_skill_line(benchmark, lives, begin, end), *figures])
+        lines.append([*_skill_line(benchmark, runs, begin, end), *figures])
     return f"{title}:\n\n{tables.markdown(headings, lines)}"
 
 
-def _scored(stored: TeacherLife) -> Life:
+def _scored(stored: TeacherRun) -> ScoredRun:
     history = benchmarks.read(stored)
-    return Life(stored.name, 0, 0, history.reward, history.ended)
+    return ScoredRun(stored.name, 0, 0, history.reward, history.ended)
 
 
 def _ends(benchmark: Benchmark, game: str) -> Iterator[Window]:
-    """Yield the end windows of a ruler's lives at the budgets that have one."""
+    """Yield the end windows of a reference's runs at the budgets that have one."""
     task, before = (
         ("transfer", 0) if game in benchmark.new_games else ("improvement", benchmark.watched_moves)
     )
@@ -207,17 +210,17 @@ def _ends(benchmark: Benchmark, game: str) -> Iterator[Window]:
             yield end - budget.end_moves, end
 
 
-def _skill_line(benchmark: Benchmark, lives: Sequence[Life], begin: int, end: int) -> list[str]:
-    """Return moves, lives and skill of a window, as far as any life goes into it by at least half."""
-    longest = max(life.num_moves for life in lives)
+def _skill_line(benchmark: Benchmark, runs: Sequence[ScoredRun], begin: int, end: int) -> list[str]:
+    """Return moves, runs and skill of a window; it is cut where the longest run ends, if past its middle."""
+    longest = max(run.num_moves for run in runs)
     reached = min(end, longest)
     span = f"{begin:,}-{end:,}"
     if reached - begin < (end - begin) / 2:
         return [span, "0", "not reached"]
     if reached < end:
         span = f"{begin:,}-{reached:,} of {begin:,}-{end:,}"
-    inside = [life for life in lives if life.num_moves >= reached]
-    skills = [judged.skill([life], begin, reached, benchmark.minima.ends) for life in inside]
+    inside = [run for run in runs if run.num_moves >= reached]
+    skills = [scored_runs.skill([run], begin, reached, benchmark.minima.ends) for run in inside]
     values = np.array([skill.value for skill in skills])
     text = f"{values.mean():.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
     few = sum(skill.few_ends for skill in skills)
@@ -225,12 +228,12 @@ def _skill_line(benchmark: Benchmark, lives: Sequence[Life], begin: int, end: in
 
 
 def pictures() -> dict[str, bytes]:
-    """Return the learning curves of each benchmark's lives, an SVG file by its name."""
+    """Return the learning curves of each benchmark's runs, an SVG file by its name."""
     drawn = {}
     for name in benchmarks.names():
-        lives = [(life, benchmarks.read(life)) for life in benchmarks.teacher_lives(benchmarks.load(name))]
-        curves = [learning_curve.of_history(history, f"seed {life.seed}") for life, history in lives]
-        drawn[f"{name}.svg"] = printing.picture(learning_curve.learning_curve(curves), ".svg")
+        runs = [(run, benchmarks.read(run)) for run in benchmarks.teacher_runs(benchmarks.load(name))]
+        curves = [learning_curves.of_history(history, f"seed {run.seed}") for run, history in runs]
+        drawn[f"{name}.svg"] = printing.picture(learning_curves.learning_curve(curves), ".svg")
     return drawn
 
 

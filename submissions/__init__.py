@@ -1,1 +1,1 @@
-"""Submissions: the folder that a trained imitator is sent in, read safely, checked, resolved to players."""
+"""Submissions: the folder format of trained imitators, its checks, safe loading, and resolving to entries."""

@@ -1,4 +1,4 @@
-"""Whether a submission would be accepted: everything that can be seen in seconds, without playing a life."""
+"""Checks in seconds, without playing a run, whether a submission would be accepted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from understudy.submissions import entrants, watched
-from understudy.submissions import format as submissions
-from understudy.submissions.entrants import Entrant
-from understudy.submissions.format import Checkpoint, Submission
-from understudy.suite import benchmarks, games, registry, states
+from understudy.baselines import controls
+from understudy.submissions import resolution, submission_format, watched
+from understudy.submissions.submission_format import Checkpoint, Submission
+from understudy.suite import benchmarks, games, registry
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.testing import imitators
+from understudy.suite.harness import states
+from understudy.suite.testing import imitator_checks
 
 CONFORMANCE_LANES = 3
 CONFORMANCE_MOVES = 35
@@ -24,40 +24,47 @@ CONFORMANCE_SEED = 0
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in an acceptable submission."""
+    """The properties of an acceptable submission."""
 
-    entrant: Entrant
-    facts: tuple[tuple[str, str], ...]  # what would be accepted, as (name, value)
-    warnings: tuple[str, ...]  # what couldn't be checked here, or isn't part of the submission
+    name: str  # of the submission or control
+    benchmark: str
+    facts: tuple[tuple[str, str], ...]  # (name, value)
+    warnings: tuple[str, ...]  # what could not be checked here, or is not part of the submission
 
 
 def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
-    """Return what would be accepted; without a benchmark's name, for the one that the submission declares.
+    """Check a submission; without `benchmark_name`, for the benchmark that it declares.
 
-    Checked are the format, the benchmark, each checkpoint's config and weights, a short run on random
-    timesteps, the size of a life's state, and the watched data as far as this machine has it. Nothing is
-    written. Raises InputError with the first thing for which it would be refused.
+    The checks cover the format, the benchmark, each checkpoint's config and weights, a short run on random
+    timesteps, the size of a run's state, and the watched data that this machine has. Nothing is written.
+    Raises InputError with the first reason for which it would be refused.
     """
     benchmark = benchmarks.load(benchmark_name or _own_benchmark(name_or_path))
-    entrant = entrants.resolve(name_or_path, benchmark.name)
-    submission = entrant.submission
+    submission = resolution.find(name_or_path, benchmark.name)
     if submission is None:
-        return Report(entrant, (("control", "comes with the package, nothing to check"),), ())
-    warnings = watched.check(submission, benchmark, benchmarks.teacher_lives(benchmark))
-    if entrant.priming_moves > benchmark.watched_moves:
-        raise InputError(
-            f"{submission.folder / submissions.DECLARATION}: priming_moves: expected at most W = "
-            f"{benchmark.watched_moves:,}; found {entrant.priming_moves:,}"
+        return Report(
+            name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),), ()
         )
-    sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in entrant.checkpoints]
-    surplus = [f"{name} is not part of the submission" for name in submissions.surplus_files(submission)]
-    return Report(entrant, _facts(submission, benchmark, sizes), (*warnings, *surplus))
+    declaration = submission.declaration
+    warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
+    if declaration.priming_moves > benchmark.watched_moves:
+        raise InputError(
+            f"{submission.folder / submission_format.DECLARATION}: priming_moves: expected at most W = "
+            f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
+        )
+    sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in declaration.checkpoints]
+    surplus = [
+        f"{name} is not part of the submission" for name in submission_format.surplus_files(submission)
+    ]
+    return Report(
+        declaration.name, benchmark.name, _facts(submission, benchmark, sizes), (*warnings, *surplus)
+    )
 
 
 @dataclass(frozen=True)
 class _Sizes:
     parameters: int
-    state_bytes: int  # of one life
+    state_bytes: int  # of one run
 
 
 def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> _Sizes:
@@ -65,13 +72,13 @@ def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark:
 
     game = games.load(benchmark.watched_games[0])
     module: Any = loading.load(submission, checkpoint, game, benchmark.state_cap_bytes)
-    timesteps = imitators.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
+    timesteps = imitator_checks.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
     try:
-        with imitators.unchanged_around(module), torch.no_grad():
-            imitators.check_state(module, timesteps)
-            imitators.check_logits(module, game, timesteps)
-            imitators.check_repeats(module, timesteps)
-            imitators.check_step_equals_unroll(module, timesteps)
+        with imitator_checks.unchanged_around(module), torch.no_grad():
+            imitator_checks.check_state(module, timesteps)
+            imitator_checks.check_logits(module, game, timesteps)
+            imitator_checks.check_repeats(module, timesteps)
+            imitator_checks.check_step_equals_unroll(module, timesteps)
     except CheckFailed as error:
         raise InputError(f"{submission.folder / checkpoint.folder}: {error}") from error
     parameters = sum(tensor.numel() for tensor in module.parameters())
@@ -90,22 +97,22 @@ def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) ->
         ("architecture", f"{declared.architecture}, {largest.parameters:,} parameters"),
         ("checkpoints", str(len(declared.checkpoints))),
         ("track", f"{declared.track}, {declared.watched.mode}, decoded {declared.decoding}"),
-        ("watched", f"{moves:,} moves of {len(histories)} {'life' if len(histories) == 1 else 'lives'}"),
+        ("watched", f"{moves:,} moves of {len(histories)} {'run' if len(histories) == 1 else 'runs'}"),
         ("priming moves", f"{declared.priming_moves:,}"),
-        ("state of a life", f"{largest.state_bytes:,} of at most {benchmark.state_cap_bytes:,} bytes"),
+        ("state of a run", f"{largest.state_bytes:,} of at most {benchmark.state_cap_bytes:,} bytes"),
         ("hyper-parameter search", "not stated" if trials is None else f"{trials:,} trials"),
     )
 
 
 def _own_benchmark(name_or_path: str) -> str:
-    """Return the benchmark that a submission's folder declares, or that alone has an entry of this name."""
+    """Return the benchmark that a submission declares, or the only one that has an entry of this name."""
     if Path(name_or_path).name != name_or_path or Path(name_or_path).is_dir():
-        return submissions.read(Path(name_or_path)).declaration.benchmark
-    having = [name for name in benchmarks.names() if name_or_path in entrants.entries(name)]
+        return submission_format.read(Path(name_or_path)).declaration.benchmark
+    having = [name for name in benchmarks.names() if name_or_path in resolution.entries(name)]
     if len(having) == 1:
         return having[0]
-    if having or name_or_path in entrants.controls():
+    if having or name_or_path in controls.names():
         known = ", ".join(having or benchmarks.names())
-        raise InputError(f"{name_or_path}: say for which benchmark, with --benchmark; one of {known}")
-    every = {entry for name in benchmarks.names() for entry in entrants.entries(name)}
-    return registry.choose(name_or_path, every | set(entrants.controls()), "submission")
+        raise InputError(f"{name_or_path}: name the benchmark with --benchmark; one of {known}")
+    every = {entry for name in benchmarks.names() for entry in resolution.entries(name)}
+    return registry.choose(name_or_path, every | set(controls.names()), "submission")

@@ -1,4 +1,4 @@
-"""From a stranger's checkpoint folder to an imitator: numbers and tensors only, each checked, no code run."""
+"""Loads an imitator from an untrusted checkpoint folder: checked numbers and tensors only, no code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from understudy import baselines
 from understudy.submissions import regular_files
-from understudy.submissions.format import (
+from understudy.submissions.submission_format import (
     CONFIG,
     MAX_CONFIG_BYTES,
     MAX_WEIGHTS_BYTES,
@@ -25,26 +25,26 @@ from understudy.submissions.format import (
     Submission,
     parsed,
 )
-from understudy.suite import states
 from understudy.suite.errors import InputError
+from understudy.suite.harness import states
 from understudy.suite.protocols import Game, Imitator
 
-MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, those that aren't stored included
-BUILD_BYTES = 1 << 33  # making a module takes more than it holds in the end
+MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, including those that are not stored
+BUILD_BYTES = 1 << 33  # building a module takes more memory than the finished module
 STATM = Path("/proc/self/statm")
 
 
 def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_bytes: int) -> nn.Module:
     """Return a checkpoint's imitator, in evaluation mode and without gradients.
 
-    `game` is any game of the benchmark's family; `state_cap_bytes` bounds the state of one life.
-    Raises InputError, naming file, key, expected and found, unless config and weights are exactly what the
-    architecture makes of itself, finite, within the limits, and the bytes that the submission's hash names.
+    `game` is any game of the benchmark's family; `state_cap_bytes` bounds the state of one run.
+    Raises InputError, naming file, key, expected and found, unless config and weights have exactly the names,
+    shapes and dtypes of the architecture, are finite, within the limits, and have the submission's hashes.
     """
     folder = submission.folder / checkpoint.folder
     declared = config(submission, checkpoint.folder, game.family)
     try:
-        architecture = baselines.load_architecture(declared.architecture)
+        architecture = baselines.load(declared.architecture)
         with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
             module = architecture.build(declared.parameters, game)
             state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))
@@ -56,7 +56,7 @@ def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_b
 
 
 def config(submission: Submission, checkpoint_folder: str, family: str) -> Config:
-    """Return a checkpoint's config; InputError unless whole and of the declared architecture and family."""
+    """Return a checkpoint's config; InputError unless its architecture and family are the declared ones."""
     path = submission.folder / checkpoint_folder / CONFIG
     found = parsed(Config, path, MAX_CONFIG_BYTES)
     declared = submission.declaration.architecture
@@ -71,7 +71,7 @@ def config(submission: Submission, checkpoint_folder: str, family: str) -> Confi
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Put the tensors of a weights file of our own making into a module; InputError unless they fit it."""
+    """Load a weights file that this program wrote into a module; InputError unless the tensors fit."""
     module.load_state_dict(_tensors(path.read_bytes(), module, path))
 
 
@@ -85,7 +85,7 @@ def weights_bytes(module: nn.Module) -> bytes:
 
 @contextmanager
 def _bounded_memory(more_bytes: int) -> Iterator[None]:
-    """Turn a need for more memory than this into InputError, before it is met; on Linux only."""
+    """Raise InputError instead of allocating more memory than this; on Linux only."""
     if not STATM.exists():
         yield
         return
@@ -101,7 +101,7 @@ def _bounded_memory(more_bytes: int) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise InputError(
-            f"expected a model that is made within {more_bytes:,} bytes; these parameters need more"
+            f"expected a model that is built within {more_bytes:,} bytes; these parameters need more"
         ) from error
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
@@ -117,13 +117,13 @@ def _check_size(module: nn.Module, state_bytes: int, state_cap_bytes: int, path:
         )
     if state_bytes > state_cap_bytes:
         raise InputError(
-            f"{path}: expected a state of at most {state_cap_bytes:,} bytes a life; these parameters make "
+            f"{path}: expected a state of at most {state_cap_bytes:,} bytes a run; these parameters make "
             f"one of {state_bytes:,}"
         )
 
 
 def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) -> dict[str, Tensor]:
-    """Return the stored tensors once they fit the module's own names, shapes and dtypes and are finite."""
+    """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite."""
     path = submission.folder / checkpoint.folder / WEIGHTS
     data = regular_files.read(path, MAX_WEIGHTS_BYTES)
     if hashlib.sha256(data).hexdigest() != submission.file_sha256(f"{checkpoint.folder}/{WEIGHTS}"):
@@ -134,7 +134,7 @@ def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) 
 def _tensors(data: bytes, module: nn.Module, path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:  # the latter two: dtypes torch lacks
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:  # last two: unknown dtypes
         raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
     _check_tensors(tensors, module.state_dict(), path)
     return tensors

@@ -1,11 +1,11 @@
-"""Parameters for the learned-rule test: an architecture's own, drawn anew or trained on shuffled actions.
+"""Players of a submission, with its own parameters or with those that an intervention redraws or retrains.
 
-What such a player still gains isn't learned from the teachers: the rule is built into the architecture.
+A player whose parameters were redrawn, or trained on histories with shuffled actions, has learned nothing
+from the teachers. What it still gains is built into the architecture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,40 +13,44 @@ import numpy as np
 from torch import nn
 
 from understudy import baselines
-from understudy.baselines.learning import training as learning
+from understudy.baselines.training import loop
 from understudy.submissions import loading, watched
-from understudy.submissions.format import Submission
-from understudy.submissions.plan import PlannedJob
-from understudy.suite import benchmarks, draws, files, games
+from understudy.submissions.checkpoint_source import CheckpointSource
+from understudy.suite import benchmarks, draws, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import frames
-from understudy.suite.histories.format import History
-from understudy.suite.histories.windows import WatchedLives
-from understudy.suite.probes import Probe
+from understudy.suite.harness.entry import PlayerRequest
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.histories import frame_store
+from understudy.suite.histories.history_format import History
+from understudy.suite.histories.windows import WatchedRuns
+from understudy.suite.io import file_lock, files
 
-FOLDER = "parameters"  # in a row's folder: what its probes trained
-SAVE_EVERY_STEPS = 200
-Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
+FOLDER = "parameters"  # in a row's folder: parameters trained for its interventions
+SAVE_EVERY_UPDATES = 200
 
 
-def of_probe(
-    planned: PlannedJob, probe: Probe, submission: Submission, row_folder: Path, report: Report
-) -> nn.Module:
-    """Return a submission's architecture with a probe's parameters, in evaluation mode.
+def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
+    """Return a checkpoint's player in evaluation mode, with the parameters of the requested intervention.
 
-    Shuffled ones are trained as the submission declares that its own were, and kept in the row's folder; an
-    interrupted training goes on. Raises InputError where the submission doesn't say how it was trained, or a
-    life that it watched is not here.
+    Training on shuffled actions uses the settings that the submission declares. Its result is stored in the
+    row's folder, and an interrupted training is resumed.
+
+    Raises InputError as `loading.load`, and if the submission declares no training settings or a run that it
+    watched is not on this machine.
     """
-    if probe.parameters == "redrawn":
-        return _redrawn(planned, probe, submission)
-    return _shuffled(planned, probe, submission, row_folder / FOLDER, report)
+    intervention = request.intervention
+    if intervention is None or intervention.parameters == "own":
+        game = games.load(source.benchmark.watched_games[0])
+        return loading.load(source.submission, source.checkpoint, game, source.benchmark.state_cap_bytes)
+    if intervention.parameters == "redrawn":
+        return _redrawn(source, intervention)
+    return _shuffled(source, intervention, request)
 
 
 def shuffled_actions(history: History, watched_moves: int, draw: int) -> History:
-    """Return a life whose watched actions stand in another order, whether explored with them.
+    """Return a run whose watched actions are permuted together with their `explored` flags.
 
-    How often each was taken stays as it was; what they had to do with what was seen and earned is gone.
+    Each action occurs as often as before, but no longer depends on observations or rewards.
     """
     moves = min(watched_moves, history.num_moves)
     key = draws.derive("shuffled actions", watched.sha256(history, moves), draw)
@@ -56,67 +60,64 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
     return replace(history, action=action, explored=explored)
 
 
-def _redrawn(planned: PlannedJob, probe: Probe, submission: Submission) -> nn.Module:
-    benchmark = benchmarks.load(submission.declaration.benchmark)
-    config = loading.config(submission, planned.player.checkpoint, benchmark.family)
-    architecture = baselines.load_architecture(config.architecture)
-    seed = draws.derive("redrawn", planned.player.sha256, probe.draw) % 2**63
-    module = architecture.build(config.parameters, games.load(benchmark.watched_games[0]), seed)
+def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
+    config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
+    architecture = baselines.load(config.architecture)
+    seed = draws.derive("redrawn", source.sha256, intervention.draw) % 2**63
+    module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
     return module.eval().requires_grad_(False)
 
 
-def _shuffled(
-    planned: PlannedJob, probe: Probe, submission: Submission, folder: Path, report: Report
-) -> nn.Module:
-    name = f"{probe.name}-{planned.player.checkpoint}"
+def _shuffled(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
+    assert request.row_folder is not None, "trained parameters are stored in a row's folder"
+    folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.checkpoint.folder}"
     path = folder / f"{name}.safetensors"
-    module = _redrawn(planned, probe, submission)
-    with files.alone(folder / f"{name}.lock", lambda: report("waiting for the training beside", 0, 1, "")):
+    module = _redrawn(source, intervention)
+
+    def report_waiting() -> None:
+        request.report("waiting for another process that trains the same", 0, 1)
+
+    with file_lock.held(folder / f"{name}.lock", report_waiting):
         if not path.exists():
-            trained = _train(planned, probe, submission, folder / f"{name}.training.safetensors", report)
+            trained = _train(source, intervention, folder / f"{name}.training.safetensors", request)
             files.write_atomically(path, loading.weights_bytes(trained))
     loading.load_weights(module, path)
     return module
 
 
 def _train(
-    planned: PlannedJob, probe: Probe, submission: Submission, resume_file: Path, report: Report
+    source: CheckpointSource, intervention: Intervention, resume_file: Path, request: PlayerRequest
 ) -> nn.Module:
-    declaration = submission.declaration
-    if declaration.training is None:
+    declared = source.submission.declaration.training
+    if declared is None:
         raise InputError(
-            f"{submission.folder}: submission.json has no `training`, so its architecture can't be trained "
-            "on shuffled actions; declare the settings that it was trained with"
+            f"{source.submission.folder}: submission.json has no `training`, so its architecture cannot be "
+            "trained on shuffled actions; declare the settings that it was trained with"
         )
-    benchmark = benchmarks.load(declaration.benchmark)
-    config = loading.config(submission, planned.player.checkpoint, benchmark.family)
-    own = learning.settings_from(declaration.training)
-    training = replace(own, seed=draws.derive("shuffled", own.seed, probe.draw) % 2**63)
-    trained = learning.train(
-        baselines.load_architecture(config.architecture),
+    config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
+    own = loop.settings_from_stored(declared)
+    trained = loop.train(
+        baselines.load(config.architecture),
         config.parameters,
-        games.load(benchmark.watched_games[0]),
-        _source(planned, probe, submission),
-        training,
+        games.load(source.benchmark.watched_games[0]),
+        _watched_shuffled(source, intervention),
+        replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
         resume_file=resume_file,
-        save_every_steps=SAVE_EVERY_STEPS,
-        progress=lambda at: report(f"training {probe.name}", at.step, at.steps, f"loss {at.loss:.3f}"),
+        save_every_updates=SAVE_EVERY_UPDATES,
+        progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
     )
     resume_file.unlink(missing_ok=True)
     return trained
 
 
-def _source(planned: PlannedJob, probe: Probe, submission: Submission) -> WatchedLives:
-    """Return what the checkpoint watched, actions shuffled."""
-    declaration = submission.declaration
-    benchmark = benchmarks.load(declaration.benchmark)
-    here = {life.name: life for life in benchmarks.teacher_lives(benchmark)}
-    single = declaration.watched.mode == "single"
-    names = planned.player.teachers if single else [entry.name for entry in declaration.watched.histories]
-    missing = [name for name in names if name not in here]
+def _watched_shuffled(source: CheckpointSource, intervention: Intervention) -> WatchedRuns:
+    """Return the runs that the checkpoint watched, with shuffled actions."""
+    missing = [name for name in source.watched if name not in source.runs]
     if missing:
-        raise InputError(f"{submission.folder}: it watched {missing[0]}, which is not on this machine")
-    histories = [benchmarks.read(here[name]) for name in names]
-    stores = frames.frames_of_lives(histories, 0, benchmark.watched_moves)
-    shuffled = [shuffled_actions(history, benchmark.watched_moves, probe.draw) for history in histories]
-    return WatchedLives(shuffled, stores, benchmark.watched_moves)
+        raise InputError(f"{source.submission.folder}: it watched {missing[0]}, which is not on this machine")
+    moves = source.benchmark.watched_moves
+    histories = [benchmarks.read(source.runs[name]) for name in source.watched]
+    stores = frame_store.open_stores(histories, 0, moves)
+    return WatchedRuns(
+        [shuffled_actions(history, moves, intervention.draw) for history in histories], stores, moves
+    )

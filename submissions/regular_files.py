@@ -1,4 +1,4 @@
-"""Reading what strangers send: regular files inside one folder, no links, no more bytes than allowed."""
+"""Reads untrusted files: regular files only, no links, no more bytes than allowed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import BinaryIO
 from understudy.suite.errors import InputError
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe that nobody writes to would wait for ever
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would block forever
 CHUNK_BYTES = 1 << 20
 
 
 def read(path: Path, limit_bytes: int) -> bytes:
-    """Return a regular file's bytes; InputError if it is missing, a link, no file, or larger than allowed."""
+    """Return a regular file's bytes; InputError if it is missing, a link, no regular file, or too large."""
     with _opened(path, limit_bytes) as file:
         data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:  # it grew
+    if len(data) > limit_bytes:  # it grew since it was opened
         raise InputError(f"{path}: expected at most {limit_bytes:,} bytes, found more; make it smaller")
     return data
 
@@ -36,7 +36,7 @@ def sha256(path: Path, limit_bytes: int) -> str:
 
 
 def require_folder(path: Path) -> None:
-    """Raise InputError unless `path` is a folder and no link to one."""
+    """Raise InputError unless `path` is a folder and not a link to one."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -63,5 +63,5 @@ def _opened(path: Path, limit_bytes: int) -> Iterator[BinaryIO]:
 
 def _kind(mode: int) -> str:
     if stat.S_ISLNK(mode):
-        return "a symbolic link; put the thing itself there"
+        return "a symbolic link; copy its target there instead"
     return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a device or pipe"

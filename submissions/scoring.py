@@ -1,246 +1,186 @@
-"""Scoring: plays every life of a row that isn't there yet; what the lives mean is judged elsewhere."""
+"""Scoring: each requested entry is resolved once; its runs and its references' are planned and played."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from understudy.submissions import engines
-from understudy.submissions import plan as plans
-from understudy.submissions.entrants import Entrant, resolve
-from understudy.submissions.requests import Report, Request, relearning
-from understudy.submissions.scorer import LIKENESS, Scorer
-from understudy.suite import benchmarks, files, games, places, probes, records
-from understudy.suite.benchmarks import Benchmark, TeacherLife
+from understudy.submissions import resolution
+from understudy.suite import benchmarks, tasks
+from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
-from understudy.suite.probes import Probe
-
-ROW = "row.json"
-REFERENCES = {"policy-at-w": ("start",), "random": ("start", "start-new")}  # what every verdict compares with
-
-
-RULER_STARTS = {"improvement": ("policy-at-w", "start"), "transfer": ("random", "start-new")}  # of each task
+from understudy.suite.harness import engines, jobs, records, work
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
+from understudy.suite.harness.work import WorkItem
+from understudy.suite.io import files
 
 
-@dataclass(frozen=True)
-class Errand:
-    """The smallest piece of scoring that one process does: a job of a row, or a row's likeness."""
-
-    request: Request
-    role: str  # one of plan.ROLES, LIKENESS, ISOLATION or REDERIVED
-    player: int  # position among the entrant's players
-    probe: str | None = None  # name of the one that these lives are played for; None: they are scored
-    checked_role: str = ""  # of the lives that are fed again
+def _no_report(progress: PlayProgress) -> None:
+    """Report nothing."""
 
 
-ISOLATION, REDERIVED = "isolation", "rederived"  # roles of an errand that feeds stored lives again
+def rows_of(requests: Sequence[Request]) -> list[RequestedRow]:
+    """Return the requested rows, each entry resolved once and each benchmark's teacher runs found once.
+
+    Raises InputError for unknown names, a malformed submission, or a watched run that is not on this machine.
+    """
+    known: dict[str, tuple[Benchmark, tuple[TeacherRun, ...]]] = {}
+    rows = []
+    for request in dict.fromkeys(requests):
+        if request.benchmark not in known:
+            benchmark = benchmarks.load(request.benchmark)
+            known[request.benchmark] = benchmark, tuple(benchmarks.teacher_runs(benchmark))
+        benchmark, runs = known[request.benchmark]
+        entry = resolution.resolve(request.name_or_path, benchmark, runs)
+        rows.append(RequestedRow(request, entry, benchmark, runs))
+    return rows
 
 
 def score(
-    requests: Sequence[Request],
-    tasks: Sequence[str] | None = None,
+    rows: Sequence[RequestedRow],
+    task_names: Sequence[str] | None = None,
     engine: str = "serial",
-    report: Report = lambda progress: None,
-    probed: Sequence[Probe] = (),
+    report: Report = _no_report,
+    applied: Sequence[Intervention] = (),
 ) -> None:
-    """Play the rows' lives and those of their references; what is there already stays as it is.
-
-    An interrupted job goes on where it stopped. `tasks` defaults to all that the budget has and the player
-    is meant for. `probed` are played for the rows besides, but not for their references.
-
-    Raises InputError for unknown names, a submission that does not load, lives begun as another job.
-    """
-    errands: dict[Errand, None] = {}  # in order, each once
-    for request in requests:
-        errands |= dict.fromkeys(_errands(request, tasks, probed, report))
-    rows = {request: _row(request) for request in dict.fromkeys(errand.request for errand in errands)}
-    scorers = {request: Scorer(request, report) for request in rows}
-    for errand in errands:  # before hours are played beside lives that can't be compared with
-        if errand.role != LIKENESS:
-            scorers[errand.request].refuse_other_job(errand.role, errand.player, _probe(errand))
-    for path, row in rows.values():
-        files.write_json(path, row)
-    engines.run(engine, list(errands), run_errand, report)
-
-
-def play_ruler_starts(
-    request: Request, engine: str = "serial", report: Report = lambda progress: None
-) -> list[str]:
-    """Play the start lives from which a benchmark's rulers gain at a budget; return the tasks that have them.
-
-    A task whose teacher lives are too few, or too short for the budget, has no ruler whatever its start is:
-    nothing is played for it. The request's name is not looked at. Raises as `score`.
-    """
-    benchmark = benchmarks.load(request.benchmark)
-    tasks = [task for task in RULER_STARTS if _has_ruler_lives(benchmark, request.budget, task)]
-    errands = []
-    for name, role in (RULER_STARTS[task] for task in tasks):
-        own = replace(request, name_or_path=name)
-        files.write_json(*_row(own))
-        errands.append(Errand(own, role, 0))
-    engines.run(engine, errands, run_errand, report)
-    return tasks
-
-
-def check(requests: Sequence[Request], what: str, report: Report = lambda progress: None) -> None:
-    """Feed the stored lives of rows to their players again, in fresh processes; notes lie beside the lives.
+    """Play the rows' runs and those of their references; finished runs are kept, interrupted jobs resumed.
 
     Args:
-        requests: the rows, played.
-        what: ISOLATION, of the whole lives, whose memory is not restored; or REDERIVED, of all lives.
-        report: told what is under way.
+        rows: as `rows_of` returns them.
+        task_names: None: all tasks of the budget for which the player is made.
+        engine: serial or process.
+        report: called while runs are played.
+        applied: interventions to be played too, for the rows but not for their references.
 
-    Raises InputError where a row has not been played.
+    Raises InputError for an unknown task, a player that cannot be made, or stored runs of another job.
     """
-    roles = [role for role, (kind, _) in places.ROLES.items() if what == REDERIVED or kind != "start"]
-    errands = []
-    for request in requests:
-        folder = request.results_of(resolve(request.name_or_path, request.benchmark).name)
-        played = [role for role in roles if any(folder.glob(f"{role}/*/lane-*/{records.RECORD}"))]
-        if not played:
-            raise InputError(f"{folder}: no lives of kind {' or '.join(roles)} here; score them first")
-        errands += [Errand(request, what, 0, checked_role=role) for role in played]
-    engines.run_fresh(errands, run_errand, report)
+    items: dict[WorkItem, None] = {}  # in order, each once
+    references: dict[tuple[str, str, str], RequestedRow] = {}
+    for row in rows:
+        wanted = _wanted(row, task_names)
+        work.require_player(row, wanted, report)
+        items |= dict.fromkeys(work.items_of(row, wanted, applied))
+        items |= dict.fromkeys(_reference_items(row, wanted, references))
+    row_files = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
+    work.refuse_other_jobs(list(items))  # before hours of play beside runs that are not comparable
+    for path, declared in row_files:
+        files.write_json(path, declared)
+    engines.run(engine, list(items), work.run, report)
 
 
-def seconds_played(requests: Sequence[Request]) -> float:
-    """Return how long the rows' lives were played, jobs that ran side by side counted in full."""
-    runs = (
-        path
-        for request in requests
-        for path in request.results_of(request.name_or_path).glob(f"*/*/lane-0/{records.RUN}")
-    )
-    return sum(float(files.read_json(path)["seconds"]) for path in runs)
+def play_reference_starts(request: Request, engine: str = "serial", report: Report = _no_report) -> list[str]:
+    """Play the start runs of a benchmark's references at a budget; return the tasks that have a reference.
 
-
-def run_errand(errand: Errand, report: Report) -> None:
-    """Do one errand, unless it is done."""
-    request = errand.request
-    scorer = Scorer(request, report)
-    if errand.role == LIKENESS:
-        scorer.measure_likeness(errand.player)
-    elif errand.role == ISOLATION:
-        scorer.check_isolation(errand.checked_role)
-    elif errand.role == REDERIVED:
-        scorer.rederive(errand.checked_role)
-    else:
-        scorer.play(errand.role, errand.player, _probe(errand))
-
-
-def _probe(errand: Errand) -> Probe | None:
-    return probes.PROBES[errand.probe] if errand.probe else None
-
-
-def _errands(
-    request: Request, tasks: Sequence[str] | None, probed: Sequence[Probe], report: Report
-) -> Iterator[Errand]:
-    """Yield what a request needs, its references' jobs included."""
+    A task whose teacher runs are too few, or too short for the budget, has no reference, and nothing is
+    played for it. The request's name is ignored. Raises as `score`.
+    """
     benchmark = benchmarks.load(request.benchmark)
-    budget = benchmark.budget(request.budget)
-    wanted = list(budget.tasks) if tasks is None else list(tasks)
-    for task in wanted:
-        benchmark.rules(request.budget, task)  # raises where the budget is too short for it
-    lives = benchmarks.teacher_lives(benchmark)
-    benchmarks.require_one_recipe(lives)
-    entrant = resolve(request.name_or_path, request.benchmark)
-    if entrant.name == "policy-at-w" and not networks_at_w(benchmark, lives):
-        raise InputError(
-            f"policy-at-w: a watched teacher life of {benchmark.name} is shorter than W = "
-            f"{benchmark.watched_moves:,} moves, so it has no network at W; carry it on: understudy teach"
+    runs = tuple(benchmarks.teacher_runs(benchmark))
+    measured = [
+        task
+        for task in tasks.gain_tasks(benchmark.budget(request.budget).tasks)
+        if _has_reference_runs(benchmark, runs, request.budget, task)
+    ]
+    items = []
+    for task in measured:
+        assert task.gain is not None
+        name, role = task.gain.start
+        row = RequestedRow(
+            replace(request, name_or_path=name), resolution.resolve(name, benchmark, runs), benchmark, runs
         )
-    players = entrant.players(benchmark, lives)
-    wanted = [task for task in wanted if task in players[0].tasks]
-    roles = plans.roles_of(wanted)
-    for role in roles[-1:]:  # whatever can't play is refused before anything is written
-        for planned in plans.plan(entrant, benchmark, request.budget, role, lives, request.lanes):
-            planned.load(planned.job.lanes[:1], relearning(entrant.name, report))
-    yield from (Errand(request, role, player) for role in roles for player in range(len(players)))
-    if "skill" in wanted:
-        yield from (Errand(request, LIKENESS, player) for player in range(len(players)))
-    for probe in probed:
-        if _means_nothing(probe, entrant, benchmark):
+        path, declared = work.row_file(row)
+        files.write_json(path, declared)
+        items.append(WorkItem(row, work.PLAY, role))
+    engines.run(engine, items, work.run, report)
+    return [task.name for task in measured]
+
+
+def check(rows: Sequence[RequestedRow], what: str, report: Report = _no_report) -> None:
+    """Check the stored runs of rows in new processes; the results are stored beside the runs.
+
+    Args:
+        rows: the rows, played.
+        what: work.ISOLATION or work.RECHECK.
+        report: called while runs are checked.
+
+    Raises InputError if a row has not been played.
+    """
+    engines.run_fresh([item for row in rows for item in work.check_items(row, what)], work.run, report)
+
+
+def refuse_meaningless(rows: Sequence[RequestedRow], applied: Sequence[Intervention]) -> None:
+    """Raise InputError for an intervention that changes nothing for a row's player or games."""
+    for row in rows:
+        for intervention in applied:
+            reason = work.why_meaningless(intervention, row)
+            if reason:
+                raise InputError(f"--intervention {intervention.name}: {reason}; leave it out")
+
+
+def seconds_played(rows: Sequence[RequestedRow]) -> float:
+    """Return the seconds of play of the rows' runs, summed over jobs, also those that ran side by side."""
+    timings = (path for row in rows for path in row.folder.glob(f"*/*/lane-0/{records.TIMING}"))
+    return sum(float(files.read_json(path)["seconds"]) for path in timings)
+
+
+def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
+    """Return whether the network at W of every watched run is stored."""
+    watched = [run for run in runs if run.game in benchmark.watched_games]
+    return all(run.network_path is not None for run in watched)
+
+
+def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
+    """Return the tasks that a row is scored on; InputError if the budget is too short for one."""
+    benchmark, budget = row.benchmark, row.benchmark.budget(row.request.budget)
+    wanted = list(budget.tasks) if task_names is None else list(task_names)
+    for name in wanted:
+        benchmark.rules(budget.name, name)  # raises where the budget is too short for it
+    benchmarks.require_same_training_settings(row.runs)
+    if row.entry.name == "frozen-teacher" and not has_networks_at_w(benchmark, row.runs):
+        raise InputError(
+            f"frozen-teacher: a watched teacher run of {benchmark.name} is shorter than W = "
+            f"{benchmark.watched_moves:,} moves, so it has no network at W; continue it: understudy "
+            "train-teacher"
+        )
+    return [name for name in wanted if name in row.entry.players[0].tasks]
+
+
+def _reference_items(
+    row: RequestedRow, wanted: Sequence[str], known: dict[tuple[str, str, str], RequestedRow]
+) -> list[WorkItem]:
+    """Return the start runs of other controls with which a row's tasks compare it."""
+    needed: dict[str, dict[str, None]] = {}  # player -> roles, in order
+    for name in wanted:
+        for player, roles in tasks.load(name).reference_players.items():
+            needed.setdefault(player, {}).update(dict.fromkeys(roles))
+    items = []
+    for player, needed_roles in needed.items():
+        lacks_networks = player == "frozen-teacher" and not has_networks_at_w(row.benchmark, row.runs)
+        if player == row.entry.name or lacks_networks:
             continue
-        probing = [role for role in roles if probe.touches(*places.ROLES[role])]
-        yield from (Errand(request, role, n, probe.name) for role in probing for n in range(len(players)))
-    for name, reference_roles in REFERENCES.items():
-        if name != entrant.name and (name != "policy-at-w" or networks_at_w(benchmark, lives)):
-            reference = replace(request, name_or_path=name, restart=False, salt=plans.DEV_SALT)
-            yield from (Errand(reference, role, 0) for role in reference_roles if role in roles)
-
-
-def refuse_probes(request: Request, named: Sequence[Probe]) -> None:
-    """Raise InputError for a probe that means nothing for a row's player or on its benchmark's games."""
-    entrant, benchmark = resolve(request.name_or_path, request.benchmark), benchmarks.load(request.benchmark)
-    for probe in named:
-        reason = _means_nothing(probe, entrant, benchmark)
-        if reason:
-            raise InputError(f"--probe {probe.name}: {reason}; leave it out")
-
-
-def _means_nothing(probe: Probe, entrant: Entrant, benchmark: Benchmark) -> str | None:
-    """Return why a probe means nothing for a player on a benchmark's games; None where it does."""
-    if probe.needs_priming and not entrant.priming_moves:
-        return f"{entrant.name} is not primed, so its lives would be those that are scored"
-    if probe.parameters != "own" and entrant.is_control:
-        return f"{entrant.name} is a control and has no parameters that were trained"
-    if not probe.concerns([games.load(name) for name in benchmark.games]):
-        return f"no game of {benchmark.name} shows its score"
-    return None
-
-
-def networks_at_w(benchmark: Benchmark, lives: Sequence[TeacherLife]) -> bool:
-    """Return whether every watched life reached W, so that its network there can play."""
-    watched = [life for life in lives if life.game in benchmark.watched_games]
-    return all(life.network_path is not None for life in watched)
-
-
-def _has_ruler_lives(benchmark: Benchmark, budget_name: str, task: str) -> bool:
-    """Return whether enough teacher lives are recorded over a task's moves at a budget."""
-    budget = benchmark.budget(budget_name)
-    if task not in budget.tasks:
-        return False
-    lives = benchmarks.teacher_lives(benchmark)
-    on_watched = task == "improvement"
-    if on_watched and not networks_at_w(benchmark, lives):
-        return False
-    ruled = benchmark.watched_games if on_watched else benchmark.new_games
-    needed = budget.moves + (benchmark.watched_moves if on_watched else 0)
-    long = [life for life in lives if life.game in ruled and benchmarks.read(life).num_moves >= needed]
-    return len(long) >= benchmark.minima.ruler_lives
-
-
-def _row(request: Request) -> tuple[Path, dict[str, Any]]:
-    """Return what the table shows of an entrant, and where; InputError where another one's row lies there."""
-    benchmark = benchmarks.load(request.benchmark)
-    lives = benchmarks.teacher_lives(benchmark)
-    entrant = resolve(request.name_or_path, request.benchmark)
-    folder = request.results_of(entrant.name)
-    declaration = entrant.submission.declaration if entrant.submission else None
-    row = {
-        "name": entrant.name,
-        "sha256": entrant.sha256,
-        "benchmark": benchmark.name,
-        "benchmark_sha256": benchmark.sha256,
-        "architecture": declaration.architecture if declaration else entrant.name,
-        "control": entrant.is_control,
-        "decoding": entrant.decoding,
-        "track": entrant.track,
-        "watched": declaration.watched.mode if declaration else None,
-        "priming_moves": entrant.priming_moves,
-        "search_trials": declaration.search_trials if declaration else None,
-        "salt": request.salt,
-        "checkpoints": {player.checkpoint: player.sha256 for player in entrant.players(benchmark, lives)},
-    }
-    path = folder / ROW
-    kept = files.read_json(path) if path.exists() else row
-    if isinstance(kept, dict):  # rows of an earlier version didn't name their checkpoints
-        kept = {"checkpoints": row["checkpoints"], **kept}
-    differing = games.differing_settings(row, kept) if isinstance(kept, dict) else [f"{kept!r}"]
-    if differing and not request.restart:
-        raise InputError(
-            f"{path}: another {entrant.name!r} was scored here ({differing[0][:200]}); use another folder "
-            "for --out, or --restart to play its lives anew"
+        request = replace(row.request, name_or_path=player, restart=False, salt=jobs.DEV_SALT)
+        key = (
+            player,
+            row.benchmark.name,
+            f"{request.budget} {request.results} {request.lanes} {request.threads}",
         )
-    return path, row
+        if key not in known:
+            entry = resolution.resolve(player, row.benchmark, row.runs)
+            known[key] = RequestedRow(request, entry, row.benchmark, row.runs)
+        items += [WorkItem(known[key], work.PLAY, role) for role in needed_roles]
+    return items
+
+
+def _has_reference_runs(
+    benchmark: Benchmark, runs: Sequence[TeacherRun], budget_name: str, task: tasks.Task
+) -> bool:
+    """Return whether enough teacher runs are recorded over a task's moves at a budget."""
+    assert task.gain is not None
+    on_new_games = task.gain.on_new_games
+    if not on_new_games and not has_networks_at_w(benchmark, runs):
+        return False
+    compared = benchmark.new_games if on_new_games else benchmark.watched_games
+    needed = benchmark.budget(budget_name).moves + (0 if on_new_games else benchmark.watched_moves)
+    long = [run for run in runs if run.game in compared and benchmarks.read(run).num_moves >= needed]
+    return len(long) >= benchmark.minima.reference_runs

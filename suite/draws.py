@@ -1,4 +1,4 @@
-"""Random draws that need no stored generator: each is a function of (seed, stream name, index)."""
+"""Random draws without generator state: each number is a function of (seed, stream name, index)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ MAX_ENVIRONMENT_SEED = 2**31
 
 
 def derive(*parts: object) -> int:
-    """Return a 128-bit seed: SHA-256 over the parts' texts, separated so that no two lists collide."""
+    """Return a 128-bit seed: SHA-256 of the parts' texts, separated so that different lists differ."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
 
 
-def environment_seed(life_seed: int, segment: int) -> int:
-    """Return the emulator's seed in [0, 2^31) for one segment of a life."""
-    return derive(life_seed, "segment", segment) % MAX_ENVIRONMENT_SEED
+def environment_seed(run_seed: int, segment: int) -> int:
+    """Return the emulator's seed in [0, 2^31) for one segment of a run."""
+    return derive(run_seed, "segment", segment) % MAX_ENVIRONMENT_SEED
 
 
 class Uniforms:
-    """Uniform numbers in [0, 1) at indices 0, 1, 2, ... of one named stream, `width` numbers an index.
+    """Uniform numbers in [0, 1) at indices 0, 1, 2, ... of one named stream, `width` numbers per index.
 
-    Philox is counter-based, so index i needs no history: a resumed life draws what the uninterrupted
-    one would have. Numbers are made in blocks because a generator costs more to build than to run.
-    Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011), as in numpy.
+    Philox is counter-based, so index i depends on no earlier draw: a resumed run draws the same numbers
+    as an uninterrupted one. Numbers are drawn in blocks because building a generator costs more than drawing.
+    Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011), as implemented in numpy.
     """
 
     BLOCK = 4096

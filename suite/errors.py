@@ -1,13 +1,13 @@
-"""The errors a user may meet; the front door turns each into one line and an exit code."""
+"""Errors meant for users; the command line prints each as one line and returns its exit code."""
 
 
 class InputError(Exception):
-    """Bad usage or bad input: what was expected, what was found, where, and what to do. Exit code 2."""
+    """Bad usage or input; the message says what was expected, found, where, and what to do. Exit code 2."""
 
 
 class CheckFailed(Exception):
-    """The thing that was checked does not hold: a record, a replay, a certificate. Exit code 1."""
+    """A check failed: of a record, a replay, a hash, a control. Exit code 1."""
 
 
 class MachineError(Exception):
-    """The machine failed: disk, network, permission. Exit code 3."""
+    """The machine failed: disk, network, memory. Exit code 3."""

@@ -1,4 +1,4 @@
-"""What is executed on a move: legal mask, greedy or sampled choice, and the harness's exploration."""
+"""From logits to the executed action: legal mask, greedy or sampled choice, the harness's exploration."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from understudy.suite import draws
 
 
 def greedy_actions(logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
-    """Return the legal action with the highest logit, the lowest index on ties: two [B, A] -> int64 [B]."""
+    """Return the legal actions with the highest logits, the lowest index on ties, int64 [B].
+
+    Args:
+        logits: float [B, A].
+        legal: bool [B, A].
+    """
     chosen: np.ndarray = np.where(legal, logits, -np.inf).argmax(axis=1)
     return chosen
 
 
 class Explorer:
-    """Replaces each lane's chosen action, with probability eps, by a uniform legal one.
+    """Epsilon-greedy exploration: replaces a lane's chosen action by a uniformly drawn legal one.
 
-    Draws are a function of (life seed, move), so a resumed life needs no generator state.
+    Draws are a function of (run seed, move), so a resumed run needs no generator state.
     """
 
-    def __init__(self, life_seeds: Sequence[int], legal: np.ndarray) -> None:
-        """Take one seed a lane and the legal actions, bool [B, A]."""
-        self._streams = [draws.Uniforms(seed, "exploration", width=2) for seed in life_seeds]
+    def __init__(self, run_seeds: Sequence[int], legal: np.ndarray) -> None:
+        """Set up the draws of B lanes: one seed per lane, and their legal actions, bool [B, A]."""
+        self._streams = [draws.Uniforms(seed, "exploration", width=2) for seed in run_seeds]
         self._legal_lists = [np.flatnonzero(row) for row in legal]
 
     def execute(self, move: int, chosen: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return executed actions int64 [B] and the explored flags bool [B] of one move of all lanes."""
+        """Return one move's executed actions int64 [B], and bool [B] where exploration replaced `chosen`."""
         uniforms = np.stack([stream.at(move) for stream in self._streams])  # [B, 2]
         explored = uniforms[:, 0] < epsilon
         executed = chosen.astype(np.int64)
@@ -38,29 +43,39 @@ class Explorer:
 
 
 def exploration_of(
-    life_seed: int, legal: np.ndarray, num_moves: int, epsilon: float
+    run_seed: int, legal: np.ndarray, num_moves: int, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a life's seed makes of its moves: explored bool [n], and the action it then gives, [n]."""
-    uniforms = draws.Uniforms(life_seed, "exploration", width=2).first(num_moves)  # [n, 2]
+    """Recompute a run's exploration from its seed, for `num_moves` = N moves.
+
+    Args:
+        run_seed: of the run.
+        legal: the game's legal actions, bool [A].
+        num_moves: how many moves from the run's first.
+        epsilon: the probability of exploring.
+
+    Returns:
+        bool [N], whether exploration chose the action; int64 [N], the action that it chooses if so.
+    """
+    uniforms = draws.Uniforms(run_seed, "exploration", width=2).first(num_moves)  # [n, 2]
     actions = np.flatnonzero(legal)
     return uniforms[:, 0] < epsilon, actions[(uniforms[:, 1] * len(actions)).astype(np.int64)]
 
 
 class Sampler:
-    """Draws each lane's action from the softmax of its legal logits, by the Gumbel-max rule.
+    """Samples each lane's action from the softmax of its legal logits, by the Gumbel-max trick.
 
     Source: Maddison et al., A* sampling (NeurIPS 2014), section 2.
     """
 
-    def __init__(self, life_seeds: Sequence[int], num_actions: int) -> None:
-        self._streams = [draws.Uniforms(seed, "sampling", num_actions) for seed in life_seeds]
+    def __init__(self, run_seeds: Sequence[int], num_actions: int) -> None:
+        self._streams = [draws.Uniforms(seed, "sampling", num_actions) for seed in run_seeds]
 
     def sample(self, move: int, logits: np.ndarray, legal: np.ndarray) -> np.ndarray:
-        """Return sampled legal actions of one move of all lanes: [B, A], [B, A] -> int64 [B]."""
+        """Return one move's sampled actions int64 [B], from logits float [B, A] and legal bool [B, A]."""
         return greedy_actions(logits + self.gumbel(move), legal)
 
     def gumbel(self, move: int) -> np.ndarray:
-        """Return the draws [B, A] whose sum with the logits is highest at the sampled action."""
+        """Return one move's Gumbel noise [B, A]; the sampled action maximises logits plus noise."""
         uniforms = np.stack([stream.at(move) for stream in self._streams])  # [B, A]
         drawn: np.ndarray = -np.log(-np.log(np.clip(uniforms, 1e-300, 1 - 1e-16)))
         return drawn

@@ -1,4 +1,4 @@
-"""The narrow waist: the types that games, histories, imitators, tasks and the harness share."""
+"""The types that games, histories, imitators, tasks and the harness share."""
 
 from __future__ import annotations
 
@@ -11,52 +11,67 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = dict[str, "Tensor"]  # flat; axis 0 of every tensor is the batch
+State = dict[str, "Tensor"]  # of an imitator; axis 0 of every tensor is the batch
+
+KINDS = ("start", "continue", "transfer")  # of runs
+
+
+class Role(NamedTuple):
+    """What a job's runs are for."""
+
+    kind: str  # of its runs, one of KINDS
+    on_new_games: bool  # played on the benchmark's new games rather than on the watched ones
+
+
+ROLES: Mapping[str, Role] = {
+    "start": Role("start", False),
+    "continue": Role("continue", False),
+    "start-new": Role("start", True),
+    "transfer": Role("transfer", True),
+}
 
 
 class Timestep(NamedTuple):
-    """What a player may know before move t. Leading axes are [B], or [B, T] in `unroll`."""
+    """The information a player has before move t. Leading axes are [B], or [B, T] in `unroll`."""
 
     observation: Tensor  # [B, *observation_shape], dtype of the game
     legal_actions: Tensor  # [B, A] bool
-    previous_action: Tensor  # [B] int64, as executed; 0 where first_of_life
-    previous_reward: Tensor  # [B] float32, raw points; 0 where first_of_life
+    previous_action: Tensor  # [B] int64, as executed; 0 where first_of_run
+    previous_reward: Tensor  # [B] float32, raw points; 0 where first_of_run
     first: Tensor  # [B] bool, first move of an episode
-    first_of_life: Tensor  # [B] bool, the row's memory is empty from here
+    first_of_run: Tensor  # [B] bool, first move of a run: the row's memory must be empty before it
 
 
 class Imitator(Protocol):
-    """A player with fixed parameters; everything that changes while it plays is in its state."""
+    """A player with frozen parameters; everything that changes while it plays is in its state."""
 
     def initial_state(self, batch_size: int) -> State:
-        """Return the empty memory of `batch_size` rows; names, dtypes and shapes never change after."""
+        """Return the empty memory of `batch_size` rows; its names, dtypes and shapes stay as they are."""
 
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, A] float32 for one move, and the next state; the given state is spent."""
+        """Return logits [B, A] float32 for one move, and the next state; `state` must not be used again."""
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, T, A] float32 for T moves, and the state after them; the given state is spent."""
+        """Return logits [B, T, A] float32 for T moves, and the next state; `state` must not be used again."""
 
 
 @dataclass(frozen=True)
 class Game:
-    """One game of a family, fully determined: two games with one fingerprint give one life from one log."""
+    """The full description of one game: games of equal fingerprints give the same run from the same log."""
 
     name: str  # "family/variant", e.g. "atari/breakout"
-    observation_shape: tuple[int, ...]  # of one stacked observation; () for a single number
+    observation_shape: tuple[int, ...]  # of one observation, stacked frames included; () for a single number
     observation_dtype: str  # numpy dtype name
     observation_values: int  # observations lie in [0, observation_values)
-    stacked_frames: int  # newest frames an observation holds along its axis 0; 1 means not stacked
+    stacked_frames: int  # number of newest frames along an observation's axis 0; 1 means not stacked
     num_actions: int  # size of the family's full action set, A
     legal_actions: tuple[bool, ...]  # [A]
-    episode_cap_moves: int  # an episode is truncated after so many moves
-    exploration: float  # probability with which the harness replaces a move
-    fingerprint: Mapping[str, Any]  # package versions, ROM hash, every environment argument
-    action_names: tuple[str, ...] = ()  # [A] for people to read; empty where the actions have none
+    episode_cap_moves: int  # length at which an episode is truncated
+    exploration: float  # probability with which the harness replaces a chosen action
+    fingerprint: Mapping[str, Any]  # JSON: package versions, ROM hash, every environment argument
+    action_names: tuple[str, ...] = ()  # [A] for display; empty where the actions have no names
     score_rows: tuple[int, int] | None = None  # rows [begin, end) of pixels that show the score, if any
-    shown_planes: int | None = (
-        None  # of planes of zeros and ones, only the first so many hold a one; None: all
-    )
+    shown_planes: int | None = None  # number of leading planes that are ever non-zero; None: all
 
     def __post_init__(self) -> None:
         if len(self.legal_actions) != self.num_actions:
@@ -70,7 +85,7 @@ class Game:
 
     @property
     def family(self) -> str:
-        """The part of the name before the slash: a file in `suite/games`."""
+        """The part of the name before the slash; `suite/games/<family>.py` defines it."""
         return self.name.partition("/")[0]
 
     @property

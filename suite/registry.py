@@ -1,4 +1,4 @@
-"""Registries by file name: one object a file, found by a scan; listing imports nothing."""
+"""Registries by file name: each file of a folder registers one object; listing the names imports nothing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 from understudy.suite.errors import InputError
 
 
-def names(folder: Path, suffix: str = ".py") -> tuple[str, ...]:
-    """Return the registered names: the stems of the files in `folder`, private ones left out, sorted.
+def names(folders: Iterable[str | Path], suffix: str = ".py") -> tuple[str, ...]:
+    """Return the registered names, sorted: the stems of the files in `folders` without a leading underscore.
 
-    An underscore in a file's name is a hyphen in the registered one: `policy_at_w.py` is `policy-at-w`.
+    An underscore in a file's name is a hyphen in the registered one: `frozen_teacher.py` is `frozen-teacher`.
+    `folders` is usually a package's `__path__`.
     """
-    stems = (path.stem for path in folder.glob(f"*{suffix}"))
+    stems = {path.stem for folder in folders for path in Path(folder).glob(f"*{suffix}")}
     return tuple(sorted(stem.replace("_", "-") for stem in stems if not stem.startswith("_")))
 
 
 def choose(name: str, known: Iterable[str], what: str) -> str:
-    """Return `name` if it is known; raise InputError with the nearest known name otherwise."""
+    """Return `name` if it is in `known`; otherwise raise InputError with the nearest known name."""
     known = sorted(known)
     if name in known:
         return name
@@ -31,5 +32,5 @@ def choose(name: str, known: Iterable[str], what: str) -> str:
 
 
 def load(package: str, name: str, attribute: str) -> Any:
-    """Import `package.name` and return its one registered object, called `attribute`."""
+    """Import the module registered as `name` in `package` and return its object `attribute`."""
     return getattr(importlib.import_module(f"{package}.{name.replace('-', '_')}"), attribute)

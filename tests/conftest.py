@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from understudy import baselines
+from understudy.baselines import controls
 
 settings.register_profile("understudy", deadline=None)
 settings.load_profile("understudy")
@@ -30,20 +31,21 @@ def darkroom():
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """Rows of random and policy-at-w, their start lives on darkroom. To be read; `copied` may be spoiled."""
+    """Rows of random and frozen-teacher: their start runs on darkroom. Read only; `copied` may be changed."""
+    from support import rows
+
     from understudy.leaderboard import scores
-    from understudy.submissions import requests, scoring
 
     folder = tmp_path_factory.mktemp("results")
-    names = "policy-at-w", "random"
-    scoring.score([requests.Request(name, "darkroom-v1", "quick", folder) for name in names], tasks=["skill"])
+    names = "frozen-teacher", "random"
+    rows.score([rows.requested(name, folder) for name in names], tasks=["skill"])
     scores.rescore(folder)
     return folder
 
 
 @pytest.fixture
 def copied(results, tmp_path):
-    """A copy of these rows, to spoil."""
+    """A copy of these rows, to be changed."""
     shutil.copytree(results, tmp_path / "copy")
     return tmp_path / "copy"
 
@@ -54,18 +56,18 @@ def assigned():
 
     def assign(game, folders, watched_moves=3, moves=10, on_new_game=False, new=None):
         new = new or (None,) * len(folders)
-        return baselines.Assignment(game, watched_moves, moves, on_new_game, tuple(folders), tuple(new))
+        return controls.Assignment(game, watched_moves, moves, on_new_game, tuple(folders), tuple(new))
 
     return assign
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Return a data folder with random darkroom lives: two to watch (one is longer than W), one new."""
-    from understudy.suite.testing import sound_submissions
+    """Return a data folder with random darkroom runs: two to watch (one is longer than W), one new."""
+    from support import sound_submissions
 
     root = tmp_path_factory.mktemp("data")
-    sound_submissions.write_lives(root)
+    sound_submissions.write_runs(root)
     return root
 
 
@@ -84,15 +86,15 @@ def here(data, tmp_path, monkeypatch):
 @pytest.fixture
 def make_submission(data, here):
     """Return a function that writes a sound submission of an architecture into a folder and returns that."""
-    from understudy.suite.testing import sound_submissions
+    from support import sound_submissions
 
-    def write(architecture_name="markov"):
-        return sound_submissions.write(here / "mine", baselines.load_architecture(architecture_name), data)
+    def write(architecture_name="bc"):
+        return sound_submissions.write(here / "mine", baselines.load(architecture_name), data)
 
     return write
 
 
 @pytest.fixture
 def own_data(monkeypatch):
-    """The teachers' lives that come with the package, whatever data the shell names."""
+    """The teachers' runs that come with the package, whatever data the shell names."""
     monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)

@@ -9,17 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from understudy.suite import benchmarks
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ARGUMENTS = {"history-format.md": lambda: [str(history())]}  # of the script on a page, where it takes any
 PARTS = {"imitators.md", "games.md"}  # their blocks show parts of a file
 
 
 def history() -> Path:
-    return benchmarks.teacher_lives(benchmarks.load("darkroom-v1"))[0].history_path
+    return benchmarks.teacher_runs(benchmarks.load("darkroom-v1"))[0].history_path
 
 
 def blocks(page: Path) -> str:

@@ -1,4 +1,4 @@
-"""Imports point one way, and the light parts stay light."""
+"""Imports point one way, and scoring and the leaderboard load neither players nor emulators."""
 
 import ast
 import graphlib
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from understudy import cli
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = {
     "understudy": ROOT / "understudy",
     "understudy.suite": ROOT / "suite",
@@ -20,32 +20,25 @@ FOLDERS = {
     "understudy.leaderboard": ROOT / "leaderboard",
 }
 
-# Which groups of modules a group may import, besides itself. A file of the suite that neither names a group
-# nor stands with one is `foundation`, as protocols and stats are.
-LIVES = {"foundation", "games", "histories"}
-SUITE = LIVES | {"tasks", "benchmarks", "harness", "teachers", "testing"}
-ALLOWED = {
-    "foundation": set(),
-    "games": {"foundation"},
-    "histories": {"foundation", "games"},
-    "tasks": LIVES,
-    "benchmarks": LIVES | {"tasks"},
-    "harness": LIVES | {"tasks", "benchmarks", "teachers"},
-    "teachers": LIVES,
-    "testing": SUITE,
-    "baselines": SUITE,
-    "submissions": SUITE | {"baselines"},  # a submission names the architecture that is built
-    "leaderboard": SUITE,
-    "front door": SUITE | {"baselines", "submissions", "leaderboard"},
+# The modules at the top of the suite form one group, each of its folders another.
+FOUNDATION = {"protocols", "errors", "registry", "validation", "draws", "exploration", "stored_names"}
+# Each group may import those before it in BENEATH and CHAIN, ...
+BENEATH = ("foundation", "io", "games", "hub", "histories")
+CHAIN = (
+    *("scoring", "tasks", "benchmarks", "teachers", "harness", "testing"),
+    *("baselines", "submissions", "leaderboard", "front door"),
+)
+# ... except these.
+NEVER = {
+    "games": {"io"},
+    "hub": {"games"},
+    "scoring": {"io", "games", "hub", "histories"},  # pure functions of what they are given
+    "tasks": {"io", "games", "hub", "histories"},
+    "teachers": {"scoring", "tasks", "benchmarks"},
+    "leaderboard": {"baselines", "submissions"},  # stored rows are scored without the code that played them
 }
-STANDS_WITH = {
-    "judging": "tasks",
-    "pictures": "tasks",
-    "records": "harness",
-    "places": "harness",
-    "likeness": "harness",
-    "isolation": "harness",
-}
+ORDER = (*BENEATH, *CHAIN)
+ALLOWED = {group: set(ORDER[:position]) - NEVER.get(group, set()) for position, group in enumerate(ORDER)}
 
 
 def modules() -> dict[str, Path]:
@@ -67,7 +60,7 @@ def group(module: str) -> str:
     parts = module.split(".")
     if parts[1:2] == ["suite"]:
         inner = parts[2] if parts[2:] else ""
-        return inner if inner in ALLOWED else STANDS_WITH.get(inner, "foundation")
+        return inner if (ROOT / "suite" / inner).is_dir() and inner else "foundation"
     return parts[1] if parts[1:] and parts[1] in ("baselines", "submissions", "leaderboard") else "front door"
 
 
@@ -125,6 +118,13 @@ def late():
     ]
 
 
+def test_every_part_of_the_suite_is_in_a_group():
+    names = {module.split(".")[2] for module in MODULES if module.startswith("understudy.suite.")}
+    folders = {name for name in names if (ROOT / "suite" / name).is_dir()}
+    assert names - folders == FOUNDATION
+    assert {group(module) for module in MODULES} == set(ORDER)
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_one_way(module):
     here = group(module)
@@ -147,7 +147,7 @@ def test_no_module_imports_itself_by_way_of_others():
     assert set(order) == set(MODULES)
 
 
-def test_torch_stands_in_protocols_for_the_type_checker_only():
+def test_protocols_import_torch_for_the_type_checker_only():
     found = [for_types for name, for_types in imports_of("understudy.suite.protocols") if name == "torch"]
     assert found == [True]
 
@@ -161,11 +161,35 @@ def loaded_by(code: str) -> set[str]:
     return set(ran.stdout.rpartition("LOADED ")[2].split())
 
 
-def test_the_leaderboard_loads_neither_torch_nor_minatar():
-    parts = sorted(name for name in MODULES if name.startswith("understudy.leaderboard"))
+HEAVY = {"torch", "minatar", "ale_py", "matplotlib", "pandas"}
+LIGHT_HARNESS = ("entry", "feedback", "interventions", "jobs", "lanes", "records", "requests")
+
+
+def of_package(name: str) -> list[str]:
+    return sorted(module for module in MODULES if f"{module}.".startswith(f"understudy.{name}."))
+
+
+@pytest.mark.parametrize("package", ["leaderboard", "suite.harness.engines"])
+def test_the_leaderboard_loads_no_player_and_no_emulator(package):
+    parts = of_package(package)
     loaded = loaded_by(f"import {', '.join(parts)}")
     assert "understudy" in loaded
-    assert not loaded & {"torch", "minatar", "matplotlib"}
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "suite.scoring",
+        "suite.tasks",
+        "suite.exploration",
+        *(f"suite.harness.{name}" for name in LIGHT_HARNESS),
+    ],
+)
+def test_scoring_and_planning_load_nothing_heavy(package):
+    loaded = loaded_by(f"import {', '.join(of_package(package))}")
+    assert "understudy" in loaded
+    assert not loaded & (HEAVY | {"gymnasium"})
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from support import ROOT
 
 import understudy
 from understudy import cli
-from understudy.leaderboard import instrument
+from understudy.leaderboard import controls_check
 from understudy.suite.protocols import Timestep
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INSTALLED = {"understudy", "suite", "baselines", "submissions", "leaderboard"}
 MIB = 2**20
-MAKE_TARGETS = {"demo", "test", "check", "speed", "long"}
+MAKE_TARGETS = {"demo", "test", "check", "speed", "long", "docs"}
 
 
 def size_bytes(*folders: str) -> int:
@@ -51,14 +51,14 @@ def test_a_file_beside_the_modules_is_package_data():
         shipped.update(path for glob in globs for path in folder.glob(glob) if path.is_file())
     for top in INSTALLED:
         for path in (ROOT / top).rglob("*"):
-            stays = "results" in path.parts and path.name != instrument.INSTRUMENT  # rows of a checkout
+            stays = "results" in path.parts and path.name != controls_check.CONTROLS  # rows of a checkout
             if path.is_file() and path.suffix not in {".py", ".pyc"} and not stays:
                 assert path in shipped, f"{path} would be left out of the wheel"
 
 
 def test_embedded_data_is_small_and_holds_no_game_image():
-    longest_lives = 10 * MIB  # MinAtar's of 2.75M moves, that rule `full`, Atari's of 1M, that rule `tenth`
-    assert size_bytes("suite/data", "submissions/entries") <= 25 * MIB + longest_lives
+    longest_runs = 10 * MIB  # the references: MinAtar's 2.75M moves for `full`, Atari's 1M for `tenth`
+    assert size_bytes("suite/data", "submissions/entries") <= 25 * MIB + longest_runs
     assert size_bytes("data") <= 25 * MIB
     images = {".bin", ".a26", ".rom"}
     for top in INSTALLED | {"data", "docs", "tests"}:
@@ -114,15 +114,15 @@ def test_the_example_of_an_architecture_runs_and_agrees_with_itself():
     player = scope["Constant"](num_actions=3)
     with torch.no_grad():
         player.preference.copy_(torch.tensor([0.5, 2.0, 1.0]))
-        first_of_life = torch.tensor([[True, False, False, False], [False, False, False, False]])  # [B, T]
-        B, T = first_of_life.shape
+        first_of_run = torch.tensor([[True, False, False, False], [False, False, False, False]])  # [B, T]
+        B, T = first_of_run.shape
         timesteps = Timestep(
             observation=torch.zeros(B, T, dtype=torch.uint8),
             legal_actions=torch.ones(B, T, 3, dtype=torch.bool),
             previous_action=torch.zeros(B, T, dtype=torch.int64),
             previous_reward=torch.zeros(B, T),
-            first=first_of_life,
-            first_of_life=first_of_life,
+            first=first_of_run,
+            first_of_run=first_of_run,
         )
         past = {"moves": torch.tensor([7, 7])}
         logits, state = player.unroll(timesteps, past)
@@ -136,7 +136,7 @@ def test_the_example_of_an_architecture_runs_and_agrees_with_itself():
 
 def test_the_readme_lists_every_command_and_no_other_with_options_that_exist(capsys):
     lines = re.findall(r"^\| `understudy ([^`]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
-    words = [re.findall(r"[a-z]+", re.split(r" [^a-z]", line)[0]) for line in lines]
+    words = [re.findall(r"[a-z]+(?:-[a-z]+)*", re.split(r" [^a-z]", line)[0]) for line in lines]
     assert sorted({first for first, *_ in words}) == sorted(cli.commands())
     for line, named in zip(lines, words, strict=True):
         assert cli.main([*named, "--help"]) == 0

@@ -5,23 +5,22 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
-from understudy.leaderboard import instrument, leaks
-from understudy.suite import benchmarks, tasks, verdicts
+from understudy.leaderboard import controls_check, leak_notes
+from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.judging import conditions, horizon, lives
+from understudy.suite.scoring import conditions, horizon, scored_runs, verdicts
 
-ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "protocol.md").read_text()
 BENCHMARKS = [benchmarks.load(name) for name in ("darkroom-v1", "minatar-v1", "atari-v1")]
 QUESTIONS = {"Q1": "skill", "Q2": "improvement", "Q3": "transfer"}
 
 
 def tables() -> list[list[list[str]]]:
-    """Return the page's tables: lists of lines of cells, headings first, without the ruled line."""
+    """Return the page's tables: lists of lines of cells, headings first, without the line under them."""
     found = []
     for block in re.findall(r"(?:^\|.*\|\n)+", TEXT, re.MULTILINE):
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
@@ -75,20 +74,20 @@ def test_budgets_and_settings_are_those_of_the_files():
     assert found == expected
 
 
-def test_the_stakes_of_the_primary_cell_follow_from_its_published_ruler():
+def test_the_borders_of_the_primary_cell_follow_from_its_published_reference():
     benchmark = benchmarks.load("atari-v1")
-    lines = table("cell", "ruler's start")
+    lines = table("cell", "reference's start")
     assert [line[0][:2] for line in lines] == ["Q2", "Q3"]
     for line in lines:
         rules = benchmark.rules("full", QUESTIONS[line[0][:2]])
-        ruler = rules.published
-        assert ruler is not None
-        gain = ruler.end_mean - ruler.start_mean
-        yes, no = (ruler.start_mean + share * gain for share in (0.5, 0.1))
+        reference = rules.published
+        assert reference is not None
+        gain = reference.end_mean - reference.start_mean
+        yes, no = (reference.start_mean + share * gain for share in (0.5, 0.1))
         shown = [float(text) for cell in line[1:] for text in re.findall(r"[\d.]+\d", cell)]
-        assert shown == pytest.approx([ruler.start_mean, gain, yes, no, 0.1 * gain])
+        assert shown == pytest.approx([reference.start_mean, gain, yes, no, 0.1 * gain])
         assert f"about {round(0.5 * gain)} points of gain" in TEXT
-        assert ruler.game.partition("/")[2].replace("_", " ").title() in line[0]
+        assert reference.game.partition("/")[2].replace("_", " ").title() in line[0]
 
 
 def test_the_questions_are_the_tasks():
@@ -96,14 +95,16 @@ def test_the_questions_are_the_tasks():
     assert shown == {name: tasks.load(name).question for name in tasks.names()}
 
 
-def test_the_known_answers_are_those_that_the_check_expects():
+def test_the_answers_of_controls_are_those_that_the_check_expects():
     shown = {
         (player.strip("`"), task, answer, () if where == "all" else tuple(where.split(", ")))
         for player, where, *answers in table("player", "benchmarks")
         for task, answer in zip(QUESTIONS.values(), answers, strict=True)
         if answer
     }
-    assert shown == {(each.player, each.task, each.text, each.families) for each in instrument.EXPECTATIONS}
+    assert shown == {
+        (each.player, each.task, each.text, each.families) for each in controls_check.EXPECTATIONS
+    }
 
 
 def test_every_function_that_the_page_names_exists():
@@ -119,7 +120,7 @@ def test_conditions_are_those_of_the_code():
     shown = named(table("condition", "what is played"))
     assert list(shown) == [condition.__name__ for condition in conditions.CONDITIONS]
     assert shown["learned_rule"][0].startswith(f"{conditions.DRAWS} draws each")
-    assert f"more than {conditions.KEPT_SHARE} of own" in shown["learned_rule"][1]
+    assert f"more than {conditions.KEPT_SHARE} of the gain" in shown["learned_rule"][1]
 
 
 def test_reasons_are_spelt_as_verdicts_spell_them():
@@ -127,13 +128,13 @@ def test_reasons_are_spelt_as_verdicts_spell_them():
     method_units = BENCHMARKS[0].minima.method_units
     assert shown == {
         verdicts.TEACHER_INCOMPLETE.replace("{found:,}", "n").replace("{expected:,}", "W"),
-        verdicts.LIFE_INCOMPLETE.replace("{found:,}", "n").replace("{expected:,}", "N"),
+        verdicts.RUN_INCOMPLETE.replace("{found:,}", "n").replace("{expected:,}", "N"),
         verdicts.FEW_UNITS.format(minimum=method_units),
         verdicts.NOT_PLAYED,
-        verdicts.NO_RULER,
+        verdicts.NO_REFERENCE,
         verdicts.FEW_ENDS,
         verdicts.NO_ROOM,
-        verdicts.NO_LIKENESS,
+        verdicts.NO_AGREEMENT,
         verdicts.NO_CEILING,
         verdicts.REWARD_FREE,
         verdicts.NOT_ISOLATED,
@@ -143,16 +144,19 @@ def test_reasons_are_spelt_as_verdicts_spell_them():
 def test_the_answers_in_the_text_have_the_files_numbers():
     thresholds, minima = BENCHMARKS[0].thresholds, BENCHMARKS[0].minima
     for said in (
-        f"own - {thresholds.yes_share:g} G and level - {thresholds.yes_share:g} G are above 0;",
-        f"own - {thresholds.no_share:g} G or level - {thresholds.no_share:g} G is below 0, "
-        f"in an interval of {thresholds.no_confidence:.1%}",
+        f"*yes*: at a share of {thresholds.yes_share:g} both contrasts are above 0;",
+        f"*no*: at a share of {thresholds.no_share:g} one of them is below 0, in an interval of "
+        f"{thresholds.no_confidence:.1%} each;",
+        f"*partial*: at a share of {thresholds.no_share:g} both are above 0, and at {thresholds.yes_share:g} "
+        "one of them is below 0;",
         f"above {thresholds.skill_low:g} D and below {thresholds.skill_high:g} D",
         f"max(episode ends in it, {minima.ends})",
-        f"in {minima.likeness_pieces} pieces",
-        f"S in {lives.NUM_BLOCKS} equal windows",
-        f"k = 0 ... {horizon.NUM_STEPS - 1}, skill over [h/2, h)",
-        f"fewer than {minima.ruler_lives} ruler lives",
-        f"fewer than {minima.window_caps} caps and some ruler life has fewer than {minima.window_ends} ends",
-        f"above {leaks.SUSPECTED_NATS:g} nats a row reads `LEAK SUSPECTED`",
+        f"in {minima.agreement_pieces} pieces",
+        f"skill in {scored_runs.NUM_BLOCKS} equal windows",
+        f"k = 0 ... {horizon.NUM_WINDOWS - 1}, skill over [h/2, h)",
+        f"fewer than {minima.reference_runs} reference runs",
+        f"fewer than {minima.window_caps} caps and some reference run has fewer than "
+        f"{minima.window_ends} ends",
+        f"above {leak_notes.SUSPECTED_NATS:g} nats a row reads `leak suspected`",
     ):
         assert said in TEXT.replace("97.5 %", "97.5%")

@@ -1,3 +1,3 @@
-"""Understudy: can an imitator of a learner keep learning? The front door."""
+"""Understudy: can an imitator of a learner keep learning? A benchmark suite and leaderboard."""
 
 __version__ = "0.1.0"

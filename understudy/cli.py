@@ -1,4 +1,4 @@
-"""The command line: finds the commands, runs one, and turns every error into one line and an exit code."""
+"""The command line: finds the commands, runs one, and reports an error as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import typer
 import typer.main
 
 import understudy
-from understudy.suite import interrupts, registry
+from understudy.suite import registry
 from understudy.suite.errors import CheckFailed, InputError, MachineError
+from understudy.suite.io import interrupts
 
 DONE: Final = 0  # also: already finished
 CHECK_FAILED: Final = 1
@@ -24,23 +25,24 @@ MACHINE_FAILED: Final = 3
 OUR_BUG: Final = 70
 INTERRUPTED: Final = 130
 
-HELP_ORDER: Final = (  # a command that isn't listed comes last, by name
+GROUP: Final = "_group"  # in a folder of commands, the module with the group itself
+HELP_ORDER: Final = (  # other commands come last, by name
     "demo",
     "benchmarks",
-    "rulers",
-    "teach",
+    "train-teacher",
     "histories",
     "train",
     "check",
     "score",
     "rescore",
     "verify",
-    "instrument",
+    "controls",
+    "references",
     "leaks",
     "board",
 )
 
-# UsageError has no public name in typer, only this child of it.
+# typer exports no name for UsageError, only for this subclass of it.
 USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
 
 
@@ -48,25 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: what follows the program's name; those of the process if None.
+        arguments: the arguments after the program's name; those of the process if None.
 
     Returns:
         The exit code: 0 done, 1 the thing checked does not hold, 2 bad usage or input, 3 the machine failed,
-        70 our bug, 130 interrupted. For each but 0 one line is written to standard error.
+        70 our bug, 130 interrupted. Unless it is 0, one line is written to standard error.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
-        interrupts.end_as_on_ctrl_c()
+        interrupts.treat_sigterm_as_ctrl_c()
     try:
         _run(given)
-        sys.stdout.flush()  # here, so that a full disk behind a pipe or file is reported as one
+        sys.stdout.flush()  # so that a full disk behind a pipe or file is reported here
     except typer.Exit as stopped:
         return int(stopped.exit_code)
     except BrokenPipeError:
         return _reader_left()
     except KeyboardInterrupt as interrupt:
-        anew = [each for each in given if each != "--restart"]  # or what was played till now would be lost
-        again = f"to go on: {shlex.join(['understudy', *anew])}"
+        resuming = [each for each in given if each != "--restart"]  # keeps the runs played so far
+        again = f"to go on: {shlex.join(['understudy', *resuming])}"
         return _say(str(interrupt) or f"interrupted; {again}", INTERRUPTED)
     except InputError as error:
         return _say(str(error), BAD_INPUT)
@@ -85,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def commands() -> tuple[str, ...]:
-    """Return the commands' names in the order in which help shows them; imports none of them."""
-    known = registry.names(Path(__file__).parent / "commands")
+    """Return the commands' names in the order of the help, without importing them."""
+    folder = Path(__file__).parent / "commands"
+    known = (*registry.names([folder]), *(group.parent.name for group in folder.glob(f"*/{GROUP}.py")))
     return tuple(sorted(known, key=lambda name: (_position(name), name)))
 
 
@@ -95,23 +98,35 @@ def _position(name: str) -> int:
 
 
 def _run(given: list[str]) -> None:
-    """Parse and run outside of typer's own main, which would answer errors in its own way."""
+    """Parse and run without typer's own main, which would report errors in its own way."""
     known = commands()
-    needed = given[:1] if given[:1] and given[0] in known else known  # one file is enough to run one command
+    needed = given[:1] if given[:1] and given[0] in known else known  # import only the command that runs
     command = typer.main.get_command(_application(needed))
     with command.make_context("understudy", given or ["--help"]) as context:
         command.invoke(context)
 
 
 def _application(names: Sequence[str]) -> typer.Typer:
-    """Return the application of these commands; plain help, for rich doubles the start-up time."""
+    """Return the application of these commands; the help is plain, because rich doubles the start-up time."""
     application = typer.Typer(
         add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
     )
     application.callback()(_front_door)
     for name in names:
-        application.add_typer(registry.load("understudy.commands", name, "COMMAND"))
+        application.add_typer(_load(name))
     return application
+
+
+def _load(name: str) -> typer.Typer:
+    package = "understudy.commands"
+    is_group = (Path(__file__).parent / "commands" / name / f"{GROUP}.py").is_file()
+    found = (
+        registry.load(f"{package}.{name}", GROUP, "COMMAND")
+        if is_group
+        else registry.load(package, name, "COMMAND")
+    )
+    command: typer.Typer = found
+    return command
 
 
 def _show_version(asked: bool) -> None:
@@ -136,7 +151,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _answer_usage(error: Any) -> int:
-    if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, named alone: as the bare program
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command shows its help
         typer.echo(error.ctx.get_help())
         return DONE
     path = error.ctx.command_path if error.ctx is not None else "understudy"
@@ -146,7 +161,7 @@ def _answer_usage(error: Any) -> int:
 
 
 def _bug_line(error: Exception, given: list[str]) -> str:
-    """Keep the traceback in a file and return the line that names it."""
+    """Write the traceback to a file and return the line that names it."""
     what = f"{type(error).__name__}: {error}"
     command = shlex.join(["understudy", *given])
     try:
@@ -156,12 +171,12 @@ def _bug_line(error: Exception, given: list[str]) -> str:
             file.write(f"understudy {understudy.__version__}, Python {sys.version}\n{command}\n\n")
             traceback.print_exception(error, file=file)
     except OSError as unwritable:
-        traceback.print_exception(error)  # better on the screen than lost
-        return f"a bug of ours ({what}); its traceback could not be kept in a file ({unwritable})"
+        traceback.print_exception(error)  # rather than lose it
+        return f"a bug of ours ({what}); its traceback could not be written to a file ({unwritable})"
     return f"a bug of ours ({what}); please report it with {file.name}"
 
 
 def _reader_left() -> int:
-    """Answer a closed pipe, as in `understudy board | head`, without a line: nobody reads it."""
+    """Handle a closed pipe, as in `understudy board | head`, without a message, which nobody would read."""
     sys.stdout = None  # else the interpreter flushes into the closed pipe at exit
     return MACHINE_FAILED

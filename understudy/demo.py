@@ -1,4 +1,4 @@
-"""The demo: the embedded players, scored on the embedded teachers' games, verified, and put in a table."""
+"""The demo: scores the embedded players on the embedded teachers' games and verifies the runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import typer
 
 from understudy import screen
-from understudy.leaderboard import board, rows
-from understudy.leaderboard import verify as verification
-from understudy.submissions import requests, scoring
+from understudy.leaderboard import board, verification
+from understudy.submissions import scoring
 from understudy.suite import benchmarks
+from understudy.suite.harness.requests import Request
 
-PLAYERS = ("random", "policy-at-w", "markov", "transformer")
+PLAYERS = ("random", "frozen-teacher", "bc", "transformer")
 BUDGET = "quick"
-# The questions put on each benchmark, the longest jobs first; only darkroom's teachers gain clearly so soon.
+# The tasks of each benchmark, longest jobs first; only darkroom's teachers gain clearly within `quick`.
 TASKS = {
     "atari-v1": ("skill",),
     "minatar-v1": ("skill",),
@@ -23,32 +23,26 @@ TASKS = {
 
 
 def run(out: Path) -> None:
-    """Score, verify by replay, print and write the question's table.
+    """Score, verify by replay, print and write the tables.
 
     Raises CheckFailed if a replay differs from its record.
     """
     with screen.progress() as shown:
+        report = screen.play_reporter(shown)
         for benchmark, tasks in TASKS.items():
-            players = [name for name in PLAYERS if name != "policy-at-w" or _has_networks(benchmark)]
-            asked = [requests.Request(player, benchmark, BUDGET, out) for player in players]
-            scoring.score(asked, tasks, "process", _reporter(shown))
-        tables = rows.rejudge(out)
+            players = [name for name in PLAYERS if name != "frozen-teacher" or _has_networks(benchmark)]
+            rows = scoring.rows_of([Request(player, benchmark, BUDGET, out) for player in players])
+            scoring.score(rows, tasks, "process", report)
+        scored = board.rescore(out)
         findings = verification.verify(out, report=lambda done, total: shown.report("replay", done, total))
-    screen.show(tables)
+    screen.show(scored)
     verification.require(findings)
-    lives, moves = sum(f.lives for f in findings), sum(f.moves for f in findings)
-    typer.echo(f"{lives} lives of {moves:,} moves replayed through their emulators: every record holds.")
+    runs, moves = sum(found.runs for found in findings), sum(found.moves for found in findings)
+    typer.echo(f"{runs} runs of {moves:,} moves replayed through their emulators: every record holds.")
     for name in board.FILES:
         typer.echo(out / name)
 
 
-def _reporter(shown: screen.Progress) -> requests.Report:
-    def report(progress: requests.Progress) -> None:
-        shown.report(f"{progress.row} {progress.role}", progress.moves, progress.target_moves)
-
-    return report
-
-
 def _has_networks(benchmark_name: str) -> bool:
     benchmark = benchmarks.load(benchmark_name)
-    return scoring.networks_at_w(benchmark, benchmarks.teacher_lives(benchmark))
+    return scoring.has_networks_at_w(benchmark, benchmarks.teacher_runs(benchmark))

@@ -1,33 +1,34 @@
-"""What a person sees on the terminal: progress on standard error, tables on standard output."""
+"""Terminal output: progress on standard error, tables on standard output."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    import rich.progress
 
-    from understudy.leaderboard.tables import Table
+    from understudy.leaderboard.scores import ScoredRow
+    from understudy.suite.harness.requests import PlayProgress
 
-LINE_SECONDS = 10.0  # between lines where no terminal can show a bar
+LINE_SECONDS = 10.0  # between progress lines where there is no terminal
 
 
-class Progress:
-    """Shows how far named pieces of work are: bars on a terminal, a line now and then elsewhere."""
+class ProgressDisplay:
+    """Shows the progress of named tasks: bars on a terminal, otherwise a line every LINE_SECONDS."""
 
-    def __init__(self, bars: Bars | None) -> None:
+    def __init__(self, bars: rich.progress.Progress | None) -> None:
         self._bars = bars
         self._tasks: dict[str, int] = {}
-        self._begun: dict[str, tuple[float, int]] = {}  # when a piece of work was first heard of, and how far
+        self._begun: dict[str, tuple[float, int]] = {}  # time and moves of each task's first report
         self._last = time.monotonic()
 
     def report(self, name: str, done: int, total: int, note: str = "") -> None:
-        """Show that `done` of `total` moves of a piece of work are done; cheap to call on every move."""
+        """Show that `done` of `total` moves are done; cheap enough to call after every move."""
         now = time.monotonic()
         if self._bars is not None:
             if now - self._last > 0.1 or done >= total:
@@ -47,28 +48,42 @@ class Progress:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Show progress on standard error while the block runs."""
+def progress() -> Iterator[ProgressDisplay]:
+    """Show progress on standard error during the block."""
+    import rich.progress
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(None)
+        yield ProgressDisplay(None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console) as bars:
-        yield Progress(bars)
+    with rich.progress.Progress(*columns, console=console) as bars:
+        yield ProgressDisplay(bars)
 
 
-def show(tables: Sequence[Table]) -> None:
-    """Print tables on standard output."""
+def play_reporter(shown: ProgressDisplay) -> Callable[[PlayProgress], None]:
+    """Return a callback that shows the progress of rollouts."""
+
+    def report(progress: PlayProgress) -> None:
+        shown.report(f"{progress.row} {progress.role}", progress.moves, progress.target_moves)
+
+    return report
+
+
+def show(scored: Sequence[ScoredRow]) -> None:
+    """Print the tables of scored rows on standard output: imitators, the teacher, controls."""
     from rich.console import Console
 
-    from understudy.leaderboard.tables import LEGEND, to_terminal
+    from understudy.leaderboard import cells, tables
 
     console = Console()
-    for table in tables:
-        console.print(to_terminal(table))
-    console.print(LEGEND, markup=False, highlight=False)
+    for of_budget in tables.budgets(cells.frame(scored)):
+        for kind in (cells.IMITATOR, cells.CONTROL):
+            table = tables.to_terminal(of_budget, kind)
+            if table is not None:
+                console.print(table)
+        for line in tables.teacher_lines(of_budget):
+            console.print(f"- {line}", markup=False, highlight=False)
+    console.print(tables.LEGEND, markup=False, highlight=False)

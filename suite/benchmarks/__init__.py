@@ -5,52 +5,51 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from understudy.suite import registry
+from understudy.suite import registry, stored_names
 from understudy.suite.benchmarks import declaration
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
 from understudy.suite.benchmarks.teacher_data import (
-    TeacherLife,
+    TeacherRun,
     read,
-    require_one_recipe,
+    require_same_training_settings,
     roots,
-    teacher_lives,
+    teacher_runs,
 )
 from understudy.suite.errors import InputError
 
 __all__ = [
     "Benchmark",
     "Budget",
-    "TeacherLife",
+    "TeacherRun",
     "differences_from_games",
     "load",
     "names",
     "read",
-    "require_one_recipe",
+    "require_same_training_settings",
     "roots",
-    "teacher_lives",
+    "teacher_runs",
 ]
-
-FOLDER = Path(__file__).parent
 
 
 def names() -> tuple[str, ...]:
     """Return the registered benchmarks' names."""
-    return registry.names(FOLDER, ".toml")
+    return registry.names(__path__, ".toml")
 
 
 def load(name: str) -> Benchmark:
     """Return a benchmark by name; InputError with a suggestion if there is none."""
     registry.choose(name, names(), "benchmark")
-    path = FOLDER / f"{name}.toml"
+    path = next(path for folder in __path__ if (path := Path(folder) / f"{name}.toml").is_file())
     content = path.read_bytes()
-    benchmark = declaration.parse(content.decode(), str(path), hashlib.sha256(content).hexdigest())
+    sha256 = stored_names.benchmark_sha256(hashlib.sha256(content).hexdigest())
+    benchmark = declaration.parse(content.decode(), str(path), sha256)
     if benchmark.name != name:
-        raise InputError(f"{path}: expected name = {name!r}, as the file is called; found {benchmark.name!r}")
+        raise InputError(f"{path}: expected name = {name!r}, the file's name; found {benchmark.name!r}")
     return benchmark
 
 
 def differences_from_games(benchmark: Benchmark) -> list[str]:
-    """Return, as readable text, where the games' own declarations differ from the benchmark's."""
+    """Return a line for each setting in which a game differs from the benchmark's declaration."""
     from understudy.suite import games
 
     found = []

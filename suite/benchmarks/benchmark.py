@@ -1,4 +1,4 @@
-"""What a benchmark is: the frozen declaration that its file is read into."""
+"""Benchmark declarations: the frozen values that a benchmark's file is read into."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
-from understudy.suite.judging.rules import Minima, PublishedRuler, Rules, Thresholds
+from understudy.suite.scoring.rules import Minima, PublishedReference, Rules, Thresholds
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long the lives of one row are; rows of different budgets are never ranked together."""
+    """How long the runs of one row are; rows of different budgets are never ranked together."""
 
     name: str  # full, tenth or quick
-    moves: int  # N of a life
+    moves: int  # N, length of a run
     start_moves: int  # of the start job, all lanes together
-    end_moves: int  # the last so many moves of a life are its end
-    likeness_moves: int  # the teacher's next moves on which likeness is measured
+    end_moves: int  # length of the end window, the last moves of a run
+    agreement_moves: int  # number of the teacher's moves after W on which agreement is measured
     lanes: int
-    tasks: tuple[str, ...]  # the tasks that this budget is long enough for
+    tasks: tuple[str, ...]  # tasks for which this budget is long enough
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark as its file declares it; any change of the file is a new name."""
+    """One benchmark as its file declares it; a changed file needs a new name."""
 
     name: str
     family: str  # of games
@@ -32,15 +32,15 @@ class Benchmark:
     watched_moves: int  # W
     episode_cap_moves: int
     exploration: float  # probability with which the harness replaces a move
-    state_cap_bytes: int  # of one life's state, in the ranked table
-    segment_moves: int  # a history's segment starts at the first episode start after so many moves
+    state_cap_bytes: int  # largest state of one run in a ranked row
+    segment_moves: int  # a history's segment starts at the first episode start after this many moves
     watched_games: tuple[str, ...]  # full names, family/variant
     new_games: tuple[str, ...]  # never watched
-    extra_watchable_games: tuple[str, ...]  # also watched in the multi-game track
+    extra_watchable_games: tuple[str, ...]  # may be watched in mode multi-game only
     thresholds: Thresholds
     minima: Minima
     budgets: tuple[Budget, ...]
-    provisional_rulers: tuple[tuple[str, str, PublishedRuler], ...]  # (budget, task, ruler)
+    provisional_references: tuple[tuple[str, str, PublishedReference], ...]  # (budget, task, reference)
     sha256: str  # of the file
 
     def budget(self, name: str) -> Budget:
@@ -50,35 +50,35 @@ class Benchmark:
 
     @property
     def budget_names(self) -> tuple[str, ...]:
-        """Names of the budgets, longest first as in the file."""
+        """Names of the budgets in the order of the file, longest first."""
         return tuple(budget.name for budget in self.budgets)
 
     @property
     def games(self) -> tuple[str, ...]:
-        """Every game that a life of this benchmark may be of."""
+        """All games of this benchmark: watched, new and extra ones."""
         return self.watched_games + self.new_games + self.extra_watchable_games
 
-    def unit(self, life_name: str) -> str:
-        """Return what a teacher's life counts as in a method claim, e.g. of "goal-40/seed-1": "goal-40".
+    def unit(self, run_name: str) -> str:
+        """Return the unit of a teacher's run in a method claim, e.g. `goal-40` of `goal-40/seed-1`.
 
-        Where several games are watched, or several are new, each game is one unit, else each life.
+        If several games are watched (or new), each game is a unit; otherwise each run is.
         """
-        variant = life_name.partition("/")[0]
+        variant = run_name.partition("/")[0]
         new = f"{self.family}/{variant}" in self.new_games
-        return variant if len(self.new_games if new else self.watched_games) > 1 else life_name
+        return variant if len(self.new_games if new else self.watched_games) > 1 else run_name
 
     def rules(self, budget_name: str, task: str) -> Rules:
-        """Return what a task needs to know of this benchmark at one budget.
+        """Return the scoring rules of a task at one budget.
 
-        Raises InputError where the budget is too short for the task.
+        Raises InputError if the budget is too short for the task.
         """
         budget = self.budget(budget_name)
         if task not in budget.tasks:
             raise InputError(
                 f"budget {budget_name!r} of {self.name} is too short for {task!r}; "
-                f"it has: {', '.join(budget.tasks)}"
+                f"its tasks: {', '.join(budget.tasks)}"
             )
-        published = {(each, of): ruler for each, of, ruler in self.provisional_rulers}
+        published = {(each, of): reference for each, of, reference in self.provisional_references}
         return Rules(
             watched_moves=self.watched_moves,
             moves=budget.moves,

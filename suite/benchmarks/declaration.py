@@ -1,41 +1,40 @@
-"""Reading a benchmark's TOML file: every key is expected, typed and checked, with one line for an error."""
+"""Reading a benchmark's TOML file: every key is required and checked; an error is one line."""
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
-import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from understudy.suite import registry, tasks
+from understudy.suite import tasks, validation
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
 from understudy.suite.errors import InputError
-from understudy.suite.judging.rules import Minima, PublishedRuler, Thresholds
+from understudy.suite.scoring.rules import Minima, PublishedReference, Thresholds
 
-Record = TypeVar("Record")
-TABLES = ("thresholds", "minima", "budgets", "provisional_rulers")
+Section = TypeVar("Section", Thresholds, Minima)
+TABLES = ("thresholds", "minima", "budgets", "provisional_references")
 
 
 def parse(text: str, where: str, sha256: str) -> Benchmark:
     """Return the benchmark that a file's text declares.
 
-    `where` names the file in messages; `sha256` is the file's. Raises InputError for anything that is
-    missing, unknown, of another type or inconsistent.
+    `where` names the file in messages; `sha256` is the file's. Raises InputError for a value that is missing,
+    unknown, of another type or inconsistent with others.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: expected TOML; {error}") from error
     plain = {key: value for key, value in document.items() if key not in TABLES}
-    benchmark = _record(
+    benchmark = validation.checked(
         Benchmark,
         plain,
         where,
-        thresholds=_record(Thresholds, _table(document, "thresholds", where), f"{where} [thresholds]"),
-        minima=_record(Minima, _table(document, "minima", where), f"{where} [minima]"),
+        "key",
+        thresholds=_section(Thresholds, document, "thresholds", where),
+        minima=_section(Minima, document, "minima", where),
         budgets=_budgets(_table(document, "budgets", where), where),
-        provisional_rulers=_rulers(document.get("provisional_rulers", {}), where),
+        provisional_references=_references(document.get("provisional_references", {}), where),
         sha256=sha256,
     )
     for problem in _problems(benchmark):
@@ -50,54 +49,33 @@ def _table(document: Mapping[str, Any], key: str, where: str) -> Mapping[str, An
     return table
 
 
-def _record(kind: type[Record], values: Mapping[str, Any], where: str, **given: Any) -> Record:
-    """Build a frozen dataclass from a TOML table, its other fields being `given`."""
-    types = typing.get_type_hints(kind)
-    expected = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]
-    for key in values:
-        registry.choose(key, expected, f"key in {where}")
-    missing = [key for key in expected if key not in values]
-    if missing:
-        raise InputError(f"{where}: missing {', '.join(missing)}")
-    checked = {key: _typed(value, types[key], f"{where}: {key}") for key, value in values.items()}
-    try:
-        return kind(**checked, **given)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _typed(value: Any, expected: Any, where: str) -> Any:
-    if expected == tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise InputError(f"{where}: expected a list of texts; found {value!r}")
-        return tuple(value)
-    if expected is float and type(value) is int:
-        return float(value)
-    if type(value) is not expected:
-        raise InputError(f"{where}: expected {expected.__name__}; found {value!r}")
-    return value
+def _section(kind: type[Section], document: Mapping[str, Any], key: str, where: str) -> Section:
+    return validation.checked(kind, _table(document, key, where), f"{where} [{key}]", "key")
 
 
 def _budgets(tables: Mapping[str, Any], where: str) -> tuple[Budget, ...]:
     return tuple(
-        _record(Budget, _table(tables, name, f"{where} [budgets]"), f"{where} [budgets.{name}]", name=name)
+        validation.checked(
+            Budget, _table(tables, name, f"{where} [budgets]"), f"{where} [budgets.{name}]", "key", name=name
+        )
         for name in tables
     )
 
 
-def _rulers(tables: Mapping[str, Any], where: str) -> tuple[tuple[str, str, PublishedRuler], ...]:
+def _references(tables: Mapping[str, Any], where: str) -> tuple[tuple[str, str, PublishedReference], ...]:
     found = []
     for budget in tables:
-        section = f"{where} [provisional_rulers.{budget}"
-        by_task = _table(tables, budget, f"{where} [provisional_rulers]")
+        section = f"{where} [provisional_references.{budget}"
+        by_task = _table(tables, budget, f"{where} [provisional_references]")
         for task in by_task:
-            told = _table(by_task, task, f"{section}]")
-            found.append((budget, task, _record(PublishedRuler, told, f"{section}.{task}]")))
+            values = _table(by_task, task, f"{section}]")
+            reference = validation.checked(PublishedReference, values, f"{section}.{task}]", "key")
+            found.append((budget, task, reference))
     return tuple(found)
 
 
 def _problems(benchmark: Benchmark) -> list[str]:
-    """Return what is inconsistent between fields that are each well formed."""
+    """Return the inconsistencies between fields that are each well formed."""
     found = []
     sizes = ("watched_moves", "episode_cap_moves", "state_cap_bytes", "segment_moves")
     found += [f"expected {size} above 0" for size in sizes if getattr(benchmark, size) < 1]
@@ -117,17 +95,17 @@ def _problems(benchmark: Benchmark) -> list[str]:
     if "full" not in benchmark.budget_names:
         found.append("expected a table [budgets.full]")
     tasks_of = {budget.name: budget.tasks for budget in benchmark.budgets}
-    for budget_name, task, ruler in benchmark.provisional_rulers:
-        section = f"[provisional_rulers.{budget_name}.{task}]"
+    for budget_name, task, reference in benchmark.provisional_references:
+        section = f"[provisional_references.{budget_name}.{task}]"
         if task not in tasks_of.get(budget_name, ()):
             found.append(f"{section}: no such budget or task in it")
-        if ruler.game not in benchmark.games:
-            found.append(f"{section} is of {ruler.game!r}, which is not a game of this benchmark")
+        if reference.game not in benchmark.games:
+            found.append(f"{section} is of {reference.game!r}, which is not a game of this benchmark")
     return found
 
 
 def _budget_problems(budget: Budget) -> list[str]:
-    sizes = ("moves", "start_moves", "end_moves", "likeness_moves", "lanes")
+    sizes = ("moves", "start_moves", "end_moves", "agreement_moves", "lanes")
     found = [f"expected {size} above 0" for size in sizes if getattr(budget, size) < 1]
     if budget.end_moves > budget.moves:
         found.append(f"end_moves {budget.end_moves} is more than moves {budget.moves}")

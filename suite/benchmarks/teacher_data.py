@@ -1,4 +1,4 @@
-"""Which teacher lives are on this machine, and the one way to read them."""
+"""Teacher data: finds the recorded teacher runs on this machine and reads them."""
 
 from __future__ import annotations
 
@@ -15,42 +15,41 @@ from understudy.suite import registry
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.hub import client, locations
+from understudy.suite.io.file_names import HISTORY, NETWORK_AT_W
 
 if TYPE_CHECKING:
-    from understudy.suite.histories.format import History
+    from understudy.suite.histories.history_format import History
 
 ENVIRONMENT_VARIABLE = (
-    "UNDERSTUDY_DATA"  # folders or hf://..., separated as in PATH; instead of the usual ones
+    "UNDERSTUDY_DATA"  # folders or hf://..., separated as in PATH; replaces the default folders
 )
-HISTORY = "history.parquet"
-NETWORK_AT_W = "network_at_w.safetensors"
 TEACHER = "teacher"  # a history's player.kind
 KEPT_HISTORIES = (
-    4096  # of a process, the last ones read; more than a benchmark has lives, or each round reads all
+    4096  # histories cached in a process; fewer than a benchmark's runs would read all of them every time
 )
 
 
 @dataclass(frozen=True)
-class TeacherLife:
-    """Where one recorded life of a teacher lies."""
+class TeacherRun:
+    """One recorded run of a teacher, and its files."""
 
     game: str  # full name, family/variant
     variant: str
     seed: int
     folder: Path
     history_path: Path
-    network_path: Path | None  # the teacher's network at W; None where the life is no watched one
+    network_path: Path | None  # the teacher's network at W; None if there is none, as on new games
 
     @property
     def name(self) -> str:
-        """The life's name within its benchmark, e.g. `breakout/seed-0`."""
+        """The run's name within its benchmark, e.g. `breakout/seed-0`."""
         return f"{self.variant}/seed-{self.seed}"
 
 
 def roots() -> tuple[Path, ...]:
     """Return the data folders: those of UNDERSTUDY_DATA if set, else suite/data and a checkout's data.
 
-    One that is `hf://datasets/user/repo@<commit hash>` is fetched if need be, and checked.
+    A location `hf://datasets/user/repo@<commit hash>` is fetched if it is not there yet, and checked.
     """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
@@ -61,95 +60,94 @@ def roots() -> tuple[Path, ...]:
     return (suite / "data", *beside)
 
 
-def teacher_lives(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherLife]:
-    """Return the benchmark's recorded teacher lives, in order of game and seed.
+def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherRun]:
+    """Return the benchmark's recorded teacher runs, in order of game and seed.
 
-    A life is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`; `folders` default to `roots()`.
-    Raises InputError if a folder that was asked for is absent, if a life is of a game that the benchmark
-    doesn't have, or if one life lies in two folders.
+    A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`; `folders` default to `roots()`.
+    Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
+    have, or if one run is in two folders.
     """
     explicit = folders is not None or bool(os.environ.get(ENVIRONMENT_VARIABLE))
-    found: dict[tuple[str, int], TeacherLife] = {}
+    found: dict[tuple[str, int], TeacherRun] = {}
     for folder in roots() if folders is None else folders:
         if explicit and not folder.is_dir():
             raise InputError(
                 f"data folder {folder} does not exist; set {ENVIRONMENT_VARIABLE} to one that does"
             )
         for path in sorted((folder / benchmark.name).glob(f"*/seed-*/{HISTORY}")):
-            life = _teacher_life(benchmark, path)
-            other = found.setdefault((life.game, life.seed), life)
-            if other is not life:
+            run = _teacher_run(benchmark, path)
+            other = found.setdefault((run.game, run.seed), run)
+            if other is not run:
                 raise InputError(
-                    f"{benchmark.name} {life.name} is in {other.folder} and in {life.folder}; keep one"
+                    f"{benchmark.name} {run.name} is in {other.folder} and in {run.folder}; keep one"
                 )
     order = {game: position for position, game in enumerate(benchmark.games)}
-    return sorted(found.values(), key=lambda life: (order[life.game], life.seed))
+    return sorted(found.values(), key=lambda run: (order[run.game], run.seed))
 
 
-def read(life: TeacherLife) -> History:
-    """Return a teacher's life, read and checked once in a process as long as its file stays as it is.
+def read(run: TeacherRun) -> History:
+    """Return a teacher's run; it is read and checked once in a process while its file is unchanged.
 
-    Raises InputError where it can't be read, isn't a teacher's, is of another game or seed than its folder
-    says, was recorded under settings that this installation doesn't have, or lies beside another life's
-    network.
+    Raises InputError if it cannot be read, is not a teacher's, is of another game or seed than its folder
+    names, was recorded under settings that this installation does not have, or is stored beside another
+    run's network.
     """
     try:
-        stored = life.history_path.stat()
+        stored = run.history_path.stat()
     except OSError as error:
-        raise InputError(f"{life.history_path}: no such history file") from error
-    return _read(life, stored.st_mtime_ns, stored.st_size)
+        raise InputError(f"{run.history_path}: no such history file") from error
+    return _read(run, stored.st_mtime_ns, stored.st_size)
 
 
 @functools.lru_cache(maxsize=KEPT_HISTORIES)
-def _read(life: TeacherLife, modified_ns: int, size_bytes: int) -> History:
-    from understudy.suite.histories import format as history_format
-    from understudy.suite.histories import replay, stamps
+def _read(run: TeacherRun, modified_ns: int, size_bytes: int) -> History:
+    from understudy.suite.histories import history_format, provenance, replay
 
-    history = history_format.read(life.history_path)
-    problem = _misplaced(life, history)
+    history = history_format.read(run.history_path)
+    problem = _misplaced(run, history)
     if problem:
-        raise InputError(f"{life.history_path}: {problem}")
+        raise InputError(f"{run.history_path}: {problem}")
     try:
         replay.require_comparable(history)
     except InputError as error:
-        raise InputError(f"{life.history_path}: {error}") from error
-    if life.network_path is not None:
-        stamps.require(life.network_path, history.header, history.header.life.get("watched_moves", 0))
+        raise InputError(f"{run.history_path}: {error}") from error
+    if run.network_path is not None:
+        provenance.require(run.network_path, history.header, history.header.run.get("watched_moves", 0))
     return history
 
 
-def require_one_recipe(lives: Sequence[TeacherLife]) -> None:
-    """Raise InputError if one of a benchmark's teachers learned by other settings than the first."""
+def require_same_training_settings(runs: Sequence[TeacherRun]) -> None:
+    """Raise InputError if one of a benchmark's teachers was trained with other settings than the first."""
     from understudy.suite import games
 
-    settings = [read(life).header.player.get("settings", {}) for life in lives]
-    for life, own in zip(lives, settings, strict=True):
+    settings = [read(run).header.player.get("settings", {}) for run in runs]
+    for run, own in zip(runs, settings, strict=True):
         differing = games.differing_settings(own, settings[0])
         if differing:
             raise InputError(
-                f"{life.history_path}: taught with {differing[0]} as {lives[0].name} was; a benchmark's "
-                "teachers follow one recipe, keep the others in another data folder"
+                f"{run.history_path}: trained with {differing[0]} as {runs[0].name} was; a benchmark's "
+                "teachers share their training settings, keep the others in another data folder"
             )
 
 
-def _misplaced(life: TeacherLife, history: History) -> str | None:
-    """Return why a history is not the teacher's life that its folder says, or None."""
+def _misplaced(run: TeacherRun, history: History) -> str | None:
+    """Return why a history is not the teacher's run that its folder names, or None."""
     header = history.header
     kind = header.player.get("kind")
     if kind != TEACHER:
         return (
-            f"expected a teacher's life, found player.kind {kind!r}; rulers and watched data are teachers' "
-            "lives only: move it out of the data folder"
+            f"expected a teacher's run, found player.kind {kind!r}; references and watched data are teacher "
+            "runs only: move it out of the data folder"
         )
-    if header.game != life.game:
-        return f"its folder says {life.game}, its history {header.game}; rename the folder"
-    if header.player.get("seed") != life.seed:
-        return f"its folder says seed-{life.seed}, its history seed {header.player.get('seed')}; rename it"
+    if header.game != run.game:
+        return f"its folder names {run.game}, its history {header.game}; rename the folder"
+    if header.player.get("seed") != run.seed:
+        return f"its folder names seed-{run.seed}, its history seed {header.player.get('seed')}; rename it"
     return None
 
 
 def _parts(chosen: str) -> list[str]:
-    """Split at the separator of PATH, which a name on the Hub may hold too."""
+    """Split at the separator of PATH; a location on the Hub may contain it too."""
     separator = re.escape(os.pathsep)
     return re.findall(rf"{locations.SCHEME}[^{separator}]*|[^{separator}]+", chosen)
 
@@ -160,7 +158,7 @@ def _root(part: str) -> Path:
     return client.folder(part, lambda line: print(line, file=sys.stderr))
 
 
-def _teacher_life(benchmark: Benchmark, history_path: Path) -> TeacherLife:
+def _teacher_run(benchmark: Benchmark, history_path: Path) -> TeacherRun:
     folder = history_path.parent
     variant, seed = folder.parent.name, folder.name.removeprefix("seed-")
     if not (seed.isascii() and seed.isdigit()):
@@ -168,7 +166,7 @@ def _teacher_life(benchmark: Benchmark, history_path: Path) -> TeacherLife:
     variants = [game.partition("/")[2] for game in benchmark.games]
     registry.choose(variant, variants, f"game of {benchmark.name} in {folder}:")
     network = folder / NETWORK_AT_W
-    return TeacherLife(
+    return TeacherRun(
         game=f"{benchmark.family}/{variant}",
         variant=variant,
         seed=int(seed),

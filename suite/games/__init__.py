@@ -1,9 +1,8 @@
-"""Games as seeded vector environments: one file a family, each with one object `FAMILY`."""
+"""Games as seeded vector environments: one file per family, each with one object `FAMILY`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium
@@ -15,7 +14,7 @@ from understudy.suite.protocols import Game
 
 
 class SeededVectorEnv(Protocol):
-    """What the suite uses of a Gymnasium vector environment: seeds are arrays, one a lane being reset."""
+    """The part of Gymnasium's `VectorEnv` that the suite uses; seeds are arrays, one per lane being reset."""
 
     def reset(
         self, *, seed: np.ndarray | None = None, options: dict[str, Any] | None = None
@@ -40,33 +39,33 @@ class Family(Protocol):
         """Return the names of the family's games, without the family's name."""
 
     def game(self, variant: str) -> Game:
-        """Return one game's description; cheap but for the fingerprint's hashing."""
+        """Return one game's description; its only cost is hashing for the fingerprint."""
 
     def make(self, variants: Sequence[str], threads: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-        """Return a vector environment, one lane a variant, autoreset SameStep, not yet reset.
+        """Return a vector environment with one lane per variant, autoreset mode SameStep, not yet reset.
 
-        `reset(seed=int array of the lanes being reset, options={"reset_mask": bool [B]})` restarts
-        single lanes; a restarted lane equals a freshly made one with that seed.
+        `reset(seed=int array, options={"reset_mask": bool [B]})` restarts the masked lanes, with one seed
+        for each; a restarted lane equals a newly made one with that seed.
         """
 
     def comparable(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-        """Return the settings, as readable text, in which two fingerprints differ enough to matter."""
+        """Return the settings that keep two fingerprints from being comparable, each as readable text."""
 
 
 def families() -> tuple[str, ...]:
     """Return the registered families' names."""
-    return registry.names(Path(__file__).parent)
+    return registry.names(__path__)
 
 
 def family(name: str) -> Family:
-    """Return a family by name; InputError with a suggestion if there is none."""
+    """Return a family by name; raise InputError with a suggestion for an unknown one."""
     registry.choose(name, families(), "game family")
     loaded: Family = registry.load(__name__, name, "FAMILY")
     return loaded
 
 
 def load(name: str) -> Game:
-    """Return the game `family/variant`; InputError with a suggestion if there is none."""
+    """Return the game `family/variant`; raise InputError with a suggestion for an unknown one."""
     family_name, slash, variant = name.partition("/")
     if not slash:
         raise InputError(f"a game is named family/variant, e.g. atari/breakout; found {name!r}")
@@ -76,10 +75,10 @@ def load(name: str) -> Game:
 
 
 def make(games: Sequence[Game], threads: int = 1) -> SeededVectorEnv:
-    """Return a vector environment with one lane a game; all games must be of one family."""
+    """Return a vector environment with one lane per game; raise InputError unless they are of one family."""
     found = {game.family for game in games}
     if len(found) != 1:
-        raise InputError(f"the lanes of one environment are of one game family; found {sorted(found)}")
+        raise InputError(f"the lanes of one environment must be of one game family; found {sorted(found)}")
     made: Any = family(found.pop()).make([game.variant for game in games], threads)
     env: SeededVectorEnv = made
     return env

@@ -1,4 +1,4 @@
-"""Which lanes a call of `reset` restarts, and with which seeds: `ale_py.AtariVectorEnv`'s convention."""
+"""The arguments of `reset`, as in `ale_py.AtariVectorEnv`: which lanes restart, and with which seeds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from understudy.suite.errors import InputError
 def lanes_and_seeds(
     num_envs: int, seed: int | np.ndarray | None, options: dict[str, Any] | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the lanes being reset, int64 [R], and their seeds, int64 [R], or None to keep each generator.
+    """Return the lanes being reset, int64 [R], and their seeds, int64 [R], or None to keep their generators.
 
-    `seed` holds one seed a lane being reset; a single number seeds them with consecutive values.
-    `options["reset_mask"]` is bool [B]. InputError for a seed outside [0, 2^31) or a wrong shape or dtype.
+    Args:
+        num_envs: number of lanes, B.
+        seed: one for each lane being reset; a single number seeds them with consecutive values.
+        options: `reset_mask`, bool [B], names the lanes being reset; without it all are.
+
+    Raises:
+        InputError: a seed lies outside [0, 2^31), or a shape or dtype is wrong.
     """
     mask = (options or {}).get("reset_mask")
     if mask is None:

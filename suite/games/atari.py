@@ -1,7 +1,7 @@
 """Atari 2600 through `ale_py.AtariVectorEnv`: 18 actions, sticky actions 0.25, raw points.
 
-Settings as in Machado et al., Revisiting the Arcade Learning Environment (JAIR 2018), but no no-op
-start: the segment's seed is the only randomness.
+Settings as in Machado et al., Revisiting the Arcade Learning Environment (JAIR 2018), but without no-op
+starts: the segment's seed determines all randomness.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ ENVIRONMENT_ARGUMENTS: dict[str, Any] = {
     "use_fire_reset": False,
     "autoreset_mode": "SameStep",
 }
-# Rows of an 84x84 frame in which a game shows its score, found by what changes when points are scored;
-# Breakout shows the balls left there too.
+# Rows of an 84x84 frame in which a game shows its score, found as the rows that change with each reward;
+# Breakout also shows the remaining balls there.
 SCORE_ROWS = {"breakout": (2, 6), "space_invaders": (4, 8)}
 VARIANTS = ("asterix", "breakout", "freeway", "pong", "seaquest", "space_invaders")
 
 
 class Atari:
-    """The family: games whose ROMs ship inside the package ale-py."""
+    """The Atari family: games whose ROMs come with the package ale-py."""
 
     mixes_variants = False
 
     def variants(self) -> tuple[str, ...]:
-        """Return the games of the protocol's tracks."""
+        """Return the names of the games."""
         return VARIANTS
 
     @staticmethod
     @cache
     def game(variant: str) -> Game:
-        """Return one game; its fingerprint holds the package version, the ROM's MD5 and every argument."""
+        """Return one game; its fingerprint holds the package version, the ROM's MD5 and all arguments."""
         from ale_py import ALEInterface, LoggerMode, roms
 
         rom_path = roms.get_rom_path(variant)
@@ -89,7 +89,7 @@ class Atari:
         )
 
     def make(self, variants: Sequence[str], threads: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-        """Return the emulators of one game, one a lane, on `threads` threads."""
+        """Return one game's vector environment, run by `threads` threads."""
         from ale_py import ALEInterface, AtariVectorEnv, LoggerMode
 
         if len(set(variants)) != 1:
@@ -103,9 +103,9 @@ class Atari:
         return env
 
     def comparable(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-        """Return every differing setting: none is known to be harmless but the package's version.
+        """Return every differing setting but the package's version.
 
-        The version may differ; a segment's checksum then tells whether the pixels do.
+        The version may differ because the checksum of each segment shows whether the pixels do.
         """
         hidden = {"ale-py"}
         strip = [{k: v for k, v in f.items() if k not in hidden} for f in (one, other)]

@@ -1,6 +1,6 @@
-"""Dark room: a 9x9 grid with a hidden goal, where learning in context is known to be possible.
+"""Dark room: a 9x9 grid with a hidden goal, where in-context learning is known to be possible.
 
-A player sees its own cell and nothing of the goal; each move that ends on the goal is worth a point.
+A player observes its cell but not the goal; each move that ends on the goal is worth a point.
 Source: Laskin et al., In-context reinforcement learning with algorithm distillation (ICLR 2023); there
 each episode starts in the middle, here in a uniformly drawn cell.
 """
@@ -24,11 +24,11 @@ NUM_CELLS = SIDE * SIDE
 ACTIONS = ("stay", "up", "down", "left", "right")
 EPISODE_CAP_MOVES = 20
 EXPLORATION = 0.1
-RULES_VERSION = 1  # raise it with any change of dynamics, reward or draws: old lives stop being comparable
+RULES_VERSION = 1  # increase it with any change of dynamics, rewards or draws, which breaks replays
 
 
 class DarkRoom:
-    """The family: one game a goal cell, `goal-00` ... `goal-80`, numbered row by row from the top left."""
+    """The family: one game per goal cell, `goal-00` ... `goal-80`, numbered row by row from the top left."""
 
     mixes_variants = True
 
@@ -61,11 +61,11 @@ class DarkRoom:
         )
 
     def make(self, variants: Sequence[str], threads: int) -> DarkRoomVectorEnv:
-        """Return one lane a variant; lanes may have different goals. `threads` changes nothing here."""
+        """Return one lane per variant; lanes may have different goals. `threads` has no effect."""
         return DarkRoomVectorEnv(np.array([self._goal(variant) for variant in variants]))
 
     def comparable(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-        """Return every differing setting: each of them changes the game."""
+        """Return every differing setting; each of them changes the game."""
         return differing_settings(one, other)
 
     def _goal(self, variant: str) -> int:
@@ -73,7 +73,7 @@ class DarkRoom:
 
 
 class DarkRoomVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """All lanes at once in numpy; a lane's life is a function of its goal, its seed and its actions."""
+    """All lanes at once in numpy; a lane's run is a function of its goal, its seed and its actions."""
 
     metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's form
 
@@ -88,16 +88,14 @@ class DarkRoomVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nd
         self._seeds = np.full(len(goals), -1)  # -1: not seeded yet
         self._episodes = np.zeros(len(goals), dtype=np.int64)
         self._moves = np.zeros(len(goals), dtype=np.int64)  # since the episode's start
-        self._cells = np.full(
-            len(goals), NUM_CELLS
-        )  # no cell: a step before the first reset is an IndexError
+        self._cells = np.full(len(goals), NUM_CELLS)  # no cell, so that step before reset is an IndexError
 
     def reset(
         self, *, seed: int | np.ndarray | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode in all lanes or the masked ones, anew from a seed where one is given.
+        """Start an episode in all lanes or the masked ones; reseed them if seeds are given.
 
-        Returns the cells of all lanes, int64 [B]. InputError for bad seeds, or a lane never seeded.
+        Returns the cells of all lanes, int64 [B]. Raises InputError for bad seeds, or a lane never seeded.
         """
         lanes, seeds = lanes_and_seeds(self.num_envs, seed, options)
         if seeds is not None:
@@ -114,7 +112,7 @@ class DarkRoomVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nd
         """Make one move in each lane: actions int [B].
 
         Returns cells int64 [B], rewards float32 [B], terminated (never) and truncated bool [B]. Where an
-        episode ends the cell is the next one's start, and `info["final_obs"]` int64 [B] holds the last.
+        episode ends, the cell is the next episode's start and `info["final_obs"]` int64 [B] holds the last.
         """
         if len(actions) != self.num_envs or actions.min() < 0 or actions.max() >= len(ACTIONS):
             raise InputError(f"expected {self.num_envs} actions in [0, {len(ACTIONS)}); found {actions!r}")
@@ -135,7 +133,7 @@ class DarkRoomVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nd
 
 
 def start_cells(seeds: np.ndarray, episodes: np.ndarray) -> np.ndarray:
-    """Return the start cells int64 [...] of lanes' episodes (0, 1, 2, ...), uniform over the grid.
+    """Return the start cells int64 [...] of episodes (0, 1, 2, ...) of lanes, uniform over the grid.
 
     The high 32 bits of a hash of (seed, episode) are scaled to a cell; the bias is below 2e-8.
     """
@@ -145,7 +143,7 @@ def start_cells(seeds: np.ndarray, episodes: np.ndarray) -> np.ndarray:
 
 
 def _splitmix64(numbers: np.ndarray) -> np.ndarray:
-    """Return the generator's output for each state, uint64 [...], modulo 2^64.
+    """Return SplitMix64's output for each state, uint64 [...], modulo 2^64.
 
     Source: Steele, Lea and Flood, Fast splittable pseudorandom number generators (OOPSLA 2014);
     constants of https://prng.di.unimi.it/splitmix64.c
@@ -157,7 +155,7 @@ def _splitmix64(numbers: np.ndarray) -> np.ndarray:
 
 
 def _next_cells() -> np.ndarray:
-    """Return the cell after each action from each cell, int64 [A, 81]; walls stop a move."""
+    """Return the cell after each action in each cell, int64 [A, 81]; a move into a wall has no effect."""
     row, column = np.divmod(np.arange(NUM_CELLS), SIDE)
     steps = {"stay": (0, 0), "up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
     moved = [

@@ -1,6 +1,6 @@
-"""MinAtar: five miniatures of Atari games from the package `minatar`, played on a CPU in microseconds.
+"""MinAtar: five miniature Atari games from the package `minatar`; a move takes microseconds on a CPU.
 
-One meaning of the six actions for all games (none, left, up, right, down, fire), channels padded to ten.
+The six actions (none, left, up, right, down, fire) mean the same in all games; channels are padded to ten.
 Source: Young and Tian, MinAtar: an Atari-inspired testbed (2019), https://github.com/kenjyoung/MinAtar
 """
 
@@ -28,24 +28,24 @@ ACTION_NAMES = ("none", "left", "up", "right", "down", "fire")
 STICKY_ACTION_PROBABILITY = 0.1
 EPISODE_CAP_MOVES = 2_500
 EXPLORATION = 0.01
-# Planes that each game shows, the first of the ten. Source: `state_shape()` in the package minatar 1.0.15.
+# Number of planes that each game uses, of ten. Source: `state_shape()` in the package minatar 1.0.15.
 SHOWN_PLANES = {"asterix": 4, "breakout": 4, "freeway": 7, "seaquest": 10, "space_invaders": 6}
 VARIANTS = tuple(SHOWN_PLANES)
 
 
 class MinAtar:
-    """The family: the package's five games."""
+    """The MinAtar family: the package's five games."""
 
     mixes_variants = True
 
     def variants(self) -> tuple[str, ...]:
-        """Return the package's names of its games."""
+        """Return the games' names, as in the package."""
         return VARIANTS
 
     def game(self, variant: str) -> Game:
-        """Return one game; its fingerprint holds the package versions and every argument.
+        """Return one game; its fingerprint holds the package versions and all arguments.
 
-        All six actions are legal in every game: the protocol's random figures are of all six.
+        All six actions are legal in every game, as in the published returns of a random player.
         """
         registry.choose(variant, VARIANTS, "minatar game")
         return Game(
@@ -74,14 +74,14 @@ class MinAtar:
         )
 
     def make(self, variants: Sequence[str], threads: int) -> MinAtarVectorEnv:
-        """Return one lane a variant; lanes may play different games. `threads` changes nothing here."""
+        """Return one lane per variant; lanes may play different games. `threads` has no effect."""
         return MinAtarVectorEnv(variants)
 
     def comparable(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-        """Return every differing setting: none is known to be harmless but the packages' versions.
+        """Return every differing setting but the packages' versions.
 
-        Versions may differ, numpy's `RandomState` being frozen; a segment's checksum tells whether the
-        frames do.
+        Versions may differ because numpy's `RandomState` is frozen, and because the checksum of each segment
+        shows whether the frames differ.
         """
         hidden = {"minatar", "numpy"}
         strip = [{k: v for k, v in f.items() if k not in hidden} for f in (one, other)]
@@ -89,12 +89,12 @@ class MinAtar:
 
 
 class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """The package's games, one object a lane, stepped one after another."""
+    """A vector environment of the package's games: one object per lane, stepped one after another."""
 
     metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's form
 
     def __init__(self, variants: Sequence[str]) -> None:
-        """Take the games of the lanes; InputError for an unknown one."""
+        """Make one lane per variant; raise InputError for an unknown one."""
         self.num_envs = len(variants)
         self.single_observation_space = gymnasium.spaces.Box(0, 1, OBSERVATION_SHAPE, np.bool_)
         self.single_action_space = gymnasium.spaces.Discrete(len(ACTIONS))
@@ -110,10 +110,10 @@ class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nda
     def reset(
         self, *, seed: int | np.ndarray | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode in all lanes or the masked ones, anew from a seed where one is given.
+        """Start an episode in all lanes or the masked ones; reseed them if seeds are given.
 
-        Returns the observations of all lanes, bool [B, 10, 10, 10]. InputError for bad seeds, or a lane
-        never seeded.
+        Returns the observations of all lanes, bool [B, 10, 10, 10]. Raises InputError for bad seeds, or a
+        lane never seeded.
         """
         chosen, seeds = lanes_and_seeds(self.num_envs, seed, options)
         if seeds is not None:
@@ -131,7 +131,8 @@ class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nda
         """Make one move in each lane: actions int [B].
 
         Returns observations bool [B, 10, 10, 10], rewards float32 [B], terminated and truncated bool [B].
-        Where an episode ends the observation is the next one's first, and `info["final_obs"]` holds the last.
+        Where an episode ends, the observation is the next episode's first and `info["final_obs"]` holds the
+        last.
         """
         B = self.num_envs
         chosen = actions.tolist()
@@ -155,7 +156,7 @@ class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nda
         return self._observations(), rewards, terminated, truncated, info
 
     def _observations(self) -> np.ndarray:
-        """Return what all lanes show, bool [B, 10, 10, 10]."""
+        """Return the observations of all lanes, bool [B, 10, 10, 10]."""
         if len(self._lanes_of_game) == 1:
             return _channels_first([lane.state() for lane in self._lanes])
         observations = np.empty((self.num_envs, *OBSERVATION_SHAPE), dtype=np.bool_)
@@ -165,9 +166,9 @@ class MinAtarVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.nda
 
 
 def _channels_first(states: Sequence[np.ndarray]) -> np.ndarray:
-    """Return states of one game, each bool [10, 10, C], as one batch bool [B, 10, 10, 10], padded.
+    """Return states of one game, each bool [10, 10, C], as one padded batch, bool [B, 10, 10, 10].
 
-    The states' bytes are joined because that costs a third of numpy's stacking.
+    Joining the states' bytes takes a third of the time of `np.stack`.
     """
     rows, columns, channels = states[0].shape
     joined = np.frombuffer(b"".join([state.tobytes() for state in states]), dtype=np.bool_)
@@ -177,10 +178,10 @@ def _channels_first(states: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class _Lane:
-    """One game with sticky actions, as the package's own `Environment`, which draws from the same generator.
+    """One game with sticky actions, drawn from the game's generator as the package's `Environment` does.
 
-    Unlike there, the action that may stick is cleared at each episode's start: in the package it survives
-    `seed` and `reset`, and a reseeded game would depend on its past.
+    Unlike there, the last action is cleared at each episode's start: in the package it survives `seed` and
+    `reset`, so that a reseeded game depends on the moves before.
     """
 
     def __init__(self, game_class: Callable[..., Any]) -> None:
@@ -188,7 +189,7 @@ class _Lane:
         self.seeded = False
 
     def seed(self, seed: int) -> None:
-        """Make the game anew, so that nothing can survive."""
+        """Make a new game object, so that no state survives."""
         self._game = self._game_class(ramping=True)
         self._game.random = np.random.RandomState(seed)
         self._draw = self._game.random.random_sample
@@ -218,7 +219,7 @@ class _Lane:
 def _game_class(variant: str) -> Callable[..., Any]:
     """Return the package's class of one game without running the package's `__init__`.
 
-    That one imports pyplot and seaborn for a display that nobody looks at here: seconds at every start.
+    `__init__` imports pyplot and seaborn for a display that isn't used here, which takes seconds.
     """
     registry.choose(variant, VARIANTS, "minatar game")
     package = importlib.util.find_spec("minatar")

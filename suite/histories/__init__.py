@@ -1,1 +1,1 @@
-"""Histories: the log of a life, from which emulators rebuild every observation."""
+"""Histories: logs of runs, from which emulators rebuild every observation."""

@@ -1,4 +1,4 @@
-"""Pictures as one moving picture: GIF and WebP by Pillow, MP4 by PyAV."""
+"""Encode pictures as a GIF or WebP by Pillow, or as an MP4 by PyAV."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from understudy.suite.errors import InputError
-from understudy.suite.histories.pictures import COLOURS, ORANGE
+from understudy.suite.histories.move_images import COLOURS, ORANGE
 
 SUFFIXES = (".gif", ".mp4", ".webp")
 GIF_COLOURS = 256
 
 
 def require_suffix(path: Path) -> str:
-    """Return the suffix of a moving picture's file; InputError for another, or one that needs PyAV."""
+    """Return a file name's suffix; raise InputError if it isn't one of SUFFIXES, or needs PyAV."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}; found {path.suffix!r}")
@@ -28,15 +28,15 @@ def require_suffix(path: Path) -> str:
 
 
 def film(pictures: Iterable[np.ndarray], suffix: str, frames_per_second: int) -> bytes:
-    """Return the bytes of a moving picture.
+    """Return the bytes of a film.
 
     Args:
-        pictures: at least one, uint8 [height, width, 3], all of one even size.
+        pictures: at least one, uint8 [height, width, 3], all of the same size with even sides.
         suffix: one of SUFFIXES.
-        frames_per_second: of the pictures. A GIF counts in hundredths of a second, so it is near it.
+        frames_per_second: of the pictures; approximate in a GIF, whose unit is a hundredth of a second.
 
     Raises:
-        InputError: MP4 was asked for and PyAV is not installed.
+        InputError: the suffix is `.mp4` and PyAV is not installed.
     """
     if suffix == ".mp4":
         return _mp4(pictures, frames_per_second)
@@ -52,8 +52,8 @@ def film(pictures: Iterable[np.ndarray], suffix: str, frames_per_second: int) ->
 
 
 def _with_one_palette(pictures: Iterable[np.ndarray]) -> Iterator[Image.Image]:
-    """Yield the pictures in one set of colours, so that a GIF needs to store changes only."""
-    shades = np.outer(np.linspace(0.2, 1, 8), ORANGE)  # letters' edges, where colour meets black
+    """Yield the pictures with one palette, so that the GIF stores only what changes between them."""
+    shades = np.outer(np.linspace(0.2, 1, 8), ORANGE)  # for the anti-aliased edges of orange letters
     greys = np.linspace(0, 255, GIF_COLOURS - len(COLOURS) - len(shades))[:, None].repeat(3, axis=1)
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.concatenate([COLOURS, shades, greys]).round().astype(np.uint8).tobytes())
@@ -70,7 +70,7 @@ def _mp4(pictures: Iterable[np.ndarray], frames_per_second: int) -> bytes:
             if stream is None:
                 stream = container.add_stream("libx264", rate=frames_per_second)
                 stream.height, stream.width = picture.shape[:2]
-                stream.pix_fmt = "yuv420p"  # the one that every player shows
+                stream.pix_fmt = "yuv420p"  # supported by all players
                 stream.options = {"crf": "18"}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

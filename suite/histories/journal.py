@@ -1,4 +1,4 @@
-"""The journal of a life being recorded: an append-only log beside the target, cut back on resume."""
+"""The journal of a run that is being recorded: an append-only log with checkpoints, truncated on resume."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from understudy.suite import files
 from understudy.suite.errors import InputError
-from understudy.suite.histories.format import Header, History, Segment
+from understudy.suite.histories.history_format import Header, History, Segment, header_fields, header_of
+from understudy.suite.io import files
 
 ROW = np.dtype([("action", "u1"), ("reward", "<f4"), ("flags", "u1")])  # 6 bytes a move
 TERMINATED, TRUNCATED, EXPLORED = 1, 2, 4
-GO_BACK = "the journal was altered: go back to an older copy, or start the life anew"
+GO_BACK = "the journal was altered: restore an older copy, or start the run again"
 
 
 class Journal:
-    """One life's growing log: `header.json`, `moves.bin` (rows of ROW), `segments-<moves>.json`.
+    """The log of one run: `header.json`, `moves.bin` (rows of ROW), `segments-<moves>.json`.
 
-    A checkpoint syncs the rows and writes the segments up to it, with checksums of rows, header and itself;
-    the newest two are kept, so that whoever commits several files together can go back to the one before.
-    Rows after a checkpoint are cut on resume.
+    A checkpoint syncs the rows and writes the segments up to it, with checksums of rows, header and itself.
+    The newest two are kept, so that a caller who commits several files together can return to the previous
+    one. Rows after the checkpoint are truncated on resume.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,27 +35,27 @@ class Journal:
 
     @property
     def exists(self) -> bool:
-        """Whether a checkpoint was ever written here."""
+        """Whether the folder holds a checkpoint."""
         return bool(self.checkpoints())
 
     def checkpoints(self) -> list[int]:
-        """Return the moves of the checkpoints that can be gone back to, rising."""
+        """Return the moves of the stored checkpoints, ascending."""
         names = (path.stem.partition("-")[2] for path in self.folder.glob("segments-*.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 
     def create(self, header: Header) -> None:
-        """Start an empty journal; one that holds moves is an error, never overwritten."""
+        """Start an empty journal; raise InputError if the folder holds one with a checkpoint."""
         if any(self.checkpoints()):
             raise InputError(f"{self.folder}: a journal exists already; resume it, or move it away")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        fields = {k: v for k, v in asdict(header).items() if k != "segments"}
+        fields = {k: v for k, v in header_fields(header).items() if k != "segments"}
         files.write_json(self._header_path, fields)
         self._rows_path.touch()
         self._rows_crc = 0
 
     def append(self, rows: np.ndarray) -> None:
-        """Append rows [n] of ROW; they count from the next checkpoint on."""
+        """Append rows [n] of ROW; the next checkpoint commits them."""
         data = rows.tobytes()
         with self._rows_path.open("ab") as file:
             file.write(data)
@@ -63,7 +63,7 @@ class Journal:
             self._rows_crc = zlib.crc32(data, self._rows_crc)
 
     def checkpoint(self, segments: list[Segment]) -> None:
-        """Sync the rows and commit them: `segments` must cover all of them."""
+        """Sync the rows and commit them; `segments` must cover all of them."""
         with self._rows_path.open("ab") as file:
             os.fsync(file.fileno())
         if self._rows_crc is None:
@@ -74,17 +74,16 @@ class Journal:
             "rows_crc32": self._rows_crc,
             "header_sha256": files.sha256(self._header_path),
         }
-        files.write_atomically(self._segments_path(num_moves), _sealed(body))
+        files.write_atomically(self._segments_path(num_moves), _checkpoint_bytes(body))
         for old in self.checkpoints()[:-2]:
             self._segments_path(old).unlink()
 
     def load(self, num_moves: int | None = None) -> History:
-        """Return the life up to a checkpoint, the newest by default.
+        """Return the run up to a checkpoint, the newest by default.
 
         Raises:
-            InputError: there is no such checkpoint, or a byte of it, of the rows up to it or of the header is
-                not the one that was written. A checkpoint that is a bare list of segments has no checksums
-                and is taken as it is.
+            InputError: there is no such checkpoint, or a byte of it, its rows or the header was altered.
+                A checkpoint that is a bare list of segments has no checksums and is not checked.
         """
         known = self.checkpoints()
         if not known:
@@ -96,14 +95,14 @@ class Journal:
         rows = self._rows(wanted)
         try:
             segments = self._segments(wanted, checkpoint, rows)
-            return history_of(Header(segments=segments, **files.read_json(self._header_path)), rows)
+            return history_of(header_of(files.read_json(self._header_path), segments), rows)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{self.folder}: no journal of this form ({type(error).__name__}: {error}); {GO_BACK}"
+                f"{self.folder}: not a journal ({type(error).__name__}: {error}); {GO_BACK}"
             ) from error
 
-    def cut(self, num_moves: int) -> None:
-        """Drop every row and checkpoint after `num_moves`."""
+    def truncate(self, num_moves: int) -> None:
+        """Delete the rows and checkpoints after `num_moves`."""
         for later in self.checkpoints():
             if later > num_moves:
                 self._segments_path(later).unlink()
@@ -112,8 +111,8 @@ class Journal:
         self._rows_crc = None
 
     def remove(self) -> None:
-        """Delete the journal; its life has become a history file."""
-        for num_moves in self.checkpoints():  # the newest last: until it goes the journal can be loaded
+        """Delete the journal, after its run has become a history file."""
+        for num_moves in self.checkpoints():  # the newest last, so that the journal can be loaded until then
             self._segments_path(num_moves).unlink()
         shutil.rmtree(self.folder)
 
@@ -125,16 +124,16 @@ class Journal:
         if len(rows) < num_moves:
             raise InputError(
                 f"{self._rows_path}: {len(rows)} moves, the checkpoint says {num_moves}; "
-                "the journal was cut: go back to an older copy"
+                "the journal was truncated: restore an older copy"
             )
         return rows
 
     def _segments(self, num_moves: int, checkpoint: Any, rows: np.ndarray) -> tuple[Segment, ...]:
-        """Return a checkpoint's segments; InputError unless rows [n] of ROW and header are those it says."""
+        """Return a checkpoint's segments; raise InputError unless rows [n] and header match its hashes."""
         if isinstance(checkpoint, dict):
             body = {key: value for key, value in checkpoint.items() if key != "sha256"}
             path = self._segments_path(num_moves)
-            if path.read_bytes() != _sealed(body):
+            if path.read_bytes() != _checkpoint_bytes(body):
                 raise InputError(f"{path}: its SHA-256 is not that of its content; {GO_BACK}")
             self._check(body, rows)
             checkpoint = body["segments"]
@@ -166,14 +165,14 @@ class Journal:
         return self.folder / f"segments-{num_moves}.json"
 
 
-def _sealed(body: dict[str, Any]) -> bytes:
-    """Return the one text of a checkpoint, its own hash among its entries."""
-    sealed = {**body, "sha256": files.text_sha256(files.canonical_json(body))}
-    return (json.dumps(sealed, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+def _checkpoint_bytes(body: dict[str, Any]) -> bytes:
+    """Return the bytes of a checkpoint with these entries and their hash."""
+    entries = {**body, "sha256": files.text_sha256(files.canonical_json(body))}
+    return (json.dumps(entries, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def history_of(header: Header, rows: np.ndarray) -> History:
-    """Return the history with these journal rows [n] of ROW."""
+    """Return the history of a header and its journal rows [n] of ROW."""
     flags = rows["flags"]
     return History(
         header,
@@ -186,7 +185,7 @@ def history_of(header: Header, rows: np.ndarray) -> History:
 
 
 def rows_of(history: History) -> np.ndarray:
-    """Return a history's moves as journal rows [n] of ROW, to carry the life on."""
+    """Return a history's moves as journal rows [n] of ROW, to continue the run."""
     rows = np.empty(history.num_moves, ROW)
     rows["action"], rows["reward"] = history.action, history.reward
     rows["flags"] = (

@@ -1,4 +1,4 @@
-"""What is published from a folder of lives: the lives, a card that says what they are, and a manifest."""
+"""Prepare a folder of runs for publication: the runs' files, a dataset card, and a manifest."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from understudy.suite import files
 from understudy.suite.errors import InputError
-from understudy.suite.histories import format as history_format
-from understudy.suite.histories.format import History
+from understudy.suite.histories import history_format
+from understudy.suite.histories.history_format import History
 from understudy.suite.hub import manifest
+from understudy.suite.io import files
+from understudy.suite.io.file_names import CARD, CHECKPOINT, HISTORY, NETWORK_AT_W
 
-HISTORY: Final = "history.parquet"
-PUBLISHED: Final = (HISTORY, "network_at_w.safetensors", "checkpoint.safetensors")  # of a life's folder
+PUBLISHED: Final = (HISTORY, NETWORK_AT_W, CHECKPOINT)  # files of a run's folder
 LAYOUT: Final = f"<benchmark>/<variant>/seed-<k>/{HISTORY}"
-CARD: Final = "README.md"
 LICENCE: Final = "cc-by-4.0"
 TENTH: Final = 10
-_NAME = re.compile(r"\w[\w.-]*/(\w[\w.-]*)/seed-(0|[1-9][0-9]*)", re.ASCII)  # also read by globs and YAML
+_NAME = re.compile(r"\w[\w.-]*/(\w[\w.-]*)/seed-(0|[1-9][0-9]*)", re.ASCII)  # safe in globs and YAML
 
 
 _CARD: Final = Template("""\
@@ -33,129 +32,127 @@ $front_matter
 
 # $title
 
-$count, $moves moves. Each is the log of one player, a row a move: `action`, `reward`, `terminated`,
-`truncated`, `explored`. Seeds and settings are in each file's metadata.
+$count, $moves moves. Each file is the log of one run, with a row for each move: `action`, `reward`,
+`terminated`, `truncated`, `explored`. Seeds and settings are in the file's metadata.
 
-Fetch them, checked file by file against `SHA256SUMS`:
+Download them, each file checked against `SHA256SUMS`:
 
 ```sh
 understudy histories pull $repo
 ```
 
-This prints the pinned name `hf://datasets/$repo@<commit hash>`, under which they can be cited and used:
+This prints the pinned name `hf://datasets/$repo@<commit hash>`, to cite and to use:
 
 ```sh
 understudy histories verify hf://datasets/$repo@<commit hash>
 UNDERSTUDY_DATA=hf://datasets/$repo@<commit hash> understudy benchmarks $benchmark
 ```
 
-One life as a table:
+One run as a table:
 
 ```python
 import pandas as pd
 
-life = pd.read_parquet("hf://datasets/$repo@<commit hash>/$example")
+run = pd.read_parquet("hf://datasets/$repo@<commit hash>/$example")
 ```
 
-Skill is points an episode, in the first and in the last tenth of the moves.
+Skill is points per episode, in the first and in the last tenth of the moves.
 
-| life | game | seed | moves | episodes | first skill | last skill | content SHA-256 |
+| run | game | seed | moves | episodes | first skill | last skill | content SHA-256 |
 |---|---|---:|---:|---:|---:|---:|---|""")
 
 
 @dataclass(frozen=True)
-class PublishedLife:
-    """One life as a card and a listing show it; all of it is read from its history."""
+class PublishedRun:
+    """A row of the card's table of runs; everything is read from the run's history."""
 
     name: str  # <benchmark>/<variant>/seed-<k>
     game: str  # family/variant
     seed: int
     moves: int
-    episodes: int  # that ended
-    first_skill: (
-        float | None
-    )  # points an episode in the first tenth of the moves; None where no episode ended
-    last_skill: float | None  # in the last tenth
+    episodes: int  # number of finished episodes
+    first_skill: float | None  # points per episode, first tenth of the moves; None if no episode ended there
+    last_skill: float | None  # points per episode, last tenth of the moves; None if no episode ended there
     size_bytes: int  # of all its files
     content_sha256: str
 
     @property
     def benchmark(self) -> str:
-        """The benchmark's name."""
+        """The first part of the name."""
         return self.name.split("/")[0]
 
     @property
     def variant(self) -> str:
-        """The game's name within its family."""
+        """The second part of the name: the game's name within its family."""
         return self.name.split("/")[1]
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes into one commit."""
+    """The content of one commit."""
 
-    lives: tuple[PublishedLife, ...]
+    runs: tuple[PublishedRun, ...]
     contents: Mapping[str, Path | bytes]  # by path in the repository
-    left_out: tuple[str, ...]  # files of the folder that are no part of a life
+    left_out: tuple[str, ...]  # files of the folder that don't belong to a run
 
 
 def prepare(folder: Path, repo: str) -> Publication:
-    """Return what is published from a folder of lives as `repo` ("user/repo"); the folder stays as it is.
+    """Return what to publish from a folder of runs as `repo` ("user/repo"); the folder is not changed.
 
-    Raises InputError if there is no life, a history can't be read, or a folder's name contradicts it.
+    Raises InputError if there is no run, a history can't be read, or a folder's name contradicts its history.
     """
-    lives = survey(folder)
+    runs = survey(folder)
     contents: dict[str, Path | bytes] = {}
-    for life in lives:
-        paths = (folder / life.name / name for name in PUBLISHED)
+    for run in runs:
+        paths = (folder / run.name / name for name in PUBLISHED)
         contents |= {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
     digests = {name: files.sha256(folder / name) for name in contents}
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     left_out = sorted(present - contents.keys() - manifest.UNLISTED)
-    contents[CARD] = card(lives, repo).encode()
+    contents[CARD] = card(runs, repo).encode()
     contents[manifest.NAME] = manifest.text(digests).encode()
-    return Publication(lives, contents, tuple(left_out))
+    return Publication(runs, contents, tuple(left_out))
 
 
-def survey(folder: Path) -> tuple[PublishedLife, ...]:
-    """Read every life below a folder; return them in order of their names. Raises as `prepare`."""
+def survey(folder: Path) -> tuple[PublishedRun, ...]:
+    """Read every run below a folder and return them in order of their names. Raises as `prepare` does."""
     paths = sorted(folder.rglob(HISTORY))
     if not paths:
-        raise InputError(f"{folder}: expected lives as {LAYOUT}, found none")
-    return tuple(sorted((_life(folder, path) for path in paths), key=_order))
+        raise InputError(f"{folder}: expected runs as {LAYOUT}, found none")
+    return tuple(sorted((_run(folder, path) for path in paths), key=_order))
 
 
-def card(lives: Sequence[PublishedLife], repo: str) -> str:
-    """Return the data set's card: what the Hub's viewer needs, how to fetch the lives, a table of them."""
-    benchmarks = sorted({life.benchmark for life in lives})
+def card(runs: Sequence[PublishedRun], repo: str) -> str:
+    """Return the dataset card: configurations of the Hub's viewer, how to fetch, and a table of the runs."""
+    benchmarks = sorted({run.benchmark for run in runs})
     title = f"Learning histories of {' and '.join(benchmarks)}"
     text = _CARD.substitute(
-        front_matter="\n".join(_front_matter(lives, title)),
+        front_matter="\n".join(_front_matter(runs, title)),
         title=title,
-        count=f"{len(lives)} {'life' if len(lives) == 1 else 'lives'}",
-        moves=f"{sum(life.moves for life in lives):,}",
+        count=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}",
+        moves=f"{sum(run.moves for run in runs):,}",
         repo=repo,
         benchmark=benchmarks[0],
-        example=f"{lives[0].name}/{HISTORY}",
+        example=f"{runs[0].name}/{HISTORY}",
     )
-    return "\n".join([text, *map(_row, lives), ""])
+    return "\n".join([text, *map(_row, runs), ""])
 
 
 def skill_text(skill: float | None) -> str:
-    """Return points an episode as text; "-" where no episode ended."""
+    """Return points per episode as text, "-" for None."""
     return "-" if skill is None else f"{skill:.4g}"
 
 
-def _life(folder: Path, path: Path) -> PublishedLife:
+def _run(folder: Path, path: Path) -> PublishedRun:
     name = path.parent.relative_to(folder).as_posix()
     match = _NAME.fullmatch(name)
     if match is None:
-        raise InputError(f"{path}: expected lives as {LAYOUT} below {folder}; found {name}")
+        raise InputError(f"{path}: expected runs as {LAYOUT} below {folder}; found {name}")
     seed = int(match[2])
     history = history_format.read(path)
     _require_agreement(path, history, match[1], seed)
     tenth = history.num_moves // TENTH
-    return PublishedLife(
+    return PublishedRun(
         name=name,
         game=history.header.game,
         seed=seed,
@@ -171,7 +168,7 @@ def _life(folder: Path, path: Path) -> PublishedLife:
 
 
 def _require_agreement(path: Path, history: History, variant: str, seed: int) -> None:
-    """Raise InputError if a folder's name says another game or seed than the history in it."""
+    """Raise InputError unless a folder's name gives the game and seed of the history in it."""
     played = history.header.game.partition("/")[2]
     if played != variant:
         raise InputError(
@@ -189,12 +186,12 @@ def _skill(history: History, begin: int, end: int) -> float | None:
     return float(history.reward[begin:end].sum(dtype="f8")) / ends if ends else None
 
 
-def _order(life: PublishedLife) -> tuple[str, str, int]:
-    return (life.benchmark, life.variant, life.seed)
+def _order(run: PublishedRun) -> tuple[str, str, int]:
+    return (run.benchmark, run.variant, run.seed)
 
 
-def _front_matter(lives: Sequence[PublishedLife], title: str) -> list[str]:
-    """Return the card's YAML; a JSON string is a YAML one too.
+def _front_matter(runs: Sequence[PublishedRun], title: str) -> list[str]:
+    """Return the card's YAML lines; a JSON string is also a YAML string.
 
     Source: https://huggingface.co/docs/hub/datasets-manual-configuration
     """
@@ -204,10 +201,10 @@ def _front_matter(lives: Sequence[PublishedLife], title: str) -> list[str]:
         "task_categories:",
         "- reinforcement-learning",
         "tags:",
-        *(f"- {json.dumps(tag)}" for tag in ("understudy", *sorted({life.benchmark for life in lives}))),
+        *(f"- {json.dumps(tag)}" for tag in ("understudy", *sorted({run.benchmark for run in runs}))),
         "configs:",
     ]
-    for (benchmark, variant), _ in groupby(lives, key=lambda life: (life.benchmark, life.variant)):
+    for (benchmark, variant), _ in groupby(runs, key=lambda run: (run.benchmark, run.variant)):
         lines += [
             f"- config_name: {json.dumps(f'{benchmark}.{variant}')}",
             f"  data_files: {json.dumps(f'{benchmark}/{variant}/seed-*/{HISTORY}')}",
@@ -215,9 +212,9 @@ def _front_matter(lives: Sequence[PublishedLife], title: str) -> list[str]:
     return lines
 
 
-def _row(life: PublishedLife) -> str:
-    skills = f"{skill_text(life.first_skill)} | {skill_text(life.last_skill)}"
+def _row(run: PublishedRun) -> str:
+    skills = f"{skill_text(run.first_skill)} | {skill_text(run.last_skill)}"
     return (
-        f"| {life.name} | {life.game} | {life.seed} | {life.moves:,} | {life.episodes:,} | {skills} "
-        f"| `{life.content_sha256}` |"
+        f"| {run.name} | {run.game} | {run.seed} | {run.moves:,} | {run.episodes:,} | {skills} "
+        f"| `{run.content_sha256}` |"
     )

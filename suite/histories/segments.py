@@ -1,6 +1,6 @@
-"""Work over segments of histories, in this process or in several: segments replay alone, in any order.
+"""Distribute work on segments of histories over processes: each segment replays on its own, in any order.
 
-Segments are played in waves: several in lock-step, one a lane of one environment.
+Segments are played in waves: several in lock-step, one in each lane of one environment.
 """
 
 from __future__ import annotations
@@ -16,72 +16,81 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from understudy.suite import games, workers
+from understudy.suite import games
 from understudy.suite.errors import MachineError
-from understudy.suite.histories.format import History
+from understudy.suite.histories.history_format import History
+from understudy.suite.io import workers
 from understudy.suite.protocols import Game
 
 Result = TypeVar("Result")
-Place = tuple[int, int]  # position of the history in a list of them, position of the segment in the history
-Report = Callable[[int, int], None]  # moves done, moves in all
-Tick = Callable[[int], None]  # so many moves more are done
-Work = Callable[[Sequence[History], Sequence[Place], Tick], list[Result]]  # may be sent to a process
+RunSegment = tuple[int, int]  # index of the history in a list, index of the segment in the history
+Report = Callable[[int, int], None]  # called with the moves done and all moves
+Tick = Callable[[int], None]  # called with the number of moves done since the last call
+Work = Callable[[Sequence[History], Sequence[RunSegment], Tick], list[Result]]  # may be sent to a process
 
-ALONE_MOVES = 20_000  # fewer are done in this process: starting others takes a second or two
-RUN_MOVES = 256  # that a wave plays between two looks at what it has played
-WAVE_BYTES = 2**21  # of the frames of one run: an interrupted wave is lost, so large frames go in small waves
+ONE_PROCESS_MOVES = 20_000  # fewer are done in this process: starting others takes a second or two
+CHUNK_MOVES = 256  # moves of a wave between two comparisons with the log
+# Frame bytes of a chunk of a wave. An interrupted wave is lost, so games with large frames get small waves.
+WAVE_BYTES = 2**21
 WAVE_LANES = 64
 _CANCELLED = -(2**60)
 
 
-def over_segments(
+def map_segments(
     work: Work[Result],
     histories: Sequence[History],
-    wanted: Sequence[Place],
+    wanted: Sequence[RunSegment],
     processes: int | None = None,
     report: Report = lambda done, total: None,
 ) -> list[Result]:
-    """Return `work`'s result for each wanted segment, in the order of `wanted`.
+    """Return the result of `work` for each wanted segment, in the order of `wanted`.
 
-    `work` is called with a wave of places and returns one result a place. `processes` defaults to the cores
-    this process may use. What a call of `work` raises is raised here.
+    Args:
+        work: called with all histories, a wave of segments, and a callback; returns one result per segment.
+            What it raises is raised here.
+        histories: of the runs.
+        wanted: the segments.
+        processes: how many to use; the cores that this process may use if None.
+        report: called with the moves done and all moves.
     """
-    total = sum(_length(histories, place) for place in wanted)
+    total = sum(_length(histories, segment) for segment in wanted)
     count = min(processes or available_cores(), len(wanted))
-    if count <= 1 or total < ALONE_MOVES:
+    if count <= 1 or total < ONE_PROCESS_MOVES:
         done = waves(histories, wanted, 1)
         results = _in_this_process(work, histories, done, lambda moves: report(moves, total))
     else:
         done = waves(histories, wanted, count)
         results = _in_processes(work, histories, done, count, lambda moves: report(moves, total))
     report(total, total)
-    places = [place for wave in done for place in wave]
-    found = dict(zip(places, [result for row in results for result in row], strict=True))
-    return [found[place] for place in wanted]
+    segments = [segment for wave in done for segment in wave]
+    found = dict(zip(segments, [result for of_wave in results for result in of_wave], strict=True))
+    return [found[segment] for segment in wanted]
 
 
-def waves(histories: Sequence[History], wanted: Sequence[Place], processes: int) -> list[list[Place]]:
-    """Return the wanted segments in waves of one environment each, long ones first.
+def waves(
+    histories: Sequence[History], wanted: Sequence[RunSegment], processes: int
+) -> list[list[RunSegment]]:
+    """Group the wanted segments into waves, each of one environment; long waves come first.
 
-    The segments of a wave are about equally long, for its lanes go on until the longest has ended.
+    The segments of a wave are of similar length, because all its lanes play until the longest has ended.
     """
     described = [games.load(history.header.game) for history in histories]
     keys = [_environment(game) for game in described]
 
-    def key(place: Place) -> str:
-        return keys[place[0]]
+    def key(segment: RunSegment) -> str:
+        return keys[segment[0]]
 
     found = []
     for _, group in groupby(sorted(wanted, key=key), key):
-        places = sorted(group, key=lambda place: -_length(histories, place))
-        game = described[places[0][0]]
-        size = max(1, min(_wave_lanes(game), math.ceil(len(places) / processes)))
-        found += [places[start : start + size] for start in range(0, len(places), size)]
+        segments = sorted(group, key=lambda segment: -_length(histories, segment))
+        game = described[segments[0][0]]
+        size = max(1, min(_wave_lanes(game), math.ceil(len(segments) / processes)))
+        found += [segments[start : start + size] for start in range(0, len(segments), size)]
     return sorted(found, key=lambda wave: -_length(histories, wave[0]) * len(wave))
 
 
 def overlapping(history: History, start: int, stop: int) -> list[int]:
-    """Return the positions of the segments that hold moves of [start, stop)."""
+    """Return the indices of the segments that hold moves of [start, stop)."""
     return [
         index
         for index, segment in enumerate(history.header.segments)
@@ -96,25 +105,25 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _length(histories: Sequence[History], place: Place) -> int:
-    life, index = place
-    return histories[life].header.segments[index].length
+def _length(histories: Sequence[History], segment: RunSegment) -> int:
+    run, index = segment
+    return histories[run].header.segments[index].length
 
 
 def _environment(game: Game) -> str:
-    """Return what the lanes of one environment have in common: the family, or the one game."""
+    """Return what the games of one environment must share: the family, or the game itself."""
     return game.family if games.family(game.family).mixes_variants else game.name
 
 
 def _wave_lanes(game: Game) -> int:
-    run_bytes = RUN_MOVES * math.prod(game.frame_shape) * np.dtype(game.observation_dtype).itemsize
-    return max(1, min(WAVE_LANES, WAVE_BYTES // run_bytes))
+    chunk_bytes = CHUNK_MOVES * math.prod(game.frame_shape) * np.dtype(game.observation_dtype).itemsize
+    return max(1, min(WAVE_LANES, WAVE_BYTES // chunk_bytes))
 
 
 def _in_this_process(
     work: Work[Result],
     histories: Sequence[History],
-    todo: Sequence[Sequence[Place]],
+    todo: Sequence[Sequence[RunSegment]],
     report: Callable[[int], None],
 ) -> list[list[Result]]:
     done = 0
@@ -130,7 +139,7 @@ def _in_this_process(
 def _in_processes(
     work: Work[Result],
     histories: Sequence[History],
-    todo: Sequence[Sequence[Place]],
+    todo: Sequence[Sequence[RunSegment]],
     count: int,
     report: Callable[[int], None],
 ) -> list[list[Result]]:
@@ -142,19 +151,19 @@ def _in_processes(
             _follow(futures, lambda: report(max(0, played.value)))
         except BrokenProcessPool as error:
             raise MachineError(
-                "a replaying process died: out of memory, or a script that starts processes without "
+                "a worker process that replays was killed: out of memory, or the script lacks "
                 "`if __name__ == '__main__':`; try again with processes=1"
             ) from error
         except BaseException:
-            with played.get_lock():  # or a worker that is adding to it would write over it
+            with played.get_lock():  # without it a worker that is adding could overwrite the value
                 played.value = _CANCELLED
-            pool.shutdown(wait=True, cancel_futures=True)  # or a worker's counter is the next pool's
+            pool.shutdown(wait=True, cancel_futures=True)  # no worker may add to the next pool's counter
             raise
     return [future.result() for future in futures]
 
 
 def _follow(futures: Sequence[Future[Any]], report: Callable[[], None]) -> None:
-    """Wait for all, reporting as they go; raise the first error."""
+    """Wait for all futures, reporting progress; raise the first error."""
     pending = set(futures)
     while pending:
         finished, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
@@ -173,7 +182,7 @@ def _start_worker(histories: list[History], played: Any) -> None:
     _histories, _played = histories, played
 
 
-def _in_worker(work: Work[Result], wave: Sequence[Place]) -> list[Result]:
+def _in_worker(work: Work[Result], wave: Sequence[RunSegment]) -> list[Result]:
     def tick(moves: int) -> None:
         with _played.get_lock():
             if _played.value < 0:

@@ -1,4 +1,4 @@
-"""Stretches of a recorded life as what a player is given."""
+"""Windows of a recorded run as the timesteps that a player is given."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import torch
 from torch import Tensor
 
 from understudy.suite.errors import InputError
-from understudy.suite.histories.format import History
-from understudy.suite.histories.frames import FrameStore
+from understudy.suite.histories.frame_store import FrameStore
+from understudy.suite.histories.history_format import History
 from understudy.suite.protocols import Game, Timestep
 
 
 def timesteps(history: History, store: FrameStore, start: int, stop: int) -> Timestep:
-    """Return the moves [start, stop) of a life as they were lived, tensors [1, T, ...].
+    """Return the timesteps of the moves [start, stop) as they were played, tensors [1, T, ...].
 
-    `first_of_life` is true at move 0 of the life only. ValueError if the moves are not within the life.
+    `first_of_run` is true at move 0 of the run only. Raises ValueError if the moves are not within the run.
     """
-    return _timesteps(history, store, start, stop, life_start=0)
+    return _timesteps(history, store, start, stop, run_start=0)
 
 
-def timesteps_of_new_memory(history: History, store: FrameStore, start: int, stop: int) -> Timestep:
-    """Return the moves [start, stop) for a player whose memory is empty before them, tensors [1, T, ...].
+def timesteps_with_empty_memory(history: History, store: FrameStore, start: int, stop: int) -> Timestep:
+    """Return the timesteps of the moves [start, stop) for a player with empty memory, tensors [1, T, ...].
 
-    `first_of_life` is true at the first timestep, where previous action and reward are 0; `first` is true
-    where an episode began. ValueError if the moves are not within the life.
+    `first_of_run` is true at the first timestep, where previous action and reward are 0; `first` is true
+    where an episode began. Raises ValueError if the moves are not within the run.
     """
-    return _timesteps(history, store, start, stop, life_start=start)
+    return _timesteps(history, store, start, stop, run_start=start)
 
 
 def empty(game: Game, batch_size: int, moves: int, pinned: bool = False) -> Timestep:
-    """Return tensors [B, T, ...] to be filled by `fill`, in pinned memory if a GPU shall fetch them."""
+    """Return uninitialised timesteps [B, T, ...] for `fill`, in pinned memory if `pinned`."""
     shape = (batch_size, moves)
     return Timestep(
         empty_tensor((*shape, *game.observation_shape), game.observation_dtype, pinned),
@@ -43,38 +43,36 @@ def empty(game: Game, batch_size: int, moves: int, pinned: bool = False) -> Time
 
 
 def empty_tensor(shape: tuple[int, ...], dtype: str, pinned: bool) -> Tensor:
-    """Return an unfilled tensor; numpy's large arrays lie in huge pages, and are filled in half the time.
+    """Return an uninitialised tensor, allocated by numpy: huge pages halve the time to fill a large one.
 
-    Raises InputError for a pinned one where there is no CUDA device.
+    Raises InputError if it shall be pinned and there is no CUDA device.
     """
     if pinned:
         if not torch.cuda.is_available():
-            raise InputError("pinned batches are for a CUDA device, and none is here; ask for plain ones")
+            raise InputError("pinned batches need a CUDA device, found none; use pinned=False")
         return torch.empty(shape, dtype=getattr(torch, dtype), pin_memory=True)
     return torch.from_numpy(np.empty(shape, dtype))
 
 
-def fill(
-    target: Timestep, row: int, history: History, store: FrameStore, start: int, life_start: int
-) -> None:
-    """Write the T moves of a life from `start` on into row `row` of tensors [B, T, ...].
+def fill(target: Timestep, row: int, history: History, store: FrameStore, start: int, run_start: int) -> None:
+    """Write T moves of a run, from `start` on, into row `row` of tensors [B, T, ...].
 
-    Memory is empty before the move `life_start`: first of life there, no previous action and reward.
-    ValueError if the moves are not within the life.
+    The memory is empty before the move `run_start`: `first_of_run` is true there, and previous action and
+    reward are 0. Raises ValueError if the moves are not within the run.
     """
-    observation, legal, action, reward, first, first_of_life = (tensor[row].numpy() for tensor in target)
+    observation, legal, action, reward, first, first_of_run = (tensor[row].numpy() for tensor in target)
     stop = start + len(action)
-    store.observations(start, stop, out=observation)  # raises where the moves are not in the life
+    store.observations(start, stop, out=observation)  # raises if the moves are not in the run
     legal[:] = store.game.legal_actions
     moves = np.arange(start, stop)
-    first_of_life[:] = moves == life_start
+    first_of_run[:] = moves == run_start
     previous = np.maximum(moves - 1, 0)
-    action[:] = np.where(first_of_life, 0, history.action[previous])
-    reward[:] = np.where(first_of_life, 0, history.reward[previous])
+    action[:] = np.where(first_of_run, 0, history.action[previous])
+    reward[:] = np.where(first_of_run, 0, history.reward[previous])
     first[:] = history.first[start:stop]
 
 
-def _timesteps(history: History, store: FrameStore, start: int, stop: int, life_start: int) -> Timestep:
+def _timesteps(history: History, store: FrameStore, start: int, stop: int, run_start: int) -> Timestep:
     found = empty(store.game, 1, max(0, stop - start))
-    fill(found, 0, history, store, start, life_start)
+    fill(found, 0, history, store, start, run_start)
     return found

@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: pinned locations, checked fetches, atomic publishing; for data sets and models."""
+"""The Hugging Face Hub: pinned locations, checked downloads, atomic publishing, for datasets and models."""

@@ -1,7 +1,7 @@
-"""Reading from the Hub: a tag becomes a hash once, a pinned state is fetched once and checked on every load.
+"""Read from the Hub: resolve tags to commit hashes, download pinned revisions, and check them on every load.
 
-The Hub's client reads HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE when it is imported, so that is done where
-it is used.
+`huggingface_hub` reads HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE when it is imported, so functions import it
+where they use it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _INSIDE = re.compile(r"(hf://[^@]*@[0-9a-f]{40})/(.+)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RepoEntry:
     """One file of a repository, as the Hub lists it."""
 
     size_bytes: int
-    oid: str  # SHA-256 of its bytes (64 hex) if it is kept as a large file, else git's SHA-1 of its blob (40)
+    oid: str  # SHA-256 of the bytes (64 hex digits) of an LFS file, otherwise git's SHA-1 of the blob (40)
 
 
 def folder(text: str, report: Report = lambda line: None) -> Path:
-    """Return the fetched and checked folder, or path in it, that `hf://...@<commit hash>[/path]` names.
+    """Return the path of `hf://...@<commit hash>[/path]`, downloaded if it isn't cached, and checked.
 
-    Raises InputError where the text is malformed, not pinned, or names what isn't there; else as `fetch`.
+    Raises InputError if the text is malformed or not pinned, or the path doesn't exist; otherwise as `fetch`.
     """
     match = _INSIDE.fullmatch(text)
     whole, inside = (match[1], match[2]) if match else (text, "")
@@ -43,7 +43,7 @@ def folder(text: str, report: Report = lambda line: None) -> Path:
 
 
 def resolve(location: Location) -> Location:
-    """Return the location pinned: a tag, a branch or nothing becomes the commit hash that it means now."""
+    """Return the location with its tag, branch or missing revision replaced by the current commit hash."""
     if location.pinned:
         return location
     from huggingface_hub import HfApi
@@ -56,40 +56,40 @@ def resolve(location: Location) -> Location:
 
 
 def pinned(text: str) -> Location:
-    """Read a location that must name a commit hash; InputError, with the hash to use, if it doesn't."""
+    """Parse a location that must be pinned; otherwise raise InputError with the commit hash to use."""
     location = locations.parse(text)
     if location.pinned:
         return location
     try:
-        meant = str(resolve(location))
+        current = str(resolve(location))
     except MachineError as error:
         raise InputError(
             f"{text}: expected {location.at('<40 hex digits>')}, which `understudy histories pull` prints; "
             f"the Hub could not be asked for it ({error})"
         ) from error
     raise InputError(
-        f"{text}: expected a commit hash, so that the name means the same bytes for ever; use {meant}"
+        f"{text}: expected a commit hash, so that the name always means the same bytes; use {current}"
     )
 
 
 def fetch(location: Location, report: Report = lambda line: None) -> Path:
-    """Return the folder that holds a pinned state of a repository, fetched if it isn't in the cache yet.
+    """Return the folder of a pinned location, downloaded if it isn't cached, and checked by its manifest.
 
     Args:
         location: pinned.
-        report: told one line with the size, before anything large is fetched.
+        report: called with one line that gives the size, before the download.
 
     Raises:
-        InputError: there is no such thing, it may not be read, or it has no manifest.
+        InputError: the location doesn't exist, can't be read, or has no manifest.
         MachineError: the Hub is needed and can't be reached, or HF_HUB_OFFLINE is set.
-        CheckFailed: a file is not what the manifest says; it is removed from the cache, to be fetched anew.
+        CheckFailed: a file doesn't match the manifest; it was removed from the cache.
     """
     if not location.pinned:
         raise ValueError(f"expected a pinned location, found {location}")
     folder = cached(location) or _download(location, report)
     if not (folder / manifest.NAME).exists():
         raise InputError(
-            f"{location}: it has no {manifest.NAME}, so it can't be checked; was it published otherwise?"
+            f"{location}: no {manifest.NAME}, so it can't be checked; was it published by other means?"
         )
     try:
         manifest.check(folder)
@@ -99,7 +99,7 @@ def fetch(location: Location, report: Report = lambda line: None) -> Path:
 
 
 def cached(location: Location) -> Path | None:
-    """Return the folder of a pinned state if all of it is in the cache; nothing is asked of the Hub."""
+    """Return the folder of a pinned location if it is completely cached; makes no request."""
     from huggingface_hub import errors, snapshot_download
 
     try:
@@ -112,8 +112,8 @@ def cached(location: Location) -> Path | None:
     return folder if (folder / manifest.NAME).exists() else None
 
 
-def entries(location: Location) -> dict[str, Entry]:
-    """Return the files of a repository by path, as the Hub lists them; nothing is fetched."""
+def entries(location: Location) -> dict[str, RepoEntry]:
+    """Return the files of a repository by path, as the Hub lists them; downloads nothing."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -126,7 +126,7 @@ def entries(location: Location) -> dict[str, Entry]:
         ),
     )
     return {
-        item.path: Entry(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
+        item.path: RepoEntry(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
         for item in listed
         if isinstance(item, RepoFile)
     }
@@ -146,7 +146,7 @@ def _download(location: Location, report: Report) -> Path:
     kind, revision = location.repo_type, location.revision
     folder = _snapshot(location)
     try:
-        # The download itself would answer a wrong name or a dead network late, and in other words.
+        # The download would report a wrong name or a broken network only later, with less useful errors.
         ask(location, lambda: HfApi().repo_info(location.repo, repo_type=kind, revision=revision))
         report(_size_line(location, entries(location), folder))
         ask(location, lambda: snapshot_download(location.repo, repo_type=kind, revision=revision))
@@ -154,18 +154,18 @@ def _download(location: Location, report: Report) -> Path:
         held = sum(path.is_file() for path in folder.rglob("*"))
         if not held:
             raise
-        raise MachineError(f"{error}; the cache holds {held} of its files, not all") from error
+        raise MachineError(f"{error}; the cache holds only {held} of its files") from error
     return folder
 
 
-def _size_line(location: Location, listed: Mapping[str, Entry], folder: Path) -> str:
+def _size_line(location: Location, listed: Mapping[str, RepoEntry], folder: Path) -> str:
     wanted = [entry.size_bytes for path, entry in listed.items() if not (folder / path).exists()]
     total = sum(entry.size_bytes for entry in listed.values())
     return f"{location}: fetching {size(sum(wanted))} in {len(wanted)} files; {size(total)} in all"
 
 
 def _snapshot(location: Location) -> Path:
-    """Return where the client's cache holds a state.
+    """Return the folder of a revision in the client's cache.
 
     Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     """
@@ -176,7 +176,7 @@ def _snapshot(location: Location) -> Path:
 
 
 def _drop(folder: Path, name: str | None) -> str:
-    """Remove a file and the manifest from the cache, for either may be the altered one; say what was done."""
+    """Remove a file and the manifest from the cache, as either may be altered; return what to do next."""
     paths = [folder / part for part in (name, manifest.NAME) if part is not None]
     try:
         for path in paths:
@@ -184,13 +184,13 @@ def _drop(folder: Path, name: str | None) -> str:
     except OSError as error:
         return f"delete {' and '.join(map(str, paths))} ({error.strerror}), then try again"
     return (
-        "it is removed from the cache and the same command fetches it anew; if this comes again, what was "
-        "published is damaged: tell its owner"
+        "it was removed from the cache, and the same command fetches it again; if the error returns, the "
+        "published file is damaged: tell its owner"
     )
 
 
 def _unlink_through(path: Path) -> None:
-    """Remove a file of a snapshot and all that it links to: the bytes lie elsewhere in the cache."""
+    """Remove a file of a snapshot and the files that it links to, which hold its bytes."""
     while path.is_symlink():
         target = path.parent / os.readlink(path)
         path.unlink()

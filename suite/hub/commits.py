@@ -1,4 +1,4 @@
-"""Writing to the Hub: a whole state in one commit on top of the one that was looked at, or nothing."""
+"""Write to the Hub: replace a repository's whole content in one commit, or change nothing."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from understudy.suite import files
 from understudy.suite.errors import InputError, MachineError
 from understudy.suite.hub import client, failures, manifest
 from understudy.suite.hub.failures import ask
 from understudy.suite.hub.locations import Location
+from understudy.suite.io import files
 
 Content = Path | bytes
 
-KEPT: Final = manifest.UNLISTED - {manifest.NAME}  # of the repository, where what is published has none
+KEPT: Final = manifest.UNLISTED - {manifest.NAME}  # files that stay if the new content doesn't have them
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one commit would do to a repository."""
+class CommitPlan:
+    """The changes that one commit would make to a repository."""
 
-    parent: str | None  # commit hash that the plan was made on; None where the repository doesn't exist
+    parent: str | None  # hash of the commit that the plan builds on; None if there is no repository
     added: tuple[str, ...]  # paths, sorted
     changed: tuple[str, ...]
     removed: tuple[str, ...]
-    size_bytes: int  # of what is added or changed
+    size_bytes: int  # of added and changed files
 
     @property
     def empty(self) -> bool:
-        """Whether the repository already is what would be published."""
+        """Whether the repository already has the content."""
         return self.parent is not None and not (self.added or self.changed or self.removed)
 
 
@@ -46,14 +46,14 @@ def publish(
 
     Args:
         contents: files or bytes by path in the repository.
-        location: the repository; it is created if there is none. Its revision is not used.
+        location: the repository; it is created if it doesn't exist. Its revision is not used.
         message: of the commit.
-        private: whether a repository that has to be created is private.
-        tag: a name for the commit; made after it.
+        private: whether a newly created repository is private.
+        tag: for the commit.
 
     Raises:
-        InputError: not allowed, the tag is taken, or the repository holds what was not published by us.
-        MachineError: the Hub failed, or somebody else committed in between; nothing was written then.
+        InputError: not allowed, the tag is taken, or the repository has files and no manifest.
+        MachineError: the Hub failed, or another commit came in between; then nothing was written.
     """
     from huggingface_hub import HfApi
 
@@ -77,33 +77,33 @@ def publish(
     return at_main.at(commit)
 
 
-def plan(contents: Mapping[str, Content], location: Location) -> Plan:
-    """Return what `publish` would do; InputError where the repository holds what was not published by us."""
+def plan(contents: Mapping[str, Content], location: Location) -> CommitPlan:
+    """Return what `publish` would change; raise InputError if the repository has files and no manifest."""
     from huggingface_hub import HfApi
 
     if not ask(location, lambda: HfApi().repo_exists(location.repo, repo_type=location.repo_type)):
-        return Plan(None, tuple(sorted(contents)), (), (), sum(map(_size_bytes, contents.values())))
+        return CommitPlan(None, tuple(sorted(contents)), (), (), sum(map(_size_bytes, contents.values())))
     head = client.resolve(Location(location.repo_type, location.repo, None))
-    there = client.entries(head)
-    foreign = sorted(there.keys() - KEPT)
-    if foreign and manifest.NAME not in there:
+    existing = client.entries(head)
+    others = sorted(existing.keys() - KEPT)
+    if others and manifest.NAME not in existing:
         raise InputError(
-            f"{location}: expected a repository that was published from here, found {foreign[0]} and no "
-            f"{manifest.NAME} in it; choose another"
+            f"{location}: expected a repository that understudy published, found {others[0]} and no "
+            f"{manifest.NAME}; choose another"
         )
-    added = sorted(contents.keys() - there.keys())
+    added = sorted(contents.keys() - existing.keys())
     changed = sorted(
         path
-        for path in contents.keys() & there.keys()
-        if _oid(contents[path], there[path].oid) != there[path].oid
+        for path in contents.keys() & existing.keys()
+        if _oid(contents[path], existing[path].oid) != existing[path].oid
     )
-    removed = sorted(there.keys() - contents.keys() - KEPT)
+    removed = sorted(existing.keys() - contents.keys() - KEPT)
     size_bytes = sum(_size_bytes(contents[path]) for path in (*added, *changed))
-    return Plan(head.revision, tuple(added), tuple(changed), tuple(removed), size_bytes)
+    return CommitPlan(head.revision, tuple(added), tuple(changed), tuple(removed), size_bytes)
 
 
-def _tagged(location: Location, tag: str | None, planned: Plan) -> bool:
-    """Return whether the tag is already where it is to be; InputError if it is elsewhere."""
+def _tagged(location: Location, tag: str | None, planned: CommitPlan) -> bool:
+    """Return whether the tag is at the commit already; raise InputError if it is at another."""
     if tag is None:
         return False
     from huggingface_hub import HfApi
@@ -112,19 +112,19 @@ def _tagged(location: Location, tag: str | None, planned: Plan) -> bool:
     targets = {ref.name: ref.target_commit for ref in refs.tags}
     if tag in targets and not (planned.empty and targets[tag] == planned.parent):
         raise InputError(
-            f"{location}: the tag {tag} exists, at {targets[tag]}, and a tag never moves; choose another. "
+            f"{location}: the tag {tag} exists, at {targets[tag]}, and tags never move; choose another. "
             "Nothing was published"
         )
     return tag in targets
 
 
-def _commit(contents: Mapping[str, Content], location: Location, message: str, planned: Plan) -> str:
+def _commit(contents: Mapping[str, Content], location: Location, message: str, planned: CommitPlan) -> str:
     """Commit on top of the planned parent; return the commit's hash."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     def commit() -> str:
-        # Operations keep state, so each try has its own.
+        # Operations keep state, so every attempt needs new ones.
         additions = [CommitOperationAdd(path, contents[path]) for path in (*planned.added, *planned.changed)]
         removals = [CommitOperationDelete(path) for path in planned.removed]
         try:
@@ -145,12 +145,12 @@ def _commit(contents: Mapping[str, Content], location: Location, message: str, p
 
 
 def _after_lost_race(contents: Mapping[str, Content], location: Location) -> str:
-    """Return the head's hash if it holds our contents, for an earlier try went through; else raise."""
+    """Return the head's hash if an earlier attempt had succeeded and it has our contents; otherwise raise."""
     now = plan(contents, location)
     if now.empty:
         return str(now.parent)
     raise MachineError(
-        f"{location}: somebody else committed {now.parent} in between, so nothing was written; look at it, "
+        f"{location}: another commit, {now.parent}, came in between, so nothing was written; look at it, "
         "then push again"
     )
 
@@ -160,7 +160,7 @@ def _size_bytes(content: Content) -> int:
 
 
 def _oid(content: Content, like: str) -> str:
-    """Return the name that the Hub gives to a content: SHA-256 or git's SHA-1, as long as `like`."""
+    """Return the Hub's object id of a content: SHA-256 or git's SHA-1, whichever is as long as `like`."""
     if len(like) == 64:
         return manifest.bytes_sha256(content) if isinstance(content, bytes) else files.sha256(content)
     data = content if isinstance(content, bytes) else content.read_bytes()

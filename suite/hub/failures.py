@@ -1,4 +1,4 @@
-"""What goes wrong with the Hub: each error of its client becomes one line; a passing one is tried again."""
+"""Failures of the Hub: turn each error of its client into one line, and retry when the Hub is overloaded."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from understudy.suite.hub.locations import Location
 
 Result = TypeVar("Result")
 
-WAITS_SECONDS: Final = (1.0, 3.0)  # before the second and the third try
+WAITS_SECONDS: Final = (1.0, 3.0)  # before the second and the third attempt
 OVERLOADED: Final = frozenset({429, 500, 502, 503, 504})
 LOG_IN: Final = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def ask(location: Location, call: Callable[[], Result]) -> Result:
-    """Return what a call of the Hub's client returns, tried again where the Hub is overloaded.
+    """Return the result of a call of the Hub's client, retried while the Hub is overloaded.
 
     Raises:
-        InputError: what was asked for isn't there, or isn't allowed; says what to do.
-        MachineError: the Hub or the way to it failed.
+        InputError: the location doesn't exist, or the call isn't allowed; says what to do.
+        MachineError: the Hub or the network failed.
     """
     import huggingface_hub.errors as raised
 
-    # httpx2's or httpx's, by the client's version: what its transport raises.
+    # The base class of the transport's errors, from httpx or httpx2, depending on the client's version.
     transport: type[Exception] = raised.HfHubHTTPError.__mro__[1]
     for wait in (*WAITS_SECONDS, None):
         try:
@@ -40,11 +40,11 @@ def ask(location: Location, call: Callable[[], Result]) -> Result:
                     raise
                 raise known from error
             time.sleep(wait)
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def advice(error: Exception, location: Location) -> InputError | MachineError | None:
-    """Return the line for an error of the Hub's client; None for the disk's, which speak for themselves."""
+    """Return the error to raise instead of one of the Hub's client; None for an error of the disk."""
     import huggingface_hub.errors as raised
 
     if isinstance(error, raised.OfflineModeIsEnabled):
@@ -57,9 +57,9 @@ def advice(error: Exception, location: Location) -> InputError | MachineError | 
             f"{location}: not in the cache, and the Hub can't be reached; connect and try again"
         )
     if isinstance(error, raised.GatedRepoError):
-        return InputError(f"{location}: its owner asks for consent first; accept on its page, then {LOG_IN}")
+        return InputError(f"{location}: gated by its owner; accept the terms on its page, then {LOG_IN}")
     if isinstance(error, raised.RepositoryNotFoundError):
-        kind = "data set" if location.repo_type == "dataset" else "model"
+        kind = location.repo_type
         return InputError(
             f"{location}: no such {kind} on the Hub, or a private one; check the name, or {LOG_IN}"
         )
@@ -70,16 +70,16 @@ def advice(error: Exception, location: Location) -> InputError | MachineError | 
         )
     if isinstance(error, raised.RemoteEntryNotFoundError):
         return InputError(
-            f"{location}: the Hub lacks a file of this revision; ask its owner to publish it again"
+            f"{location}: a file of this revision is missing on the Hub; ask its owner to publish it again"
         )
     if isinstance(error, raised.HfHubHTTPError):
         return _by_status(error, location)
     if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
         return None
     if isinstance(error, ValueError):
-        return MachineError(  # without its text, which may hold the token
-            f"{location}: {_endpoint()} doesn't talk like a Hub ({type(error).__name__}); check HF_ENDPOINT "
-            "and HF_TOKEN, and that no login page of the network answers instead"
+        return MachineError(  # without the error's text, which may contain the token
+            f"{location}: {_endpoint()} doesn't answer like a Hub ({type(error).__name__}); check "
+            "HF_ENDPOINT and HF_TOKEN, and that no login page of the network answers instead"
         )
     return MachineError(
         f"{location}: the Hub at {_endpoint()} can't be reached ({type(error).__name__}: {error}); check the "
@@ -99,21 +99,21 @@ def status(error: BaseException | None) -> int | None:
 
 def _by_status(error: Any, location: Location) -> InputError | MachineError:
     code = status(error)
-    said = error.server_message or "no reason given"
+    reason = error.server_message or "no reason given"
     if code == 401:
-        return InputError(f"{location}: the Hub refused the token (401: {said}); {LOG_IN}")
+        return InputError(f"{location}: the Hub refused the token (401: {reason}); {LOG_IN}")
     if code == 403:
         return InputError(
-            f"{location}: the token may not do this (403: {said}); use one that may write, or ask for it"
+            f"{location}: the token doesn't permit this (403: {reason}); use one with write access"
         )
     if code == 409:
-        return InputError(f"{location}: the Hub refused it as a conflict (409: {said}); choose another name")
+        return InputError(f"{location}: the Hub reports a conflict (409: {reason}); choose another name")
     if code in OVERLOADED:
         return MachineError(
-            f"{location}: the Hub is overloaded or broken (HTTP {code}: {said}); try again later"
+            f"{location}: the Hub is overloaded or broken (HTTP {code}: {reason}); try again later"
         )
     return MachineError(
-        f"{location}: the Hub answered HTTP {code} ({said}); try again, or update huggingface-hub"
+        f"{location}: the Hub answered HTTP {code} ({reason}); try again, or update huggingface-hub"
     )
 
 
@@ -125,10 +125,7 @@ def _endpoint() -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the client's log lines off the screen, and its bars where no terminal shows them.
-
-    What matters in its lines is in the one line of advice.
-    """
+    """Suppress the client's log lines, which repeat the raised error, and its bars without a terminal."""
     from logging import CRITICAL
 
     from huggingface_hub import constants

@@ -1,4 +1,4 @@
-"""A plain folder with what a pinned location holds, and `source.json` that says which."""
+"""Copies of pinned locations in plain folders; `source.json` in them names the location."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
-from understudy.suite import files
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.hub import manifest
 from understudy.suite.hub.locations import Location
+from understudy.suite.io import files
 
 
 def holds(out: Path, location: Location) -> bool:
-    """Return whether a folder is a whole copy of a location; False if it is absent or empty.
+    """Return whether a folder is a complete copy of a location; False if it is absent or empty.
 
     Raises:
-        InputError: something else is there; it is never overwritten.
-        CheckFailed: it is a copy of this location, and was altered since.
+        InputError: the folder has other content, which is never overwritten.
+        CheckFailed: the folder is an altered copy of this location.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -26,8 +26,8 @@ def holds(out: Path, location: Location) -> bool:
     source = files.read_json(out / manifest.SOURCE)
     if source != _source(location):
         raise InputError(
-            f"{out}: expected a copy of {location}, its {manifest.SOURCE} says {str(source)[:200]}; choose "
-            "another --out"
+            f"{out}: expected a copy of {location}, but its {manifest.SOURCE} says {str(source)[:200]}; "
+            "choose another --out"
         )
     try:
         manifest.check(out)
@@ -37,7 +37,7 @@ def holds(out: Path, location: Location) -> bool:
 
 
 def copy(folder: Path, location: Location, out: Path) -> None:
-    """Copy a fetched folder to `out`, which is absent or empty, so that it is whole or not there at all."""
+    """Copy a downloaded folder to `out`, which must be absent or empty, completely or not at all."""
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         shutil.copytree(folder, part, symlinks=False)

@@ -1,4 +1,4 @@
-"""Where something lies on the Hub: `hf://datasets/user/repo@<40-hex>` or `hf://user/repo@<40-hex>`."""
+"""Locations on the Hub: `hf://datasets/user/repo@<40-hex>` or `hf://user/repo@<40-hex>`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ RepoType = Literal["dataset", "model"]
 SCHEME: Final = "hf://"
 PREFIXES: Final[dict[RepoType, str]] = {"dataset": "datasets/", "model": ""}
 _HASH = re.compile(r"[0-9a-f]{40}")
-# What the Hub allows in a name: https://huggingface.co/docs/huggingface_hub, `validate_repo_id`.
+# Names that the Hub allows. Source: https://huggingface.co/docs/huggingface_hub, `validate_repo_id`.
 _NAME = re.compile(r"(?!.*(--|\.\.))(?!.*\.git$)[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 _REVISION = re.compile(r"(?!.*(\.\.|@\{|//))[\w][\w.+/-]{0,199}(?<![./])", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Location:
-    """A repository of the Hub, and which of its states."""
+    """A repository on the Hub, and a revision of it."""
 
     repo_type: RepoType
     repo: str  # user/repo
-    revision: str | None  # commit hash of 40 hex digits, tag or branch; None for what is newest
+    revision: str | None  # commit hash of 40 hex digits, tag or branch; None for the newest commit
 
     def __str__(self) -> str:
         at = "" if self.revision is None else f"@{self.revision}"
@@ -32,7 +32,7 @@ class Location:
 
     @property
     def pinned(self) -> bool:
-        """Whether the revision is a commit hash, so that it names the same bytes for ever."""
+        """Whether the revision is a commit hash, so that the location always names the same bytes."""
         return self.revision is not None and _HASH.fullmatch(self.revision) is not None
 
     def at(self, revision: str) -> Location:
@@ -41,12 +41,12 @@ class Location:
 
 
 def names_hub(text: str) -> bool:
-    """Return whether a text means something on the Hub rather than a path."""
+    """Return whether a text is a location on the Hub rather than a path."""
     return text.startswith(SCHEME)
 
 
 def parse(text: str) -> Location:
-    """Read `hf://datasets/user/repo[@revision]` or `hf://user/repo[@revision]`; InputError otherwise."""
+    """Parse `hf://[datasets/]user/repo[@revision]`; raise InputError for anything else."""
     if not names_hub(text):
         raise InputError(f"{text}: expected {SCHEME}datasets/user/repo@<commit hash>")
     rest = text.removeprefix(SCHEME)
@@ -55,7 +55,7 @@ def parse(text: str) -> Location:
 
 
 def parse_repo(text: str, repo_type: RepoType, whole: str | None = None) -> Location:
-    """Read `user/repo[@revision]`; InputError, which quotes `whole`, otherwise."""
+    """Parse `user/repo[@revision]`; raise InputError, with `whole` in its message, otherwise."""
     whole = text if whole is None else whole
     repo, at, revision = text.partition("@")
     user, slash, name = repo.partition("/")

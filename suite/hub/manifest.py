@@ -1,7 +1,7 @@
-"""`SHA256SUMS`: the SHA-256 of every file of a folder, as `sha256sum` writes it, read strictly.
+"""`SHA256SUMS`: the SHA-256 of every file of a folder, in the format of `sha256sum`, parsed strictly.
 
-One line a file, `<64 lower-case hex>  <path>`, paths relative with '/', sorted by code point, each once, a
-line feed after the last. `sha256sum -c SHA256SUMS` reads it too. The files in `UNLISTED` stand outside of it.
+One line per file, `<64 lower-case hex>  <path>`: relative paths with '/', sorted by code point, each once, a
+line feed after the last line. `sha256sum -c SHA256SUMS` also reads it. Files in `UNLISTED` are never listed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from understudy.suite import files
 from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.io import files
+from understudy.suite.io.file_names import CARD
 
 NAME: Final = "SHA256SUMS"
-SOURCE: Final = "source.json"  # says where a pulled folder came from
-# A card may be edited on the Hub's own pages, and the Hub writes .gitattributes: neither is evidence.
-UNLISTED: Final = frozenset({NAME, "README.md", ".gitattributes", SOURCE})
+SOURCE: Final = "source.json"  # names the location that a folder was pulled from
+# The card can be edited on the Hub's pages, and the Hub writes .gitattributes.
+UNLISTED: Final = frozenset({NAME, CARD, ".gitattributes", SOURCE})
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\\\x7f]+)")
 
 
 class Mismatch(CheckFailed):
-    """A folder is not what its manifest says; `path` is the file in it that differs, if it is one."""
+    """A folder doesn't match its manifest; `path` is the file that differs, if it is a single one."""
 
     def __init__(self, message: str, path: str | None = None) -> None:
         super().__init__(message)
@@ -38,9 +39,9 @@ def write(folder: Path) -> Path:
 
 
 def text(digests: Mapping[str, str]) -> str:
-    """Return the manifest of files by relative path and SHA-256 in hex; what is unlisted is left out.
+    """Return the manifest of SHA-256 in hex by relative path, without the UNLISTED files.
 
-    Raises InputError for a name that the one form has no room for.
+    Raises InputError for a name that can't be listed.
     """
     lines = [f"{digests[name]}  {name}" for name in sorted(digests) if name not in UNLISTED]
     for line in lines:
@@ -53,13 +54,13 @@ def check(folder: Path) -> dict[str, str]:
     """Compare every file below a folder with its manifest; return their SHA-256 by relative path.
 
     Raises:
-        Mismatch: the manifest is absent or not in its one form; a file is missing, unlisted or other than
-            listed. Names the file, what was expected and what was found.
+        Mismatch: the manifest is missing or malformed, or a file is missing, not listed, or has another hash.
+            Names the file, what was expected and what was found.
     """
     digests = read(folder / NAME)
     present = _present(folder)
     for name in sorted(digests.keys() - present):
-        raise Mismatch(f"{folder}: {NAME} lists {name}, which is not there", name)
+        raise Mismatch(f"{folder}: {NAME} lists {name}, which is missing", name)
     for name in sorted(present - digests.keys()):
         raise Mismatch(f"{folder}: {name} is not listed in {NAME}; expected no other files", name)
     for name, expected in digests.items():
@@ -70,11 +71,11 @@ def check(folder: Path) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Read a manifest: SHA-256 in hex by relative path; Mismatch unless it is in its one form."""
+    """Read a manifest: SHA-256 in hex by relative path; raise Mismatch if it is missing or malformed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise Mismatch(f"{path.parent}: no {NAME} there, so nothing can be checked") from error
+        raise Mismatch(f"{path.parent}: no {NAME}, so nothing can be checked") from error
     try:
         lines = data.decode().split("\n")
     except UnicodeDecodeError as error:
@@ -100,13 +101,13 @@ def bytes_sha256(data: bytes) -> str:
 
 
 def _plain(name: str) -> bool:
-    """Return whether a listed path stays inside its folder and is spelt in the one way, and may be listed."""
+    """Return whether a path is normalised, stays inside its folder, and may be listed."""
     path = PurePosixPath(name)
     inside = not path.is_absolute() and ".." not in path.parts
     return inside and path.parts != () and str(path) == name and name not in UNLISTED
 
 
 def _present(folder: Path) -> set[str]:
-    """Return the relative paths of the files that a manifest of this folder lists."""
+    """Return the relative paths of the files that a manifest of this folder has to list."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {name for name in found if name not in UNLISTED}

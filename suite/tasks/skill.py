@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from understudy.suite import stats, verdicts
-from understudy.suite.judging import contrasts, likeness, rulers
-from understudy.suite.judging.contrasts import METHOD, Sample, Term
-from understudy.suite.judging.evidence import Evidence
-from understudy.suite.judging.lives import Life, start_skill
-from understudy.suite.judging.rules import Rules, Thresholds
-from understudy.suite.stats import Interval
-from understudy.suite.verdicts import Verdict
+from understudy.suite.scoring import agreement_verdict, contrasts, intervals, references, verdicts
+from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD, Sample, Term
+from understudy.suite.scoring.evidence import Evidence
+from understudy.suite.scoring.intervals import Interval
+from understudy.suite.scoring.rules import Rules, Thresholds
+from understudy.suite.scoring.scored_runs import ScoredRun, start_skill
+from understudy.suite.scoring.verdicts import Verdict
+from understudy.suite.tasks import Column, ReferenceRuns, RowRuns
+
+COLUMN = Column("imitator", "points an episode", "imitator", "teacher", signed=False)
 
 
 @dataclass(frozen=True)
 class Skill:
-    """Skill and likeness at the outset, before any learning within the life."""
+    """Skill and agreement at the start, before any learning within the run."""
 
     name: str = "skill"
     question: str = "Right now, does it move like the teacher and play at the teacher's skill?"
-    kinds: tuple[str, ...] = ("start",)
+    label: str = "Q1 skill"
+    column: Column = COLUMN
+    roles: tuple[str, ...] = ("start",)
+    reference_players: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"frozen-teacher": ("start",), "random": ("start",)}
+    )
+    needs_predictions: bool = True
+    gain: None = None
+
+    def evidence(self, row: RowRuns, reference_runs: ReferenceRuns) -> Evidence:
+        """Return the row's start runs beside those of the teachers that it watched and the random player."""
+        starts, claim = row.of_role("start"), row.claim("start")
+        units = {run.unit for run in starts}
+        teachers = reference_runs.starts("frozen-teacher", "start")
+        own = tuple(run for run in teachers if run.unit in units)
+        if claim == CHECKPOINT and len(own) < 2:  # one lane has no spread; other teachers of its kind have
+            own = teachers
+        return Evidence(
+            claim=claim,
+            starts=starts,
+            reference_starts=own,
+            random_starts=reference_runs.starts("random", "start"),
+            predictions=row.predictions(),
+            watched_moves=reference_runs.watched_moves(units),
+        )
 
     def verdict(self, evidence: Evidence, rules: Rules) -> Verdict:
-        """Answer from `starts`, `ruler_starts`, `random_starts` and `likeness`.
+        """Answer from `starts`, `reference_starts`, `random_starts` and `agreement`.
 
-        The verdict's parts are called `skill` and `likeness`; it is yes (or above) if both are.
+        The verdict's parts are called `skill` and `agreement`; it is yes (or above) if both are.
         """
-        incomplete = rulers.watched_incomplete(evidence, rules)
+        incomplete = references.watched_incomplete(evidence, rules)
         if incomplete:
-            return Verdict(self.name, evidence.claim, None, incomplete, numbers=_own_points(evidence, rules))
+            return Verdict(self.name, evidence.claim, None, incomplete, numbers=_points(evidence, rules))
         if not evidence.starts:
             return Verdict(self.name, evidence.claim, None, verdicts.NOT_PLAYED)
-        return _both(skill_verdict(evidence, rules), likeness.verdict(evidence, rules))
+        return _both(skill_verdict(evidence, rules), agreement_verdict.verdict(evidence, rules))
 
 
 TASK = Skill()
 
 
-def _own_points(evidence: Evidence, rules: Rules) -> dict[str, Interval | None]:
-    """Return what the imitator scored, which needs no ruler to be shown."""
+def _points(evidence: Evidence, rules: Rules) -> dict[str, Interval | None]:
+    """Return what the imitator scored, which needs no reference to be shown."""
     if not evidence.starts:
         return {}
     imitator = contrasts.start_sample(evidence.starts, evidence.claim, "imitator", rules.minima.ends)
@@ -50,26 +77,28 @@ def skill_verdict(evidence: Evidence, rules: Rules) -> Verdict:
     """Return the verdict called `skill`: the start against the teacher's, in shares of teacher - random.
 
     In a checkpoint claim the teachers are the watched ones and each lane is a unit; in a method claim
-    the units are teacher lives.
+    the units are teacher runs.
     """
     claim, ends = evidence.claim, rules.minima.ends
     imitator = contrasts.start_sample(evidence.starts, claim, "imitator", ends)
-    teacher = contrasts.start_sample(evidence.ruler_starts, claim, "teacher", ends)
+    teacher = contrasts.start_sample(evidence.reference_starts, claim, "teacher", ends)
     if claim == METHOD:
         shared = contrasts.common_units(imitator, teacher)
         imitator, teacher = imitator.only(shared), teacher.only(shared)
-    random = rulers.random_sample(evidence, rules, imitator)
-    found = Verdict("skill", claim, None, verdicts.NO_RULER, n=len(imitator.units), m=len(teacher.units))
+    random = references.random_sample(evidence, rules, imitator)
+    found = Verdict("skill", claim, None, verdicts.NO_REFERENCE, n=len(imitator.units), m=len(teacher.units))
     if claim == METHOD and len(imitator.units) < rules.minima.method_units:
         return replace(found, reason=verdicts.FEW_UNITS.format(minimum=rules.minima.method_units))
     if not teacher.units or not random.units:
         return found
     few_ends = imitator.few_ends or teacher.few_ends or random.few_ends
     found = replace(found, marks=(verdicts.FEW_ENDS,) if few_ends else ())
-    return _judged(found, imitator, teacher, random, _window_is_long(evidence, rules), rules.thresholds)
+    return _against_teacher(
+        found, imitator, teacher, random, _window_is_long(evidence, rules), rules.thresholds
+    )
 
 
-def _judged(
+def _against_teacher(
     found: Verdict, imitator: Sample, teacher: Sample, random: Sample, long: bool, thresholds: Thresholds
 ) -> Verdict:
     confidence = thresholds.confidence
@@ -81,7 +110,7 @@ def _judged(
     room = contrasts.contrast([(1.0, teacher), (-1.0, random)], confidence)
     low = contrasts.contrast(beyond(thresholds.skill_low), confidence)
     high = contrasts.contrast(beyond(thresholds.skill_high), confidence)
-    bounds = stats.fieller_set(lambda share: contrasts.contrast(beyond(share), confidence), room)
+    bounds = intervals.fieller_set(lambda share: contrasts.contrast(beyond(share), confidence), room)
     numbers: dict[str, Interval | None] = {
         "imitator": contrasts.contrast([(1.0, imitator)], confidence),
         "teacher": contrasts.contrast([(1.0, teacher)], confidence),
@@ -102,7 +131,7 @@ def _judged(
     if found.answer != verdicts.UNDECIDED:
         return found
     tested = [contrasts.parts(beyond(share)) for share in (thresholds.skill_low, thresholds.skill_high)]
-    return replace(found, needed_lives=_needed_lives(tested[0], tested[1], thresholds))
+    return replace(found, needed_runs=_needed_runs(tested[0], tested[1], thresholds))
 
 
 def _answer(low: Interval, high: Interval) -> str:
@@ -113,10 +142,12 @@ def _answer(low: Interval, high: Interval) -> str:
     return verdicts.YES if low.above(0) and high.below(0) else verdicts.UNDECIDED
 
 
-def _needed_lives(low: list[stats.Moments], high: list[stats.Moments], thresholds: Thresholds) -> int | None:
+def _needed_runs(
+    low: list[intervals.Moments], high: list[intervals.Moments], thresholds: Thresholds
+) -> int | None:
     """Units a sample that would settle on which side of each threshold the estimate lies."""
-    needed_low = stats.needed_units(low, thresholds.confidence, thresholds.power)
-    needed_high = stats.needed_units(high, thresholds.confidence, thresholds.power)
+    needed_low = intervals.needed_units(low, thresholds.confidence, thresholds.power)
+    needed_high = intervals.needed_units(high, thresholds.confidence, thresholds.power)
     if sum(part.mean for part in low) < 0:
         return needed_low
     if sum(part.mean for part in high) > 0:
@@ -126,8 +157,8 @@ def _needed_lives(low: list[stats.Moments], high: list[stats.Moments], threshold
 
 def _window_is_long(evidence: Evidence, rules: Rules) -> bool:
     """Whether each teacher's start job, its lanes pooled, spans enough caps or holds enough ends."""
-    lanes_by_unit: dict[str, list[Life]] = {}
-    for lane in evidence.ruler_starts:
+    lanes_by_unit: dict[str, list[ScoredRun]] = {}
+    for lane in evidence.reference_starts:
         lanes_by_unit.setdefault(lane.unit, []).append(lane)
     enough_moves = rules.minima.window_caps * rules.episode_cap_moves
     return all(
@@ -137,18 +168,18 @@ def _window_is_long(evidence: Evidence, rules: Rules) -> bool:
     )
 
 
-def _both(skill: Verdict, likeness_found: Verdict) -> Verdict:
+def _both(skill: Verdict, agreement_found: Verdict) -> Verdict:
     """Return Q1's verdict: no if either is no, unknown if either is, yes or above if both agree."""
-    answers = (skill.answer, likeness_found.answer)
+    answers = (skill.answer, agreement_found.answer)
     both = Verdict(
         "skill",
         skill.claim,
         verdicts.NO,
         marks=skill.marks,
-        numbers={**skill.numbers, **likeness_found.numbers},
+        numbers={**skill.numbers, **agreement_found.numbers},
         n=skill.n,
         m=skill.m,
-        parts=(skill, likeness_found),
+        parts=(skill, agreement_found),
     )
     if verdicts.NO in answers:
         return both
@@ -157,8 +188,8 @@ def _both(skill: Verdict, likeness_found: Verdict) -> Verdict:
         return replace(both, answer=None, reason=", ".join(reasons))
     if verdicts.UNDECIDED in answers:
         open_parts = [part for part in both.parts if part.answer == verdicts.UNDECIDED]
-        needed = [part.needed_lives for part in open_parts]
+        needed = [part.needed_runs for part in open_parts]
         reason = f"{' and '.join(part.task for part in open_parts)} undecided"
         settled = max(filter(None, needed), default=None) if None not in needed else None
-        return replace(both, answer=verdicts.UNDECIDED, reason=reason, needed_lives=settled)
+        return replace(both, answer=verdicts.UNDECIDED, reason=reason, needed_runs=settled)
     return replace(both, answer=skill.answer)

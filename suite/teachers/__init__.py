@@ -1,1 +1,1 @@
-"""Teachers: DQNs that learn from scratch while their lives are recorded, many seeds in lock-step."""
+"""Teachers: DQNs that learn from scratch while their runs are recorded, several seeds in lock-step."""

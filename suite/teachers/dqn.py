@@ -1,4 +1,4 @@
-"""DQN in one file: settings with their sources, the update rule, many seeds side by side.
+"""DQN in one file: settings with their sources, the update rule, several seeds stacked along one axis.
 
 Source: Mnih et al., Human-level control through deep reinforcement learning (Nature 2015).
 """
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import graphs, network
-from understudy.suite.teachers.memory import Batch
+from understudy.suite.teachers.replay_memory import Batch
 
-VECTOR = 64  # numbers; a multiple of what a processor adds at once
+VECTOR = 64  # numbers; a multiple of a processor's vector width
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Hyper-parameters of one family's teacher; counts are in moves."""
+class DQNSettings:
+    """Hyper-parameters of one family's teachers; counts are in moves."""
 
     discount: float = 0.99
     batch_size: int = 32
@@ -29,14 +29,14 @@ class Settings:
     learning_starts: int = 20_000
     update_every: int = 4
     target_every: int = 8_000
-    exploration_moves: int = 250_000  # exploration falls linearly from 1 over so many moves after the start
+    exploration_moves: int = 250_000  # over which exploration falls linearly from 1, after learning_starts
     exploration_end: float = 0.01
     reward_clip: float | None = 1.0  # for learning only; the log holds raw points
     learning_rate: float = 6.25e-5  # of Adam
-    optimiser_epsilon: float = 1.5e-4
+    optimiser_epsilon: float = 1.5e-4  # of Adam
 
     def exploration(self, move: int) -> float:
-        """Return the probability of exploring at a move: 1, then a line, then the end value."""
+        """Return the probability of exploring at a move: 1, then linear decay, then `exploration_end`."""
         progress = (move - self.learning_starts) / self.exploration_moves
         if progress >= 1:
             return self.exploration_end
@@ -46,9 +46,9 @@ class Settings:
 # Sources: the configurations published with Dopamine (Castro et al., arXiv:1812.06110): atari, its Adam
 # runs; minatar, labs/environments/minatar, but exploration falls over 100k moves as in Young and Tian
 # (arXiv:1903.03176), so that it is at the benchmark's 0.01 before W. darkroom: ours.
-SETTINGS: Mapping[str, Settings] = {
-    "atari": Settings(),
-    "minatar": Settings(
+SETTINGS: Mapping[str, DQNSettings] = {
+    "atari": DQNSettings(),
+    "minatar": DQNSettings(
         memory_moves=100_000,
         learning_starts=1_000,
         target_every=1_000,
@@ -57,13 +57,13 @@ SETTINGS: Mapping[str, Settings] = {
         learning_rate=2.5e-4,
         optimiser_epsilon=3.125e-4,
     ),
-    "darkroom": Settings(
+    "darkroom": DQNSettings(
         discount=0.95,
         memory_moves=20_000,
         learning_starts=100,
         update_every=1,
         target_every=100,
-        exploration_moves=1_000,  # at its end before W
+        exploration_moves=1_000,  # ends before W
         exploration_end=0.1,
         reward_clip=None,
         learning_rate=4e-4,
@@ -72,10 +72,10 @@ SETTINGS: Mapping[str, Settings] = {
 }
 
 
-def td_targets(settings: Settings, batch: Batch, target: network.Network, illegal: Tensor) -> Tensor:
+def td_targets(settings: DQNSettings, batch: Batch, target: network.Network, illegal: Tensor) -> Tensor:
     """Return one-step targets r + discount * max over legal a of Q_target(s', a), [S, B].
 
-    `illegal` is [S, 1, A].
+    `illegal` is a mask [S, 1, A].
     """
     rewards = batch.rewards
     if settings.reward_clip is not None:
@@ -86,7 +86,7 @@ def td_targets(settings: Settings, batch: Batch, target: network.Network, illega
 
 
 def backward(batch: Batch, targets: Tensor, online: network.Network, gradients: network.Parameters) -> Tensor:
-    """Write the gradients of the mean squared errors; return the errors Q(s, a) - target, [S, B]."""
+    """Write the gradients of the mean squared errors to `gradients`; return Q(s, a) - target, [S, B]."""
     q = online.q_values(batch.observations)
     actions = batch.actions.unsqueeze(2)
     errors = q.gather(2, actions).squeeze(2) - targets  # [S, B]
@@ -95,20 +95,20 @@ def backward(batch: Batch, targets: Tensor, online: network.Network, gradients: 
     return errors
 
 
-class Learner:
+class DQNLearner:
     """The networks and optimiser of S seeds; `act` and `update` work on all of them at once."""
 
     def __init__(
         self,
         games: Sequence[Game],
-        settings: Settings,
+        settings: DQNSettings,
         seeds: Sequence[int],
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
         """Take the games [S], all of one family, and the seeds [S] of the initial networks.
 
-        InputError for a precision, one of network.PRECISIONS, in which the family isn't learnt.
+        `precision` is one of network.PRECISIONS; InputError if the family does not support it.
         """
         self._settings = settings
         self._device = torch.device(device)
@@ -117,16 +117,16 @@ class Learner:
             name: network.to_layers(self._game, name, tensor).to(self._device)
             for name, tensor in network.initial_parameters(self._game, seeds).items()
         }
-        self._runs = {name: _run_for(tensor) for name, tensor in initial.items()}  # that Adam steps along
-        self.online = {name: _of_run(self._runs[name], tensor) for name, tensor in initial.items()}
+        self._padded = {name: _padded_zeros(tensor) for name, tensor in initial.items()}  # Adam's parameters
+        self.online = {name: _view_like(self._padded[name], tensor) for name, tensor in initial.items()}
         self.gradients = {}
-        for name, run in self._runs.items():
+        for name, padded in self._padded.items():
             self.online[name].copy_(initial[name])
-            run.grad = torch.zeros_like(run)
-            self.gradients[name] = _of_run(run.grad, initial[name])
+            padded.grad = torch.zeros_like(padded)
+            self.gradients[name] = _view_like(padded.grad, initial[name])
         self.target = {name: tensor.clone() for name, tensor in self.online.items()}
         self.optimiser = torch.optim.Adam(
-            self._runs.values(),
+            self._padded.values(),
             settings.learning_rate,
             eps=settings.optimiser_epsilon,
             fused=True,
@@ -137,17 +137,17 @@ class Learner:
         self._looking_ahead = network.Network(games, self.target, settings.batch_size, precision)
         legal = torch.tensor([game.legal_actions for game in games], device=self._device)
         self._illegal = ~legal.unsqueeze(1)  # [S, 1, A]
-        self._step = graphs.Repeated(self._learn, self._device)
+        self._update = graphs.GraphedFunction(self._learn, self._device)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        """Return action values [S, A] of observations [S, *observation_shape], until the next call."""
+        """Return action values [S, A] of observations [S, *observation_shape]; valid until the next call."""
         seen = torch.from_numpy(observations).unsqueeze(1).to(self._device)
         values: np.ndarray = self._acting.q_values(seen)[:, 0].cpu().numpy()
         return values
 
     def update(self, batch: Batch) -> Tensor:
-        """Make one gradient step in each seed; return the losses [S], held until the next one."""
-        return self._step(batch)
+        """Make one update in each seed; return the losses [S], valid until the next update."""
+        return self._update(batch)
 
     def td_targets(self, batch: Batch) -> Tensor:
         """Return one-step targets r + discount * max over legal a of Q_target(s', a), [S, B]."""
@@ -159,7 +159,7 @@ class Learner:
             self.target[name].copy_(tensor)
 
     def tensors(self, seed_index: int) -> dict[str, Tensor]:
-        """Return everything one seed has learned, by name; a target equal to the network is left out."""
+        """Return one seed's networks and optimiser by name; a target equal to the network is left out."""
         found = {}
         for name, tensor in self.online.items():
             found[f"network.{name}"] = self._of_seed(name, tensor, seed_index)
@@ -167,21 +167,21 @@ class Learner:
             for name, tensor in self.target.items():
                 found[f"target.{name}"] = self._of_seed(name, tensor, seed_index)
         for name, tensor in self.online.items():
-            for key, value in self.optimiser.state[self._runs[name]].items():
-                stored = _of_run(value, tensor) if value.dim() else value
+            for key, value in self.optimiser.state[self._padded[name]].items():
+                stored = _view_like(value, tensor) if value.dim() else value
                 found[f"optimiser.{key}.{name}"] = self._of_seed(name, stored, seed_index)
         return found
 
     def load_tensors(self, seed_index: int, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` returned for a seed."""
+        """Set one seed's networks and optimiser to what `tensors` returned."""
         for name, tensor in self.online.items():
             network_tensor = tensors[f"network.{name}"]
             self._set_of_seed(name, tensor, seed_index, network_tensor)
             self._set_of_seed(
                 name, self.target[name], seed_index, tensors.get(f"target.{name}", network_tensor)
             )
-            run = self._runs[name]
-            state = self.optimiser.state[run]
+            padded = self._padded[name]
+            state = self.optimiser.state[padded]
             prefix, suffix = "optimiser.", f".{name}"
             for entry, value in tensors.items():
                 if entry.startswith(prefix) and entry.endswith(suffix):
@@ -189,8 +189,8 @@ class Learner:
                     if value.dim() == 0:
                         state[key] = value.clone().to(tensor.device)
                     else:
-                        averages = state.setdefault(key, torch.zeros_like(run))
-                        self._set_of_seed(name, _of_run(averages, tensor), seed_index, value)
+                        averages = state.setdefault(key, torch.zeros_like(padded))
+                        self._set_of_seed(name, _view_like(averages, tensor), seed_index, value)
 
     def _learn(self, batch: Batch) -> Tensor:
         errors = backward(batch, self.td_targets(batch), self._learning, self.gradients)
@@ -198,7 +198,7 @@ class Learner:
         return errors.square().mean(1)
 
     def _of_seed(self, name: str, tensor: Tensor, seed_index: int) -> Tensor:
-        """Return a seed's part of a parameter or its averages as stored; a single number is all seeds'."""
+        """Return one seed's part of a parameter or its averages, as stored; all seeds share a scalar."""
         if tensor.dim() > 0:
             tensor = network.from_layers(self._game, name, tensor[seed_index : seed_index + 1])[0]
         return tensor.cpu().clone(memory_format=torch.contiguous_format)
@@ -207,15 +207,15 @@ class Learner:
         tensor[seed_index] = network.to_layers(self._game, name, stored.unsqueeze(0))[0].to(tensor.device)
 
 
-def _run_for(tensor: Tensor) -> Tensor:
-    """Return zeros for a tensor's numbers in one run of whole vectors.
+def _padded_zeros(tensor: Tensor) -> Tensor:
+    """Return flat zeros for a tensor's numbers, padded to whole vectors.
 
-    Adam rounds what is left over after its last whole vector otherwise; without that a seed learns the same
-    numbers whichever seeds are beside it.
+    Adam rounds a remainder after the last whole vector differently. Without a remainder each seed's numbers
+    do not depend on the seeds that are stacked with it.
     """
     return tensor.new_zeros(-(-tensor.numel() // VECTOR) * VECTOR)
 
 
-def _of_run(run: Tensor, tensor: Tensor) -> Tensor:
-    """Return the beginning of a run, as a tensor lies in its own memory."""
-    return run.as_strided(tensor.shape, tensor.stride())
+def _view_like(padded: Tensor, tensor: Tensor) -> Tensor:
+    """Return a view of the first numbers of flat ones, with a tensor's shape and strides."""
+    return padded.as_strided(tensor.shape, tensor.stride())

@@ -1,4 +1,4 @@
-"""One step repeated many times: on a CUDA device it is captured once and then replayed as a graph."""
+"""CUDA graphs: a function that is called many times is captured once on a CUDA device and then replayed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor
 
 Inputs = TypeVar("Inputs")
 
-CALLS_BEFORE = 3  # libraries choose and allocate in their first calls, which a capture forbids
+WARMUP_CALLS = 3  # in its first calls a library chooses kernels and allocates, which a capture forbids
 
 
-class Repeated(Generic[Inputs]):
-    """A function of tensors that lie at the same place in every call; without CUDA it is just called.
+class GraphedFunction(Generic[Inputs]):
+    """A function of tensors at the same addresses in every call, replayed as a graph on CUDA.
 
-    The first calls do their work as any other, so a step counts once, captured or not.
+    Without CUDA the function is called directly. Each call has the function's effects exactly once, the
+    warm-up calls and the one that captures included.
     Source: CUDA semantics, "CUDA graphs", in the documentation of PyTorch.
     """
 
@@ -26,18 +27,18 @@ class Repeated(Generic[Inputs]):
         self._calls = 0
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        """Return the function's result; on CUDA it holds until the next call."""
+        """Return the function's result; on CUDA it is valid until the next call."""
         if not self._on_cuda:
             return self._function(inputs)
         self._calls += 1
-        if self._calls <= CALLS_BEFORE:
+        if self._calls <= WARMUP_CALLS:
             return self._on_a_side_stream(inputs)
-        if self._calls == CALLS_BEFORE + 1:
+        if self._calls == WARMUP_CALLS + 1:
             self._inputs = inputs
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
                 self._result = self._function(inputs)
-        assert inputs is self._inputs, "a graph reads where its first inputs lay"
+        assert inputs is self._inputs, "a graph reads the addresses of its first inputs"
         self._graph.replay()
         return self._result
 

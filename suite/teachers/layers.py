@@ -1,8 +1,8 @@
-"""The networks' layers with their gradients by hand, the seeds stacked along a leading axis S.
+"""The networks' layers with hand-written gradients, the seeds stacked along a leading axis S.
 
-Between layers a batch is a matrix [features, B] in each seed, however it lies in memory. Each layer computes
-into buffers of its own: it serves one batch size, and what `forward` returned holds until the next
-`forward`. `backward` follows a `forward` and writes the gradients in place.
+Between layers a batch is [S, features, B], in any memory layout. Each layer computes into its own buffers:
+it works for one batch size, and the result of `forward` is valid until the next `forward`. `backward` is
+called after `forward` and writes the gradients in place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Layer(Protocol):
         """Return the layer's outputs [S, features, B] of its inputs."""
 
     def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
-        """Write both gradients from the outputs', which are spent; return the inputs', unless first."""
+        """Write both gradients given the outputs' `dy`, overwriting it; return the inputs', unless first."""
 
 
 class Linear:
@@ -31,12 +31,12 @@ class Linear:
         S, _, units = weight.shape
         self._weight, self._bias, self._relu, self._first = weight, bias.unsqueeze(2), relu, first
         self._y = weight.new_empty(S, units, batch_size)
-        self._dx: Tensor | None = None  # as x lies
+        self._dx: Tensor | None = None  # in x's layout
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [S, U, B] of x [S, F, B]."""
         self._x = x
-        if x.shape[2] == 1:  # the same numbers as rows: a matrix of one column is slow
+        if x.shape[2] == 1:  # computed on rows, because products with a one-column matrix are slow
             bias, y = self._bias.transpose(1, 2), self._y.transpose(1, 2)
             torch.baddbmm(bias, x.transpose(1, 2), self._weight, out=y)
         else:
@@ -46,7 +46,7 @@ class Linear:
     def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> Tensor | None:
         """Write the gradients [S, F, U] and [S, U] from dy [S, U, B]."""
         if self._relu:
-            _stop_at_zeros(dy, self._y)
+            _mask_by_relu(dy, self._y)
         torch.bmm(self._x, dy.transpose(1, 2), out=weight_gradient)
         torch.sum(dy, 2, out=bias_gradient)
         if self._first:
@@ -57,10 +57,10 @@ class Linear:
 
 
 class PlanesConvolution:
-    """The first layer over few planes of zeros and ones: all its windows as the columns of one matrix.
+    """The first layer over a few planes of zeros and ones: all its windows as the columns of one matrix.
 
-    Windows are copied in long runs as the batch lies innermost. Planes from `planes` on are the padding of
-    a family's common shape: always zero, they add nothing and get no gradient.
+    The batch is the innermost axis, so that windows are copied in long contiguous pieces. Planes from
+    `planes` on are padding to a family's common shape: always zero, without effect or gradient.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PlanesConvolution:
         self._y = weight.new_empty(S, out, rows * columns * B)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [S, O * pixels, B] of planes [S, B, C, H, W], bool."""
+        """Return [S, O * pixels, B] of bool planes [S, B, C, H, W]."""
         S, B = x.shape[:2]
         self._x.copy_(x.view(torch.uint8)[:, :, : self._planes].permute(0, 2, 3, 4, 1))
         self._copied.copy_(self._windows)
@@ -93,17 +93,17 @@ class PlanesConvolution:
     def backward(self, dy: Tensor, weight_gradient: Tensor, bias_gradient: Tensor) -> None:
         """Write the gradients [S, O, C, k, k] and [S, O] from dy [S, O * pixels, B]."""
         dz = dy.view(self._y.shape)
-        _stop_at_zeros(dz, self._y)
-        gradient = torch.bmm(self._columns, dz.transpose(1, 2))  # [S, K, O], the faster way round
+        _mask_by_relu(dz, self._y)
+        gradient = torch.bmm(self._columns, dz.transpose(1, 2))  # [S, K, O], faster than its transpose
         weight_gradient.view(*dz.shape[:2], -1)[:, :, : self._multiplied] = gradient.transpose(1, 2)
         torch.sum(dz, 2, out=bias_gradient)
 
 
 class Convolution:
-    """A convolution by the device's own library, seed by seed; pixels lie channels-last.
+    """A convolution by the device's library, one seed after another; pixels are channels-last.
 
-    With `dtype` bfloat16 it multiplies in that type, adding up in float32, as some processors do much faster;
-    weights and gradients stay float32, as do the outputs of the `last` one.
+    With `dtype` bfloat16 it multiplies in that type and adds up in float32, which some processors do much
+    faster. Weights and gradients stay float32, as do the outputs if it is the `last` convolution.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class Convolution:
         dtype: torch.dtype,
         scale: float,
     ) -> None:
-        """Take weight [S, O, C, k, k], best in memory as [S, O, k, k, C], and bias [S, O].
+        """Take weight [S, O, C, k, k], fastest if laid out as [S, O, k, k, C], and bias [S, O].
 
-        `scale` is that of the inputs, here applied to the weights.
+        `scale` is the inputs' scale; it is applied to the weights instead.
         """
         self._weight, self._bias, self._stride = weight, bias, stride
         self._first, self._last = first, last
@@ -146,7 +146,7 @@ class Convolution:
         for seed, y in enumerate(self._y):
             B, out, rows, columns = y.shape
             dz = dy[seed].T.view(B, rows, columns, out).permute(0, 3, 1, 2)
-            _stop_at_zeros(dz, y)
+            _mask_by_relu(dz, y)
             dx, dw, db = torch.ops.aten.convolution_backward(
                 *(dz, self._x[seed], self._multiplied[seed], [out], [self._stride] * 2, [0, 0], [1, 1]),
                 *(False, [0, 0], 1, [not self._first, True, True]),
@@ -159,7 +159,7 @@ class Convolution:
         return None if self._first else _stacked(inputs)
 
 
-def _stop_at_zeros(gradient: Tensor, activation: Tensor) -> None:
+def _mask_by_relu(gradient: Tensor, activation: Tensor) -> None:
     """Zero a gradient in place where the ReLU's output is zero."""
     torch.ops.aten.threshold_backward.grad_input(gradient, activation, 0, grad_input=gradient)
 
@@ -170,7 +170,7 @@ def _channels_first(maps: Tensor) -> Tensor:
 
 
 def _stacked(maps: list[Tensor]) -> Tensor:
-    """Return maps, each [B, O, rows, columns] and channels-last, as [S, pixels * O, B]."""
+    """Return channels-last maps, S of [B, O, rows, columns], as [S, pixels * O, B]."""
     rows = [one.permute(0, 2, 3, 1).flatten(1) for one in maps]
     stacked = rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)  # [S, B, pixels * O]
     return stacked.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The teachers' Q-networks, with the seeds stacked along a leading axis S; one seed is the case S = 1."""
+"""The teachers' Q-networks, with the seeds stacked along a leading axis S; a single network has S = 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from understudy.suite.teachers import layers
 
 # family -> (out channels, kernel, stride) of each convolution, units of each hidden linear layer.
 # Source: atari, Mnih et al., Human-level control through deep reinforcement learning (Nature 2015);
-# minatar, Young and Tian, MinAtar (arXiv:1903.03176); darkroom is ours.
+# minatar, Young and Tian, MinAtar (arXiv:1903.03176); darkroom, this project.
 ARCHITECTURES: Mapping[str, tuple[Sequence[tuple[int, int, int]], Sequence[int]]] = {
     "atari": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), (512,)),
     "minatar": (((16, 3, 1),), (128,)),
@@ -26,17 +26,17 @@ ARCHITECTURES: Mapping[str, tuple[Sequence[tuple[int, int, int]], Sequence[int]]
 
 Parameters = dict[str, Tensor]  # name -> [S, *shape]
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # that convolutions can multiply in
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # in which convolutions can multiply
 
 
 def shapes(game: Game) -> dict[str, tuple[int, ...]]:
-    """Return each parameter's shape for one seed, in the order of the layers."""
+    """Return each parameter's shape in one network, by name, in the order of the layers."""
     convolutions, hidden = ARCHITECTURES[game.family]
     found: dict[str, tuple[int, ...]] = {}
     if game.observation_shape:
         channels, height, width = game.observation_shape
     else:
-        channels, height, width = game.observation_values, 1, 1  # a number enters as one-hot planes
+        channels, height, width = game.observation_values, 1, 1  # an integer is encoded one-hot
     for i, (out, kernel, stride) in enumerate(convolutions):
         found[f"conv{i}.weight"] = (out, channels, kernel, kernel)
         found[f"conv{i}.bias"] = (out,)
@@ -50,9 +50,9 @@ def shapes(game: Game) -> dict[str, tuple[int, ...]]:
 
 
 def initial_parameters(game: Game, seeds: Sequence[int]) -> Parameters:
-    """Return fresh parameters [S, ...]: Glorot-uniform weights, zero biases, each seed by itself.
+    """Return initial parameters [S, ...]: Glorot-uniform weights, zero biases, one generator per seed.
 
-    Source: Glorot and Bengio (AISTATS 2010); the initialiser of the published runs we compare with.
+    Source: Glorot and Bengio (AISTATS 2010); the initialiser of the published runs that ours are compared to.
     """
     generators = [torch.Generator().manual_seed(draws.derive(seed, "network") % 2**63) for seed in seeds]
     parameters = {}
@@ -68,10 +68,11 @@ def initial_parameters(game: Game, seeds: Sequence[int]) -> Parameters:
 
 
 def to_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
-    """Return a parameter [S, ...], or what belongs to its entries, in the order that `Network` works in.
+    """Return a stored parameter [S, ...], or Adam's averages of one, in the order and layout of `Network`.
 
-    That one's convolution of planes gives its outputs channel by channel, the stored order is pixel by pixel.
-    After other convolutions a unit's weights lie side by side in memory, as each observation's features do.
+    The stored order of a convolution's outputs is pixel by pixel; `Network`'s convolution of planes returns
+    them channel by channel. After other convolutions a unit's weights are contiguous in memory, as each
+    observation's features are.
     """
     if not _has_planes(game):
         if name == "linear0.weight" and ARCHITECTURES[game.family][0]:
@@ -85,7 +86,7 @@ def to_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
 
 
 def from_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
-    """Return what `to_layers` was given."""
+    """Return the stored form of a parameter; the inverse of `to_layers`."""
     if name != "linear0.weight" or not _has_planes(game):
         return tensor
     S, features, units = tensor.shape
@@ -94,7 +95,7 @@ def from_layers(game: Game, name: str, tensor: Tensor) -> Tensor:
 
 
 def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor:
-    """Return action values [S, B, A] of observations [S, B, *observation_shape] in the game's dtype."""
+    """Return action values [S, B, A] of observations [S, B, *observation_shape], of the game's dtype."""
     S = observations.shape[0]
     convolutions, hidden = ARCHITECTURES[game.family]
     if game.observation_shape:
@@ -105,9 +106,7 @@ def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor
             weight = parameters[f"conv{i}.weight"].flatten(0, 1)  # [S*O, C, k, k]
             bias = parameters[f"conv{i}.bias"].flatten()
             x = functional.relu(functional.conv2d(x, weight, bias, stride, groups=S))
-        x = x.permute(0, 2, 3, 1).reshape(
-            x.shape[0], *x.shape[2:], S, -1
-        )  # [B, H, W, S, C], in memory's own order
+        x = x.permute(0, 2, 3, 1).reshape(x.shape[0], *x.shape[2:], S, -1)  # [B, H, W, S, C], contiguous
         x = x.permute(3, 0, 1, 2, 4).flatten(2)  # [S, B, F]
     else:
         x = functional.one_hot(observations.long(), game.observation_values).float()  # [S, B, F]
@@ -118,14 +117,15 @@ def q_values(game: Game, parameters: Parameters, observations: Tensor) -> Tensor
 
 
 class Network:
-    """`q_values` for one batch size, fast, and its gradients by hand; reads `parameters` at each call."""
+    """`q_values` for one batch size, faster, with hand-written gradients; reads `parameters` at each call."""
 
     def __init__(
         self, games: Sequence[Game], parameters: Parameters, batch_size: int, precision: str = "float32"
     ) -> None:
-        """Take the seeds' games [S], of one family, and their parameters in the order of `to_layers`.
+        """Take the seeds' games [S], of one family, and their parameters as `to_layers` returns them.
 
-        `precision` is one of PRECISIONS: what convolutions over bytes multiply in; all else is float32.
+        `precision`, one of PRECISIONS, is that of convolutions over bytes; everything else is float32.
+        Raises InputError for a precision other than float32 if the game does not show bytes.
         """
         if precision != "float32" and not _has_bytes(games[0]):
             raise InputError(
@@ -155,14 +155,14 @@ class Network:
             self._layers.append(layers.Linear(*self._pair(f"linear{i}"), batch_size, not last, first))
 
     def q_values(self, observations: Tensor) -> Tensor:
-        """Return action values [S, B, A] of observations [S, B, *observation_shape], until the next call."""
+        """Return action values [S, B, A] of [S, B, *observation_shape], valid until the next call."""
         x = observations if _has_planes(self._game) else self._inputs(observations)
         for layer in self._layers:
             x = layer.forward(x)
         return x.transpose(1, 2)
 
     def backward(self, dq: Tensor, gradients: Parameters) -> None:
-        """Write all parameters' gradients from those of the newest values, dq [S, B, A], which is spent."""
+        """Write the parameters' gradients given those of the newest values, dq [S, B, A], overwriting dq."""
         names = [name.removesuffix(".weight") for name in self._parameters if name.endswith(".weight")]
         dx: Tensor | None = dq.transpose(1, 2)
         for layer, name in reversed(list(zip(self._layers, names, strict=True))):
@@ -170,9 +170,10 @@ class Network:
             dx = layer.backward(dx, gradients[f"{name}.weight"], gradients[f"{name}.bias"])
 
     def _inputs(self, observations: Tensor) -> Tensor:
-        """Return [S, features, B]: one-hot numbers, or bytes with the pixels channels-last.
+        """Return [S, features, B]: one-hot integers, or frames of bytes with the pixels channels-last.
 
-        Bytes are in [0, 1], or as they are in bfloat16, which has each of them: there the weights are scaled.
+        Bytes are scaled to [0, 1] in float32. In bfloat16, which represents each byte exactly, they stay
+        unscaled and the weights are scaled instead.
         """
         if not self._game.observation_shape:
             if self._floats is None:
@@ -183,7 +184,7 @@ class Network:
             S, B, C, H, W = observations.shape
             self._floats = torch.empty(S, B, H, W, C, device=observations.device, dtype=self._dtype)
         for frame, floats in zip(observations.unbind(2), self._floats.unbind(4), strict=True):
-            floats.copy_(frame)  # one by one, in the order that they lie in, takes a quarter of the time
+            floats.copy_(frame)  # copying frame by frame, in memory order, takes a quarter of the time
         if self._dtype == torch.float32:
             self._floats.mul_(1 / 255)
         return self._floats.flatten(2).transpose(1, 2)
@@ -193,7 +194,7 @@ class Network:
 
 
 def load_parameters(path: Path, game: Game) -> Parameters:
-    """Return a stored network's parameters with S = 1; InputError unless names, shapes and values fit."""
+    """Return a stored network, S = 1; InputError unless its names, shapes and values fit the game."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -213,23 +214,23 @@ def load_parameters(path: Path, game: Game) -> Parameters:
 
 
 def load_each(paths: Sequence[Path], game: Game) -> list[Parameters]:
-    """Return the network of each path, S = 1, each file read once; raises as `load_parameters`."""
+    """Return the network of each path, S = 1; each file is read once. Raises as `load_parameters` does."""
     found = {path: load_parameters(path, game) for path in dict.fromkeys(paths)}
     return [found[path] for path in paths]
 
 
 def _has_bytes(game: Game) -> bool:
-    """Whether the game shows frames of bytes."""
+    """Return whether the game's observations are frames of bytes."""
     return bool(game.observation_shape) and game.observation_values == 256
 
 
 def _has_planes(game: Game) -> bool:
-    """Whether the game shows planes of zeros and ones."""
+    """Return whether the game's observations are planes of zeros and ones."""
     return bool(game.observation_shape) and game.observation_values == 2
 
 
 def _zeros(num_seeds: int, shape: tuple[int, ...]) -> Tensor:
-    """Return zeros [S, *shape]; kernels lie channels-last in memory, or each use would copy them."""
+    """Return zeros [S, *shape]; kernels are channels-last in memory, or each use would copy them."""
     if len(shape) < 4:
         return torch.zeros(num_seeds, *shape)
     out, channels, height, width = shape

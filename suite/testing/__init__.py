@@ -1,1 +1,1 @@
-"""The public conformance kit: what every registered game, history, imitator and task must hold to."""
+"""The public conformance kit: checks that every registered game, history, imitator and task passes."""

@@ -1,4 +1,4 @@
-"""`understudy benchmarks [NAME]`: what there is to measure, and the teacher data that is here."""
+"""`understudy benchmarks [NAME]`: show the benchmarks and the teacher data on this machine."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ COMMAND = typer.Typer()
 
 
 @COMMAND.command("benchmarks")
-def benchmarks(
+def show_benchmarks(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this benchmark only.")] = None,
     starts: Annotated[
         Path | None,
         typer.Option(
-            "--rulers", help="Results with the rulers' start lives; default: those of the leaderboard."
+            "--references", help="Results folder with the references' start runs; default: the leaderboard's."
         ),
     ] = None,
 ) -> None:
-    """Show the benchmarks: games, moves, budgets, teacher data, rulers."""
+    """Show the benchmarks: games, moves, budgets, teacher data, references."""
     from rich.console import Console
 
-    from understudy.suite import benchmarks as registered
+    from understudy.suite import benchmarks
 
     console = Console()
     if name is None:
-        console.print(_overview([registered.load(each) for each in registered.names()]))
+        console.print(_overview([benchmarks.load(each) for each in benchmarks.names()]))
         return
-    benchmark = registered.load(name)
+    benchmark = benchmarks.load(name)
     for line in _settings(benchmark):
         console.print(line, highlight=False, markup=False)
     console.print(_budgets(benchmark))
     console.print(_teacher_data(benchmark))
-    typer.echo(_rulers(benchmark, starts))
+    typer.echo(_references(benchmark, starts))
 
 
 def _overview(shown: list[Benchmark]) -> rich.table.Table:
-    from understudy.suite import benchmarks as registered
+    from understudy.suite import benchmarks
 
-    table = _table("benchmark", "watched", "new", "watched moves", "teacher lives here")
+    table = _table("benchmark", "watched", "new", "watched moves", "teacher runs here")
     for each in shown:
         watched, new = _short(each.watched_games), _short(each.new_games)
-        lives = len(registered.teacher_lives(each))
-        table.add_row(each.name, watched, new, f"{each.watched_moves:,}", str(lives))
+        runs = len(benchmarks.teacher_runs(each))
+        table.add_row(each.name, watched, new, f"{each.watched_moves:,}", str(runs))
     return table
 
 
@@ -67,7 +67,7 @@ def _settings(benchmark: Benchmark) -> list[str]:
 
 
 def _budgets(benchmark: Benchmark) -> rich.table.Table:
-    table = _table("budget", "moves of a life", "start moves", "end moves", "lanes", "tasks")
+    table = _table("budget", "moves of a run", "start moves", "end moves", "lanes", "tasks")
     for budget in benchmark.budgets:
         moves = (f"{count:,}" for count in (budget.moves, budget.start_moves, budget.end_moves, budget.lanes))
         table.add_row(budget.name, *moves, ", ".join(budget.tasks))
@@ -75,34 +75,36 @@ def _budgets(benchmark: Benchmark) -> rich.table.Table:
 
 
 def _teacher_data(benchmark: Benchmark) -> rich.table.Table:
-    from understudy.suite import benchmarks as registered
+    from understudy.suite import benchmarks
 
-    table = _table("teacher life", "moves", "network at W", "folder")
-    for life in registered.teacher_lives(benchmark):
-        moves = registered.read(life).num_moves
-        table.add_row(life.name, f"{moves:,}", "yes" if life.network_path else "no", str(life.folder))
+    table = _table("teacher run", "moves", "network at W", "folder")
+    for run in benchmarks.teacher_runs(benchmark):
+        moves = benchmarks.read(run).num_moves
+        table.add_row(run.name, f"{moves:,}", "yes" if run.network_path else "no", str(run.folder))
     if not table.rows:
-        table.caption = f"no teacher life of {benchmark.name} here"
+        table.caption = f"no teacher run of {benchmark.name} here"
     return table
 
 
-def _rulers(benchmark: Benchmark, starts: Path | None) -> str:
-    """Return the rulers, or that the leaderboard's starts are of other lives than this machine's."""
-    from understudy.leaderboard import rulers
+def _references(benchmark: Benchmark, starts: Path | None) -> str:
+    """Return the references, or a line that the leaderboard's starts are of other runs than those here."""
+    from understudy.leaderboard import reference_tables
     from understudy.suite.errors import InputError
 
     if starts is not None:
         if not starts.is_dir():
-            raise InputError(f"--rulers {starts}: no such folder; name one that `understudy rulers` wrote")
-        return rulers.to_text(rulers.rulers(benchmark, starts))
+            raise InputError(
+                f"--references {starts}: no such folder; name one that `understudy references` wrote"
+            )
+        return reference_tables.to_text(reference_tables.references(benchmark, starts))
     try:
-        return rulers.to_text(rulers.rulers(benchmark))
+        return reference_tables.to_text(reference_tables.references(benchmark))
     except InputError as error:
-        return f"no ruler from the leaderboard's starts: {error}"
+        return f"no reference from the leaderboard's starts: {error}"
 
 
 def _short(games: tuple[str, ...]) -> str:
-    """Name one game without its family, or count them."""
+    """Return one game's name without its family, or the number of games."""
     return games[0].partition("/")[2] if len(games) == 1 else f"{len(games)} games"
 
 

@@ -1,4 +1,4 @@
-"""`understudy board RESULTS --out FOLDER`: the tables as Markdown and CSV, and the pictures."""
+"""`understudy board RESULTS --out FOLDER`: the tables as Markdown and CSV, and figures."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ COMMAND = typer.Typer()
 
 
 @COMMAND.command("board")
-def board(
-    results: Annotated[Path, typer.Argument(help="A folder that `understudy score` wrote.")],
-    out: Annotated[Path, typer.Option(help="The folder for table.md, table.csv and figures/.")],
+def write_board(
+    results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
+    out: Annotated[Path, typer.Option(help="Folder for table.md, table.csv and figures/.")],
     figures: Annotated[
-        bool, typer.Option("--figures/--no-figures", help="Whether pictures are drawn of every row.")
+        bool, typer.Option("--figures/--no-figures", help="Whether to draw figures of every row.")
     ] = True,
 ) -> None:
-    """Write the tables of stored results as Markdown and CSV, with curves, horizons and profiles."""
-    from understudy.leaderboard import board as boards
-    from understudy.leaderboard import figures as pictures
-    from understudy.leaderboard import rows, scores
+    """Write the tables of stored results as Markdown and CSV, and their figures."""
+    from understudy.leaderboard import board, scores
+    from understudy.leaderboard.figures import board_figures
 
-    scored = scores.judge_all(results)
-    for path in boards.write(rows.tables_of(scored), out):
+    scored = scores.score_all(results)
+    for path in board.write(scored, out):
         typer.echo(path)
     if figures:
-        drawn = pictures.write(scored, out)
-        typer.echo(f"{out / pictures.FOLDER}: {len(drawn)} {'picture' if len(drawn) == 1 else 'pictures'}")
+        count = len(board_figures.write(scored, out))
+        typer.echo(f"{out / board_figures.FOLDER}: {count} {'figure' if count == 1 else 'figures'}")

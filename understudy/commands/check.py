@@ -1,4 +1,4 @@
-"""`understudy check SUBMISSION`: would it be accepted, and why not."""
+"""`understudy check SUBMISSION`: check whether a submission would be accepted, and if not, why."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ COMMAND = typer.Typer()
 
 
 @COMMAND.command("check")
-def check(
+def check_submission(
     submission: Annotated[str, typer.Argument(help="A submission's folder, or the name of an entry.")],
     benchmark: Annotated[
-        str | None, typer.Option(help="As in: understudy benchmarks; default: the one it declares.")
+        str | None, typer.Option(help="A benchmark's name; default: the one that it declares.")
     ] = None,
 ) -> None:
-    """Check a submission in seconds: would it be accepted, and why not."""
-    from understudy.submissions.check import check as look
+    """Check in seconds whether a submission would be accepted, and if not, why."""
+    from understudy.submissions import check
 
-    report = look(submission, benchmark)
-    typer.echo(f"{report.entrant.name}: would be accepted for {report.entrant.benchmark}")
+    report = check.check(submission, benchmark)
+    typer.echo(f"{report.name}: would be accepted for {report.benchmark}")
     for name, value in report.facts:
         typer.echo(f"  {name}: {value}")
     for warning in report.warnings:

@@ -12,9 +12,9 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("demo")
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for results and tables.")] = Path("demo-results"),
+    out: Annotated[Path, typer.Option(help="Folder for results and tables.")] = Path("demo-results"),
 ) -> None:
-    """Score the embedded players, verify their rows by replay, print the question's table."""
+    """Score the embedded players, verify their runs by replay and print the tables."""
     from understudy.demo import run
 
     run(out)

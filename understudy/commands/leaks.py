@@ -1,4 +1,4 @@
-"""`understudy leaks SUBMISSION`: were its weights trained on what the rulers are made of?"""
+"""`understudy leaks SUBMISSION`: were its weights trained on what the references are made of?"""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ COMMAND = typer.Typer()
 @COMMAND.command("leaks")
 def leaks(
     submission: Annotated[str, typer.Argument(help="A submission's folder, or the name of an entry.")],
-    benchmark: Annotated[str, typer.Option(help="As in: understudy benchmarks.")],
+    benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
     held_back: Annotated[
-        Path, typer.Option(help="A data folder: lives that are published up to W only, carried on.")
+        Path, typer.Option(help="Data folder with continuations of runs that are published up to W only.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder of the row's lives, where the result is noted.")],
-    budget: Annotated[str, typer.Option(help="full, tenth or quick: how many moves are predicted.")] = "full",
+    out: Annotated[Path, typer.Option(help="Folder of the row's runs, where the result is stored.")],
+    budget: Annotated[
+        str, typer.Option(help="full, tenth or quick; determines how many moves are predicted.")
+    ] = "full",
 ) -> None:
-    """Compare its loss on held-back continuations with that on published ones; exit code 1: suspected."""
+    """Compare the loss on held-back and on published continuations; exit code 1 if a leak is suspected."""
     from understudy import screen
-    from understudy.leaderboard import rows, stored
-    from understudy.leaderboard.leaks import SUSPECTED_NATS, Leak
-    from understudy.submissions import leaks as measured
-    from understudy.submissions.requests import Request
+    from understudy.leaderboard import board, stored_rows
+    from understudy.leaderboard.leak_notes import SUSPECTED_NATS, Leak
+    from understudy.submissions import leak_test, scoring
     from understudy.suite.errors import CheckFailed
+    from understudy.suite.harness.requests import Request
 
     with screen.progress() as shown:
-        found = measured.measure(
-            Request(submission, benchmark, budget, out),
+        (row,) = scoring.rows_of([Request(submission, benchmark, budget, out)])
+        found = leak_test.measure(
+            row,
             held_back,
             lambda done, total: shown.report("predicting", done, total),
         )
-    if stored.has_rows(out):
-        rows.rejudge(out)
+    if stored_rows.has_rows(out):
+        board.rescore(out)
     line = (
         f"{found['held_back_nats']:.4f} nats on {len(found['held_back'])} continuations held back, "
         f"{found['published_nats']:.4f} on {len(found['published'])} published: "

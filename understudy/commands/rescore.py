@@ -1,4 +1,4 @@
-"""`understudy rescore RESULTS`: stored lives under today's rules."""
+"""`understudy rescore RESULTS`: score stored runs again under the present rules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("rescore")
 def rescore(
-    results: Annotated[Path, typer.Argument(help="A folder that `understudy score` wrote.")],
+    results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
 ) -> None:
-    """Judge stored lives under today's rules; nothing is played."""
+    """Score stored runs again under the present rules; nothing is played."""
     from understudy import screen
-    from understudy.leaderboard import rows
+    from understudy.leaderboard import board
 
-    screen.show(rows.rejudge(results))
+    screen.show(board.rescore(results))

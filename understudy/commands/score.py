@@ -1,4 +1,4 @@
-"""`understudy score SUBMISSION`: plays a row's lives and judges them."""
+"""`understudy score SUBMISSION`: play a submission's runs and score them."""
 
 from __future__ import annotations
 
@@ -15,52 +15,61 @@ def score(
     submission: Annotated[
         str, typer.Argument(help="A submission's folder, or the name of an entry or control.")
     ],
-    benchmark: Annotated[str, typer.Option(help="As in: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="The folder for lives, records and tables.")],
+    benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
+    out: Annotated[Path, typer.Option(help="Folder for runs, records and tables.")],
     budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given again.")] = None,
-    lanes: Annotated[int | None, typer.Option(help="Lives in lock-step; default: the budget's.")] = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of the player and the emulators.")] = 1,
+    task: Annotated[list[str] | None, typer.Option(help="Score only this task; may be repeated.")] = None,
+    lanes: Annotated[
+        int | None, typer.Option("--num-envs", help="Runs played in lock-step; default: the budget's lanes.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Threads of the player and the emulators.")
+    ] = 1,
     engine: Annotated[
-        str, typer.Option(help="serial, or process: jobs side by side on all cores.")
+        str, typer.Option(help="serial, or process (jobs side by side on all cores).")
     ] = "serial",
-    restart: Annotated[bool, typer.Option("--restart", help="Play the row's lives anew.")] = False,
-    isolation: Annotated[
-        bool, typer.Option("--isolation", help="Check also that lanes do not hear each other.")
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Play the row's runs again from the start.")
     ] = False,
-    rederive: Annotated[
-        bool, typer.Option("--rederive", help="Feed the lives to the player again: does it choose the same?")
+    isolation: Annotated[
+        bool, typer.Option("--isolation", help="Also check that no information leaks across the batch.")
+    ] = False,
+    recheck: Annotated[
+        bool,
+        typer.Option(
+            "--recheck", help="Check that the player, given the logs again, chooses the same moves."
+        ),
     ] = False,
     claim: Annotated[
         bool,
         typer.Option(
             "--claim",
-            help="Play also what a yes needs: yoked and flipped reward, other parameters, isolation.",
+            help="Also play what a yes needs: yoked and flipped rewards, other parameters, isolation.",
         ),
     ] = False,
-    probe: Annotated[
-        list[str] | None, typer.Option(help="Play this probe too; may be given again: docs/protocol.md.")
+    intervention: Annotated[
+        list[str] | None,
+        typer.Option(help="Also play this intervention (docs/protocol.md); may be repeated."),
     ] = None,
-    salt: Annotated[str, typer.Option(help="Of the round, from which the lives' seeds derive.")] = "dev",
+    salt: Annotated[str, typer.Option(help="Salt of the round, from which the runs' seeds derive.")] = "dev",
 ) -> None:
-    """Score a submission: play its lives, judge them, print the table."""
+    """Play a submission's runs, score them and print the tables."""
     from understudy import screen
-    from understudy.leaderboard import rows
-    from understudy.submissions import requests, scoring
-    from understudy.suite import probes
+    from understudy.leaderboard import board
+    from understudy.submissions import scoring
+    from understudy.suite.harness import interventions, requests, work
 
-    named = probes.chosen(probe or [])
-    probed = [*(probes.CLAIM if claim else ()), *named]
-    request = requests.Request(submission, benchmark, budget, out, lanes, threads, restart, salt)
-    scoring.refuse_probes(request, named)
+    named = interventions.chosen(intervention or [])
+    applied = [*(interventions.CLAIM if claim else ()), *named]
+    rows = scoring.rows_of(
+        [requests.Request(submission, benchmark, budget, out, lanes, threads, restart, salt)]
+    )
+    scoring.refuse_meaningless(rows, named)
     with screen.progress() as shown:
-
-        def report(at: requests.Progress) -> None:
-            shown.report(f"{at.row} {at.role}", at.moves, at.target_moves)
-
-        scoring.score([request], task, engine, report, probed)
+        report = screen.play_reporter(shown)
+        scoring.score(rows, task, engine, report, applied)
         if isolation or claim:
-            scoring.check([request], scoring.ISOLATION, report)
-        if rederive:
-            scoring.check([request], scoring.REDERIVED, report)
-    screen.show(rows.rejudge(out))
+            scoring.check(rows, work.ISOLATION, report)
+        if recheck:
+            scoring.check(rows, work.RECHECK, report)
+    screen.show(board.rescore(out))

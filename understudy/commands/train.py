@@ -1,4 +1,4 @@
-"""`understudy train ARCH --benchmark B`: an imitator from watched histories; a submission comes out."""
+"""`understudy train ARCH --benchmark B`: train an imitator on watched histories; writes a submission."""
 
 from __future__ import annotations
 
@@ -13,51 +13,56 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("train")
 def train(
-    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="transformer, markov, ...")],
-    benchmark: Annotated[str, typer.Option(help="As in: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="The submission's folder; the same one to go on.")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", help="An architecture: transformer, bc, ...")
+    ],
+    benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the submission; an unfinished training in it is resumed.")
+    ],
     teacher: Annotated[
-        list[str] | None, typer.Option(help="A life to watch, e.g. breakout/seed-0; may be given again.")
+        list[str] | None, typer.Option(help="A run to watch, e.g. breakout/seed-0; may be repeated.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Watch every life that may be watched.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Watch every run that may be watched.")] = False,
     mode: Annotated[
-        str | None, typer.Option(help="single (a checkpoint a life), multi (one of all) or multi-game.")
+        str | None,
+        typer.Option(help="single (one checkpoint per run), multi (one for all runs) or multi-game."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps of a checkpoint.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the parameters and of the windows' order.")] = 0,
+    updates: Annotated[int | None, typer.Option(min=1, help="Updates per checkpoint.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the parameters and of the order of windows.")] = 0,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting; may be repeated.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The submission's name; default: the folder's.")] = None,
     decoding: Annotated[str, typer.Option(help="greedy or sample.")] = "greedy",
     priming: Annotated[
-        int | None, typer.Option(min=0, help="K, moves that fill its memory; default: all that matter.")
+        int | None, typer.Option(min=0, help="K, moves that prime it; default: all that can matter.")
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, max=1024, help="Of the training; other numbers, other last bits.")
+        int, typer.Option(min=1, max=1024, help="Threads of torch; they change the last bits of the weights.")
     ] = 1,
 ) -> None:
-    """Train an imitator on watched histories; a submission comes out."""
+    """Train an imitator on watched histories and write a submission folder."""
     import torch
 
     from understudy import screen
-    from understudy.submissions import training
+    from understudy.submissions import train_submission
     from understudy.suite import benchmarks, registry
     from understudy.suite.errors import InputError
 
     declared = benchmarks.load(benchmark)
-    chosen_mode = mode or training.DEFAULT_MODES.get(declared.family, "single")
-    registry.choose(chosen_mode, training.MODES, "mode")
-    registry.choose(decoding, training.DECODINGS, "decoding")
-    given = {**({} if steps is None else {"steps": steps}), "seed": seed}
+    chosen_mode = mode or train_submission.DEFAULT_MODES.get(declared.family, "single")
+    registry.choose(chosen_mode, train_submission.MODES, "mode")
+    registry.choose(decoding, train_submission.DECODINGS, "decoding")
+    given = {**({} if updates is None else {"updates": updates}), "seed": seed}
     twice = sorted(given.keys() & _numbers(setting or []).keys())
     if twice:
         raise InputError(f"--set {twice[0]}: give it as --{twice[0]}, and once")
     if every and teacher:
         raise InputError("give --all or --teacher, not both")
-    lives = benchmarks.teacher_lives(declared)
-    wanted = training.chosen_lives(declared, chosen_mode, lives, teacher or None, every)
-    recipe = training.Recipe(
+    runs = benchmarks.teacher_runs(declared)
+    wanted = train_submission.chosen_runs(declared, chosen_mode, runs, teacher or None, every)
+    request = train_submission.TrainingRequest(
         architecture=architecture,
         benchmark=declared,
         mode=chosen_mode,
@@ -68,7 +73,7 @@ def train(
     )
     torch.set_num_threads(threads)
     with screen.progress() as shown:
-        submission, fits = training.train(recipe, wanted, out, shown.report)
+        submission, fits = train_submission.train(request, wanted, out, shown.report)
     for fit in fits:
         typer.echo(
             f"{fit.checkpoint}: on {fit.targets:,} watched moves, loss {fit.loss:.3f} nats, agreement "

@@ -1,4 +1,4 @@
-"""`understudy verify RESULTS`: every logged life played again, every stored number derived again."""
+"""`understudy verify RESULTS`: replay every logged run and recompute every stored number."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("verify")
 def verify(
-    results: Annotated[Path, typer.Argument(help="A folder that `understudy score` wrote.")],
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
+    results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: all cores.")
+    ] = None,
 ) -> None:
-    """Replay every logged life and compare it with its record; exit code 1 if anything differs."""
+    """Replay every logged run and recompute every stored number; exit code 1 if anything differs."""
     from understudy import screen
-    from understudy.leaderboard import verify as verification
+    from understudy.leaderboard import verification
 
     with screen.progress() as shown:
         findings = verification.verify(
@@ -27,7 +29,7 @@ def verify(
         row = finding.row
         state = "replayed" if not finding.failures else f"{len(finding.failures)} failures"
         where = f"{row.benchmark} {row.budget} {row.name}"
-        typer.echo(f"{where}: {state}, {finding.lives} lives, {finding.moves:,} moves")
+        typer.echo(f"{where}: {state}, {finding.runs} runs, {finding.moves:,} moves")
         for failure in finding.failures:
             typer.echo(f"  {failure}")
     verification.require(findings)

@@ -1,4 +1,4 @@
-"""Columns of others' data as a history holds them, checked; every complaint names the file and the row."""
+"""Convert and check columns of imported data; every error names the file and the row."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from understudy.suite import files
 from understudy.suite.errors import InputError
+from understudy.suite.io import files
 from understudy.suite.protocols import Game
 
-HASHED_BYTES = 16 * 2**20  # larger files are named by their size alone
+HASHED_BYTES = 16 * 2**20  # of larger files only the size is recorded
 
 
 def action_table(game: Game, count: int, where: object) -> np.ndarray:
-    """Return the family's action for each of `count` indices, uint8 [count].
+    """Return the family's action for each of `count` action numbers of the data, uint8 [count].
 
-    They are of the full action set, or of the game's legal ones in rising order: ALE's minimal set.
+    The data's actions are the full action set, or the game's legal ones in ascending order (ALE's minimal
+    set). Raises InputError if `count` is the size of neither.
     """
     legal = np.flatnonzero(game.legal_actions)
     if count == game.num_actions:
@@ -31,7 +32,17 @@ def action_table(game: Game, count: int, where: object) -> np.ndarray:
 
 
 def actions(raw: np.ndarray, table: np.ndarray, game: Game, where: object, first_row: int = 0) -> np.ndarray:
-    """Return what indices [n] stand for, uint8 [n]; InputError where one is out of range or illegal."""
+    """Return the family's actions for action numbers [n], uint8 [n].
+
+    Args:
+        raw: int [n], the data's action numbers.
+        table: uint8, the family's action of each, as `action_table` returns it.
+        game: that was played.
+        where: file, for messages.
+        first_row: number of the first row, for messages.
+
+    Raises InputError if a number is out of range, or its action illegal.
+    """
     _require_vector(raw, "iu", "integer actions", where)
     for row in np.flatnonzero((raw < 0) | (raw >= len(table)))[:1]:
         raise InputError(
@@ -42,13 +53,13 @@ def actions(raw: np.ndarray, table: np.ndarray, game: Game, where: object, first
     for row in np.flatnonzero(~np.array(game.legal_actions)[found])[:1]:
         raise InputError(
             f"{where}: row {first_row + row}: action {found[row]} is not legal in {game.name} "
-            f"({', '.join(map(str, np.flatnonzero(game.legal_actions)))}); such a life can't be imported"
+            f"({', '.join(map(str, np.flatnonzero(game.legal_actions)))}); such a run can't be imported"
         )
     return found
 
 
 def rewards(raw: np.ndarray, where: object, first_row: int = 0) -> np.ndarray:
-    """Return finite rewards, float32 [n]."""
+    """Return rewards as float32 [n]; raise InputError if one isn't finite."""
     _require_vector(raw, "fiu", "rewards", where)
     with np.errstate(over="ignore"):
         found = raw.astype(np.float32)
@@ -58,7 +69,7 @@ def rewards(raw: np.ndarray, where: object, first_row: int = 0) -> np.ndarray:
 
 
 def flags(raw: np.ndarray, where: object, first_row: int = 0) -> np.ndarray:
-    """Return flags that are 0 or 1, bool [n]."""
+    """Return flags as bool [n]; raise InputError if one is neither 0 nor 1."""
     _require_vector(raw, "biu", "flags of 0 and 1", where)
     for row in np.flatnonzero((raw != 0) & (raw != 1))[:1]:
         raise InputError(f"{where}: row {first_row + row}: flag {raw[row]}, expected 0 or 1")
@@ -66,7 +77,7 @@ def flags(raw: np.ndarray, where: object, first_row: int = 0) -> np.ndarray:
 
 
 def described(path: Path, folder: Path) -> dict[str, Any]:
-    """Return what a header says of a file: its name below `folder`, its size, its SHA-256 if it is small."""
+    """Return a header's entry for a file: its name below `folder`, its size, its SHA-256 if it is small."""
     entry: dict[str, Any] = {"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size}
     if entry["bytes"] <= HASHED_BYTES:
         entry["sha256"] = files.sha256(path)

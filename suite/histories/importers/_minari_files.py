@@ -1,4 +1,4 @@
-"""Minari's files: an episode's columns in blocks, from HDF5 or from Arrow and Parquet."""
+"""Read Minari's files: an episode's columns in blocks, from HDF5, Arrow or Parquet."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Rows(NamedTuple):
     """A block of an episode, as stored."""
 
     where: str  # file and episode, for messages
-    first_row: int  # of the episode
-    is_last: bool  # the episode's last move is in it
+    first_row: int  # of the block, counted in the episode
+    is_last: bool  # whether the block holds the episode's last move
     observations: np.ndarray  # [n, ...] before each move
     actions: np.ndarray  # [n]
     rewards: np.ndarray  # [n]
@@ -36,10 +36,10 @@ class Layout(Protocol):
 
     @property
     def paths(self) -> Sequence[Path]:
-        """Return the data files, for the record of the origin."""
+        """Return the data files, for the history's header."""
 
     def episode(self, number: int) -> Iterator[Rows]:
-        """Yield an episode in blocks; InputError, naming file and episode, where it isn't whole."""
+        """Yield an episode in blocks; raise InputError with file and episode if it is incomplete."""
 
 
 def open_layout(folder: Path, data_format: str, jpeg: bool, space: Mapping[str, Any]) -> Layout:
@@ -57,7 +57,7 @@ def open_layout(folder: Path, data_format: str, jpeg: bool, space: Mapping[str, 
 
 @dataclass(frozen=True)
 class _Pictures:
-    """JPEG files as arrays; the shape is that of the space, whatever a file claims."""
+    """Decodes JPEG files of the observation space's shape."""
 
     shape: tuple[int, ...]
 
@@ -120,7 +120,7 @@ class _HDF5:
 
 
 class _Arrow:
-    """A folder an episode; rows are as many as observations, and the other columns' last row is padding."""
+    """A folder for each episode, with a row for each observation; other columns' last row is padding."""
 
     def __init__(
         self, folder: Path, data_format: str, pictures: _Pictures | None, space: Mapping[str, Any]
@@ -167,7 +167,7 @@ class _Arrow:
 
 
 def _moves(where: str, observations: int, **lengths: int) -> int:
-    """Return the moves of an episode; InputError unless T + 1 observations meet T of all others."""
+    """Return the number of moves T of an episode with T + 1 observations and T of everything else."""
     moves = observations - 1
     for name, length in lengths.items():
         if length != moves or moves < 1:

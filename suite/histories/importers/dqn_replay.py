@@ -1,7 +1,7 @@
-"""The DQN Replay dataset as it is published: a gzipped NumPy file a column and shard, read block by block.
+"""The DQN Replay dataset as published: a gzipped NumPy file for each column and shard, read in blocks.
 
 Layout: `$store$_{observation,action,reward,terminal}_ckpt.N.gz` and `add_count_ckpt.N.gz` in a folder, for
-N = 0, 1, ...; a million rows each. Dopamine's own checkpoints of its replay buffer look the same.
+N = 0, 1, ...; a million rows each. Dopamine's checkpoints of its replay buffer have the same layout.
 Source: Agarwal, Schuurmans and Norouzi, An optimistic perspective on offline reinforcement learning
 (ICML 2020), https://github.com/google-research/batch_rl
 """
@@ -29,24 +29,24 @@ LOGS = "replay_logs"  # the folder inside a downloaded run
 
 
 class DqnReplay:
-    """Folders of gzipped shards."""
+    """The importer of folders of gzipped shards."""
 
     takes_shards = True
 
     def open(self, source: Path, game: Game, shards: range | None) -> Opened:
-        """Look at the headers of a run's shards; the columns are read when the moves are."""
+        """Check the headers of a run's shards; the columns are read when the moves are."""
         _dopamine.require_atari(game, "dqn-replay")
         folder = source / LOGS if (source / LOGS).is_dir() else source
         if not folder.is_dir():
             raise InputError(f"{source}: no such folder; expected one with {_name('observation', 0)}")
         numbers = _dopamine.choose_shards(_numbers(folder), shards, folder, f"{_name('observation', 0)} ...")
         found = [_shard(folder, number) for number in numbers]
-        parts, lacks = _dopamine.stretches(found)
+        slices, lacks = _dopamine.row_slices(found)
         return Opened(
-            _dopamine.steps(game, parts),
+            _dopamine.move_blocks(game, slices),
             {"importer": "dqn-replay", "shards": numbers, "files": _described(found, folder)},
             (*_dopamine.LACKS, *lacks),
-            sum(part.stop - part.start for part in parts),
+            sum(rows.stop - rows.start for rows in slices),
         )
 
 
@@ -55,7 +55,7 @@ def _name(column: str, number: int) -> str:
 
 
 def _numbers(folder: Path) -> set[int]:
-    """Return the numbers of the shards of which any column is there."""
+    """Return the numbers of the shards of which any column is present."""
     pattern = re.compile(rf"\$store\$_(?:{'|'.join(COLUMNS)})_ckpt\.(\d+)\.gz")
     matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
     return {int(match[1]) for match in matches if match}
@@ -92,7 +92,7 @@ def _described(shards: Sequence[Shard], folder: Path) -> list[dict[str, object]]
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    """Return an array's shape; InputError unless it has at least one axis and a row."""
+    """Return an array's shape; raise InputError unless it has an axis and a row."""
     with _array(path) as (shape, _, _):
         if not shape or not shape[0]:
             raise InputError(f"{path}: expected rows, found an array of shape {list(shape)}")
@@ -111,7 +111,7 @@ def _whole(path: Path) -> np.ndarray:
 def _frames(path: Path, start: int, stop: int) -> Iterator[np.ndarray]:
     """Yield the frames of the rows [start, stop) in blocks uint8 [n, 84, 84].
 
-    The file is read to its end, where gzip's own checksum is.
+    Reads the file to its end, so that gzip checks its checksum.
     """
     with _array(path) as (shape, _, file):
         row = 0
@@ -128,7 +128,7 @@ def _frames(path: Path, start: int, stop: int) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _array(path: Path) -> Iterator[tuple[tuple[int, ...], np.dtype[np.generic], IO[bytes]]]:
-    """Open a gzipped .npy file: its shape, its dtype, and the file at the first item."""
+    """Open a gzipped .npy file; yield its shape, its dtype, and the file at the first item."""
     try:
         with gzip.open(path, "rb") as opened:
             file: IO[bytes] = opened  # type: ignore[assignment]
@@ -150,7 +150,7 @@ def _array(path: Path) -> Iterator[tuple[tuple[int, ...], np.dtype[np.generic], 
 def _read(file: IO[bytes], size: int, path: Path) -> bytes:
     data = file.read(size)
     if len(data) < size:
-        raise InputError(f"{path}: truncated, its header promises more; fetch it again")
+        raise InputError(f"{path}: truncated, shorter than its header says; fetch it again")
     return data
 
 

@@ -1,7 +1,7 @@
 """TorchRL's memory-mapped copy of the DQN Replay dataset (`AtariDQNExperienceReplay`), read without TorchRL.
 
-Layout: a folder `<game>/<run>` with a folder a shard, `0`, `1`, ...; in each of these `meta.json`,
-`add_count.memmap`, and in `data` and `data/next` a `meta.json` that gives dtypes and shapes of the raw arrays
+Layout: a folder `<game>/<run>` with a folder for each shard, `0`, `1`, ...; each holds `meta.json`,
+`add_count.memmap`, and in `data` and `data/next` a `meta.json` with the dtypes and shapes of the raw arrays
 `observation` (one row more than the others), `action`, `reward`, `terminated`.
 Source: torchrl/data/datasets/atari_dqn.py in https://github.com/pytorch/rl
 """
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.suite import files
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES, Opened, _columns, _dopamine
 from understudy.suite.histories.importers._dopamine import FRAME_SHAPE, Shard
+from understudy.suite.io import files
 from understudy.suite.protocols import Game
 
-PLACES = {
+ARRAYS = {  # column -> array's name in a shard's folder
     "observation": "data/observation",
     "action": "data/action",
     "reward": "data/next/reward",
@@ -33,12 +33,12 @@ DTYPES = {
 
 
 class TorchRL:
-    """Folders of memory-mapped tensordicts."""
+    """The importer of folders of memory-mapped tensordicts."""
 
     takes_shards = True
 
     def open(self, source: Path, game: Game, shards: range | None) -> Opened:
-        """Look at the shapes and sizes of a run's shards; the arrays are read when the moves are."""
+        """Check the shapes and sizes of a run's shards; the arrays are read when the moves are."""
         _dopamine.require_atari(game, "torchrl")
         if not source.is_dir():
             raise InputError(f"{source}: no such folder; expected <game>/<run> with folders 0, 1, ...")
@@ -47,22 +47,22 @@ class TorchRL:
             present, shards, source, "folders 0, 1, ... of memory-mapped arrays"
         )
         found = [_shard(source / str(number), number) for number in numbers]
-        parts, lacks = _dopamine.stretches(found)
+        slices, lacks = _dopamine.row_slices(found)
         return Opened(
-            _dopamine.steps(game, parts),
+            _dopamine.move_blocks(game, slices),
             {
                 "importer": "torchrl",
                 "shards": numbers,
                 "files": [_columns.described(p, source) for shard in found for p in shard.paths.values()],
             },
             (*_dopamine.LACKS, *lacks),
-            sum(part.stop - part.start for part in parts),
+            sum(rows.stop - rows.start for rows in slices),
         )
 
 
 def _shard(folder: Path, number: int) -> Shard:
-    arrays = {column: _mapped(folder, place) for column, place in PLACES.items()}
-    paths = {column: _file(folder, place) for column, place in PLACES.items()}
+    arrays = {column: _mapped(folder, name) for column, name in ARRAYS.items()}
+    paths = {column: _file(folder, name) for column, name in ARRAYS.items()}
     num_rows = len(arrays["action"])
     for column, array in arrays.items():
         expected = (num_rows + 1, *FRAME_SHAPE) if column == "observation" else (num_rows,)
@@ -86,13 +86,13 @@ def _frames(array: np.ndarray, start: int, stop: int) -> Iterator[np.ndarray]:
         yield np.array(array[begin : min(stop, begin + BLOCK_MOVES)])
 
 
-def _file(folder: Path, place: str) -> Path:
-    return folder / f"{place}.memmap"
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.memmap"
 
 
-def _mapped(folder: Path, place: str) -> np.ndarray:
-    """Return an array, mapped read-only; InputError unless meta.json and the file's size agree."""
-    path = _file(folder, place)
+def _mapped(folder: Path, name: str) -> np.ndarray:
+    """Return an array, mapped read-only; raise InputError unless meta.json and the file's size agree."""
+    path = _file(folder, name)
     meta_path = path.parent / "meta.json"
     meta = files.read_json(meta_path)
     entry = meta.get(path.stem) if isinstance(meta, dict) else None
@@ -107,7 +107,7 @@ def _mapped(folder: Path, place: str) -> np.ndarray:
             f"found {entry!r:.200}"
         )
     if not path.is_file():
-        raise InputError(f"{path}: missing; fetch it, or let TorchRL make the folder anew")
+        raise InputError(f"{path}: missing; fetch it, or let TorchRL write the folder again")
     expected = math.prod(shape) * DTYPES[dtype].itemsize
     if path.stat().st_size != expected:
         raise InputError(

@@ -1,6 +1,6 @@
-"""Policies: networks that others have trained, as teachers' networks; one file a format, object `POLICY`.
+"""Policies: read networks trained elsewhere as teachers' networks; one file per format, object `POLICY`.
 
-A network brings no history: what is recorded is how it plays here, a fixed player. Nothing is unpickled.
+Such a network has no history; `fixed_player` records how it plays here. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LACKS = (
     "no learning history: this is how the finished player plays, not how it learned",
     "it was trained under other settings, often with ends at each lost life, fire at the start, no sticky "
     "actions: its skill here is not its published one",
-    "never a ruler, and no watched life of a benchmark",
+    "never a reference, and no watched run of a benchmark",
 )
 
 
@@ -24,15 +24,15 @@ class Policy(Protocol):
     """One format of stored networks."""
 
     def load(self, path: Path, game: Game) -> Parameters:
-        """Return the network in a file as a teacher's of `game`, with S = 1.
+        """Return the network in a file as a teacher's network of `game`, S = 1.
 
-        Raises InputError, in one line that names the file, where it holds something else or doesn't fit.
+        Raises InputError, in one line that names the file, if it holds something else or doesn't fit.
         """
 
 
 def policies() -> tuple[str, ...]:
     """Return the registered formats' names."""
-    return registry.names(Path(__file__).parent)
+    return registry.names(__path__)
 
 
 def policy(name: str) -> Policy:

@@ -1,4 +1,4 @@
-"""Others' layers as a teacher network's parameters: order of axes, order of features, number of actions."""
+"""Convert another library's layers to a teacher network's: order of axes and features, number of actions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from understudy.suite.teachers.network import Parameters
 def parameters(
     game: Game, state: Mapping[str, np.ndarray], layers: Sequence[str], where: object
 ) -> Parameters:
-    """Return layers, named in the order of their use, as a teacher network's with S = 1.
+    """Return layers, named in the order of their use, as a teacher network's parameters, S = 1.
 
-    A layer `x` has `x.weight`, [out, in, k, k] or [out, in], and `x.bias`, as PyTorch's Conv2d and Linear
-    do. The last one has a value for each of the family's actions, or for each legal one. InputError unless
-    all fits.
+    A layer `x` has `x.weight`, [out, in, k, k] or [out, in], and `x.bias`, as in PyTorch's Conv2d and Linear.
+    The last one has an output for each of the family's actions, or for each legal one.
+
+    Raises InputError if a name, shape or value doesn't fit; `where` begins its message.
     """
     shapes = network.shapes(game)
     names = [name.removesuffix(".weight") for name in shapes if name.endswith(".weight")]
@@ -29,7 +30,7 @@ def parameters(
     if len(layers) != len(names):
         raise InputError(
             f"{where}: {len(layers)} layers ({_described(state, layers)}); a {game.family} teacher has "
-            f"{len(names)} ({_expected(shapes, names)}); this architecture can't be taken over"
+            f"{len(names)} ({_expected(shapes, names)}); this architecture can't be converted"
         )
     found: dict[str, np.ndarray] = {}
     for name, layer in zip(names, layers, strict=True):
@@ -48,7 +49,7 @@ def parameters(
                 raise InputError(
                     f"{where}: {layer}.{part} is {list(original)}, expected {list(expected)}"
                     f"{_or_legal(game, expected, name == names[-1])} for a {game.family} teacher; "
-                    "this architecture or game can't be taken over"
+                    "this architecture or game can't be converted"
                 )
     return {
         name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).unsqueeze(0)
@@ -66,9 +67,9 @@ def _numbers(state: Mapping[str, np.ndarray], name: str, where: object) -> np.nd
 
 
 def _all_actions(game: Game, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the last layer with a row for each action; where only the legal ones have one, others are 0.
+    """Return the last layer with a row for each action; if only the legal ones have one, the others are 0.
 
-    The value of an illegal action is never looked at.
+    The value of an illegal action is never read.
     """
     legal = np.flatnonzero(game.legal_actions)
     if len(weight) != len(legal) or len(bias) != len(legal) or len(legal) == game.num_actions:
@@ -80,14 +81,14 @@ def _all_actions(game: Game, weight: np.ndarray, bias: np.ndarray) -> tuple[np.n
 
 
 def _channels_last(weight: np.ndarray, channels: int) -> np.ndarray:
-    """Return [out, in] with inputs flattened from (channel, row, column) as from (row, column, channel)."""
+    """Return weights [out, in] reordered: (channel, row, column) inputs become (row, column, channel)."""
     if weight.ndim != 2 or weight.shape[1] % channels:
-        return weight  # the wrong shape is said with the others
+        return weight  # the caller reports the wrong shape
     return weight.reshape(len(weight), channels, -1).transpose(0, 2, 1).reshape(len(weight), -1)
 
 
 def _as_stored(shape: tuple[int, ...], name: str, part: str) -> tuple[int, ...]:
-    """Return one of our shapes in PyTorch's order of axes."""
+    """Return a teacher network's shape in PyTorch's order of axes."""
     return shape[::-1] if name.startswith("linear") and part == "weight" else shape
 
 

@@ -1,7 +1,7 @@
-"""PyTorch's saved state dicts, read without unpickling: opcodes are looked at, nothing is called.
+"""Read PyTorch's saved state dicts without unpickling: opcodes are interpreted, nothing is called.
 
-Such a file is a zip with `<name>/data.pkl` and the tensors' bytes, `<name>/data/<key>`. The pickle may do
-only what `torch.save` writes for a flat dict of tensors; anything else is refused by name.
+Such a file is a zip with `<name>/data.pkl` and the tensors' bytes, `<name>/data/<key>`. Only the opcodes and
+globals that `torch.save` writes for a flat dict of tensors are allowed; an error names any other.
 Sources: torch/serialization.py in https://github.com/pytorch/pytorch; the opcodes in Python's pickletools
 """
 
@@ -34,13 +34,13 @@ STORAGES: dict[str, np.dtype[Any]] = {
     "torch BoolStorage": np.dtype("?"),
 }
 ORDERED_DICT, REBUILD = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
-ADVICE = "load it where you trust it and torch.save(model.state_dict(), ...) anew"
+ADVICE = "load it where you trust it and torch.save(model.state_dict(), ...) again"
 
 
 def read(data: bytes, where: object) -> dict[str, np.ndarray]:
-    """Return the tensors of a state dict in order, by name.
+    """Return the tensors of a state dict by name, in their order.
 
-    Raises InputError where `data` is no such zip, does or holds anything else, or is too large.
+    Raises InputError if `data` is no such zip, asks for or holds anything else, or is too large.
     """
     if not data.startswith(ZIP):
         raise InputError(
@@ -62,9 +62,9 @@ def _tensors(archive: zipfile.ZipFile, where: object) -> dict[str, np.ndarray]:
         )
     if f"{prefix}byteorder" in sizes and archive.read(f"{prefix}byteorder") != b"little":
         raise InputError(f"{where}: expected little-endian tensors; {ADVICE}")
-    state = _Reading(where).run(archive.read(pickles[0]))
+    state = _StackMachine(where).run(archive.read(pickles[0]))
     size_bytes = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in state.values())
-    if size_bytes > TENSOR_BYTES:  # views of one storage can be many
+    if size_bytes > TENSOR_BYTES:  # possible in a small file: many views of one storage
         raise InputError(f"{where}: tensors of {size_bytes:,} bytes, far more than a network's; {ADVICE}")
     return {name: _array(archive, prefix, sizes, name, found, where) for name, found in state.items()}
 
@@ -90,15 +90,15 @@ class _Name:
 
 
 class _Mark:
-    """Where a run of stack items begins."""
+    """The stack item that MARK pushes."""
 
 
-class _Refused(Exception):
-    """What the pickle wants that isn't allowed."""
+class _Disallowed(Exception):
+    """The pickle asks for something that is not allowed."""
 
 
-class _Reading:
-    """A stack machine for the few opcodes of a state dict; values are plain data."""
+class _StackMachine:
+    """Interprets the few opcodes of a state dict; all values are plain data."""
 
     def __init__(self, where: object) -> None:
         self._where = where
@@ -111,18 +111,18 @@ class _Reading:
             for opcode, argument, _ in pickletools.genops(data):
                 self._do(opcode.name, argument)
             return self._result()
-        except _Refused as refused:
-            raise InputError(f"{self._where}: not a plain state dict ({refused}); {ADVICE}") from None
+        except _Disallowed as error:
+            raise InputError(f"{self._where}: not a plain state dict ({error}); {ADVICE}") from None
         except (ValueError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise InputError(f"{self._where}: damaged pickle ({error}); fetch it again") from error
 
     def _result(self) -> dict[str, _Tensor]:
         (state,) = self._stack
         if type(state) is not dict or not state:
-            raise _Refused(f"it holds {_kind(state)}, expected names and tensors")
+            raise _Disallowed(f"it holds {_kind(state)}, expected names and tensors")
         for name, value in state.items():
             if type(name) is not str or not isinstance(value, _Tensor):
-                raise _Refused(f"its entry {name!r:.80} is {_kind(value)}, expected a tensor")
+                raise _Disallowed(f"its entry {name!r:.80} is {_kind(value)}, expected a tensor")
         return state
 
     def _do(self, name: str, argument: Any) -> None:
@@ -136,7 +136,7 @@ class _Reading:
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             text = argument if name == "GLOBAL" else " ".join(reversed([stack.pop(), stack.pop()]))
             if text not in (ORDERED_DICT, REBUILD, *STORAGES):
-                raise _Refused(f"it asks for {text.replace(' ', '.')!r:.120}")
+                raise _Disallowed(f"it asks for {text.replace(' ', '.')!r:.120}")
             stack.append(_Name(text))
         elif name in ("BINPUT", "LONG_BINPUT"):
             self._memo[argument] = stack[-1]
@@ -158,16 +158,16 @@ class _Reading:
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
             stack.append(_called(function, arguments))
-        elif name == "BUILD":  # of an OrderedDict's attribute _metadata: versions of modules, not needed
+        elif name == "BUILD":  # sets an OrderedDict's attribute _metadata, versions of modules: not needed
             attributes = stack.pop()
             if (
                 type(stack[-1]) is not dict
                 or type(attributes) is not dict
                 or set(attributes) != {"_metadata"}
             ):
-                raise _Refused(f"it sets attributes of {_kind(stack[-1])}")
+                raise _Disallowed(f"it sets attributes of {_kind(stack[-1])}")
         else:
-            raise _Refused(f"opcode {name}")
+            raise _Disallowed(f"opcode {name}")
 
     def _since_mark(self) -> list[Any]:
         place = max(i for i, item in enumerate(self._stack) if isinstance(item, _Mark))
@@ -176,13 +176,13 @@ class _Reading:
         return items
 
     def _fill(self, items: list[Any]) -> None:
-        """Put keys and values, one after another, into the dict on top of the stack."""
+        """Set alternating keys and values in the dict on top of the stack."""
         target = self._stack[-1]
         if type(target) is not dict:
-            raise _Refused(f"it sets items of {_kind(target)}")
+            raise _Disallowed(f"it sets items of {_kind(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is not str:
-                raise _Refused(f"a key that is {_kind(key)}")
+                raise _Disallowed(f"a key that is {_kind(key)}")
             target[key] = value
 
 
@@ -199,15 +199,15 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _storage(persistent: Any) -> _Storage:
-    """Return what a persistent id names: ("storage", type, key, device, items)."""
+    """Return the storage of a persistent id: ("storage", type, key, device, items)."""
     match persistent:
         case ("storage", _Name(text), str(key), str(), int(length)) if text in STORAGES and length >= 0:
             return _Storage(STORAGES[text], key, length)
-    raise _Refused("a persistent id that is not of a known storage of tensors")
+    raise _Disallowed("a persistent id that is not of a known storage of tensors")
 
 
 def _called(function: Any, arguments: Any) -> Any:
-    """Return what one of the two allowed calls describes."""
+    """Return the value of one of the two allowed calls."""
     match function, arguments:
         case _Name(text), () if text == ORDERED_DICT:
             return {}
@@ -223,13 +223,13 @@ def _called(function: Any, arguments: Any) -> Any:
             numbers = (offset, *shape, *strides)
             if len(shape) == len(strides) <= 8 and all(type(n) is int and 0 <= n < 2**40 for n in numbers):
                 return _Tensor(storage, offset, shape, strides)
-    raise _Refused(f"a call of {_kind(function)}")
+    raise _Disallowed(f"a call of {_kind(function)}")
 
 
 def _array(
     archive: zipfile.ZipFile, prefix: str, sizes: dict[str, int], name: str, tensor: _Tensor, where: object
 ) -> np.ndarray:
-    """Return one tensor's numbers, copied; InputError where they don't lie within its storage."""
+    """Return a copy of one tensor's numbers; InputError if they don't lie within its storage."""
     storage = tensor.storage
     member = f"{prefix}data/{storage.key}"
     expected = storage.length * storage.dtype.itemsize
@@ -250,7 +250,7 @@ def _array(
 
 
 def _kind(value: Any) -> str:
-    """Return what a value is, for a message."""
+    """Return a value's type in words, for a message."""
     if isinstance(value, _Name):
         return value.text.replace(" ", ".")
     return "a tensor" if isinstance(value, _Tensor) else f"a {type(value).__name__}"

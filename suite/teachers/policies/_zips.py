@@ -1,4 +1,4 @@
-"""Zips from strangers: whatever is wrong with one becomes one line."""
+"""Open untrusted zips; anything wrong with one raises InputError with a one-line message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from understudy.suite.errors import InputError
 
 @contextmanager
 def opened(data: bytes, where: object) -> Iterator[zipfile.ZipFile]:
-    """Open a zip in memory; InputError where it is damaged, also in what is read from it in the block."""
+    """Open a zip in memory; InputError if it is damaged, also where a member is read inside the block."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             yield archive

@@ -1,4 +1,4 @@
-"""CleanRL's DQN: the state dict of a QNetwork, whose layers stand in one Sequential called `network`.
+"""CleanRL's DQN: the state dict of a QNetwork, whose layers are in one Sequential called `network`.
 
 Source: cleanrl/dqn_atari.py and cleanrl/dqn.py in https://github.com/vwxyzjn/cleanrl
 """
@@ -16,7 +16,7 @@ SEQUENTIAL = "network."
 
 
 class CleanRL:
-    """Files `<run>.cleanrl_model` or `.pth` that torch.save writes of q_network.state_dict()."""
+    """Files `<run>.cleanrl_model` or `.pth`, written by torch.save from q_network.state_dict()."""
 
     def load(self, path: Path, game: Game) -> Parameters:
         """Return the Q-network of a checkpoint."""

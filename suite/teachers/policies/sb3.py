@@ -19,7 +19,7 @@ ONLINE = "q_net."  # beside q_net_target
 
 
 class StableBaselines3:
-    """Zips that DQN.save writes."""
+    """Zips written by DQN.save."""
 
     def load(self, path: Path, game: Game) -> Parameters:
         """Return the online Q-network of a saved DQN."""

@@ -1,0 +1,125 @@
+"""The plan check: a row's stored jobs must be the planned ones, each in its own folder and complete.
+
+A replay does not detect a run stored in place of another: of another player, budget or role, or one run
+stored as sixteen. The expected jobs follow from the benchmark's file and `row.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from understudy.leaderboard import stored_rows
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, protocols, stored_names
+from understudy.suite.benchmarks import Benchmark
+from understudy.suite.errors import InputError
+from understudy.suite.harness import interventions, lanes, records
+from understudy.suite.histories import history_format
+from understudy.suite.io import file_names
+
+
+def differences(folder: RowFolder) -> Iterator[str]:
+    """Yield each difference of a row's jobs from the planned ones, and each missing job.
+
+    Raises InputError if the row or a job cannot be read.
+    """
+    row = stored_rows.row_of(folder)
+    benchmark = benchmarks.load(folder.benchmark)
+    if row.get("name") != folder.name:
+        yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
+    if row["control"] != (list(row["checkpoints"]) == ["control"]):
+        yield f"{folder.path / records.ROW}: control is {row['control']}, its checkpoints say otherwise"
+    for job_folder in stored_rows.job_folders(folder):
+        path = job_folder / records.JOB
+        job = records.read_job(job_folder)
+        try:
+            expected = required(benchmark, folder.budget, row, job_folder, job)
+        except InputError as error:
+            yield f"{path}: {error}"
+            continue
+        for name, planned in expected.items():
+            if (found := _part(job, name)) != planned:
+                yield f"{path}: {name} is {_short(found)}, expected {_short(planned)} in this folder"
+        yield from _runs(job_folder, job)
+    yield from _missing(folder, row)
+
+
+def required(
+    benchmark: Benchmark, budget_name: str, row: Mapping[str, Any], job_folder: Path, job: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values that a job in this folder must have, by name; free choices are left out.
+
+    Only the number of lanes and the teachers, in the order of the lanes, are taken from the job itself.
+
+    Raises InputError for a folder of an unknown role, intervention or checkpoint.
+    """
+    role, _, intervention_name = job_folder.parent.name.partition("@")
+    if role not in protocols.ROLES:
+        raise InputError(f"no role {role!r}; expected {', '.join(protocols.ROLES)}")
+    intervention = interventions.chosen([intervention_name])[0] if intervention_name else None
+    checkpoint = job_folder.name
+    if checkpoint not in row["checkpoints"]:
+        raise InputError(f"{checkpoint!r} is no checkpoint of this row: {', '.join(row['checkpoints'])}")
+    sha256 = row["checkpoints"][checkpoint]
+    primed = lanes.is_primed(role, row["priming_moves"], intervention)
+    teachers = list(dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]))
+    num_lanes = len(job["lanes"])
+    assigned = lanes.assign(benchmark, role, teachers, num_lanes, primed, row["salt"], row["sha256"], sha256)
+    budget = benchmark.budget(budget_name)
+    return {
+        "benchmark": benchmark.name,
+        "benchmark_sha256": benchmark.sha256,
+        "budget": budget.name,
+        "kind": protocols.ROLES[role].kind,
+        "player.name": stored_names.stored(row["name"]),
+        "player.sha256": row["sha256"],
+        "player.track": row["track"],
+        "player.checkpoint": checkpoint,
+        "player.checkpoint_sha256": sha256,
+        "salt": row["salt"],
+        "decoding": intervention.decoding_of(row["decoding"]) if intervention else row["decoding"],
+        "priming_moves": row["priming_moves"] if primed else 0,
+        "moves": lanes.moves(budget, role, num_lanes),
+        "exploration": benchmark.exploration,
+        "segment_moves": benchmark.segment_moves,
+        stored_names.JOB_INTERVENTION: asdict(intervention) if intervention else None,
+        **{f"lanes.{index}": lane.spec() for index, lane in enumerate(assigned)},
+    }
+
+
+def _runs(job_folder: Path, job: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each log that is of another game than its lane, or of another length than its job."""
+    for index, lane in enumerate(job["lanes"]):
+        path = job_folder / f"lane-{index}" / file_names.HISTORY
+        if not path.exists():
+            continue
+        history = history_format.read(path)
+        if history.header.game != lane["game"]:
+            yield f"{path}: a run in {history.header.game}, {records.JOB} says {lane['game']}"
+        if history.num_moves != job["moves"]:
+            yield f"{path}: {history.num_moves:,} moves, {records.JOB} says {job['moves']:,}"
+
+
+def _missing(folder: RowFolder, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each checkpoint without a job in a role in which another checkpoint has runs."""
+    roles = {path.parent.parent.name for path in stored_rows.run_folders(folder)}
+    for role in sorted(roles):
+        for checkpoint in row["checkpoints"]:
+            path = folder.path / role / checkpoint
+            if not (path / records.JOB).exists():
+                yield f"{path}: no job of this checkpoint; a row's checkpoints count together"
+
+
+def _part(job: Mapping[str, Any], name: str) -> Any:
+    found: Any = job
+    for key in name.split("."):
+        found = found[int(key)] if isinstance(found, list) else found.get(key)
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

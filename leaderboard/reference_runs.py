@@ -1,0 +1,110 @@
+"""Reference runs: the teacher runs of this machine, and stored start runs of two controls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from understudy.leaderboard import stored_rows
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, games
+from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun
+from understudy.suite.errors import InputError
+from understudy.suite.harness import records
+from understudy.suite.io import files
+from understudy.suite.scoring.scored_runs import ScoredRun
+
+FROZEN_TEACHER = "frozen-teacher"
+
+
+class StoredReferences:
+    """The references of one benchmark and budget, each run read once: `tasks.ReferenceRuns`.
+
+    Start runs are read from a results folder. Those of the frozen teacher must have been played by the
+    networks at W that are on this machine.
+    """
+
+    def __init__(self, results: Path, benchmark: Benchmark, budget: Budget) -> None:
+        self.results, self.benchmark, self.budget = results, benchmark, budget
+        self.runs = benchmarks.teacher_runs(benchmark)
+        self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}
+
+    def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
+        """Return a reference player's start runs; none if they were not played.
+
+        Raises InputError if they were played by other networks than the teachers' at W on this machine.
+        """
+        if (player, role) not in self._starts:
+            folder = self._row(player)
+            if player == FROZEN_TEACHER:
+                self._require_same_networks(folder, role)
+            self._starts[player, role] = stored_rows.runs(folder, role)
+        return self._starts[player, role]
+
+    def continuations(self, units: Collection[str] | None = None) -> tuple[ScoredRun, ...]:
+        """Return the watched teachers' runs from W on, of some units or of all."""
+        chosen = [run for run in self._watched if units is None or self.unit(run) in units]
+        return self._runs(chosen, self.benchmark.watched_moves)
+
+    def runs_from_scratch(self) -> tuple[ScoredRun, ...]:
+        """Return the teachers' runs on the new games."""
+        return self._runs(self._on_new, 0)
+
+    def watched_moves(self, units: Collection[str] = ()) -> int | None:
+        """Return the moves recorded in the shortest watched run among the units, or among all."""
+        chosen = [run for run in self._watched if self.unit(run) in units] or self._watched
+        return min((benchmarks.read(run).num_moves for run in chosen), default=None)
+
+    def ends_by_failure(self, on_new_games: bool) -> bool:
+        """Return whether some episode of a teacher was ended by the game, not by the cap."""
+        chosen = self._on_new if on_new_games else self._watched
+        return any(bool(benchmarks.read(run).terminated.any()) for run in chosen)
+
+    def shows_score(self, on_new_games: bool) -> bool:
+        """Return whether the games' pixels show the score."""
+        played = self.benchmark.new_games if on_new_games else self.benchmark.watched_games
+        return any(games.load(name).score_rows is not None for name in played)
+
+    @property
+    def _watched(self) -> list[TeacherRun]:
+        return [run for run in self.runs if run.game in self.benchmark.watched_games]
+
+    @property
+    def _on_new(self) -> list[TeacherRun]:
+        return [run for run in self.runs if run.game in self.benchmark.new_games]
+
+    def unit(self, run: TeacherRun) -> str:
+        """Return the unit of a teacher's run in a method claim."""
+        return self.benchmark.unit(run.name)
+
+    def _runs(self, chosen: Sequence[TeacherRun], start: int) -> tuple[ScoredRun, ...]:
+        """Return runs from move `start` on; runs of one unit get different lane numbers."""
+        benchmarks.require_same_training_settings(self.runs)
+        found, lanes = [], Counter[str]()
+        for run in chosen:
+            history, unit = benchmarks.read(run), self.unit(run)
+            found.append(ScoredRun(unit, 0, lanes[unit], history.reward[start:], history.ended[start:]))
+            lanes[unit] += 1
+        return tuple(found)
+
+    def _row(self, name: str) -> RowFolder:
+        path = self.results / self.benchmark.name / self.budget.name / name
+        folder = RowFolder(path, self.benchmark.name, self.budget.name, name)
+        if (path / records.ROW).exists():
+            stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.sha256)
+        return folder
+
+    def _require_same_networks(self, folder: RowFolder, role: str) -> None:
+        """Raise InputError if a start was played by another network than the teacher's at W here."""
+        here = {run.name: files.sha256(run.network_path) for run in self._watched if run.network_path}
+        for path in stored_rows.run_folders(folder, role):
+            record = records.read(path)
+            name = record["lane"]["teacher"]
+            played = record["job"]["player"].get("networks_at_w", {}).get(name, "unknown")
+            own = here.get(name, "absent")
+            if played != own:
+                raise InputError(
+                    f"{path}: this start of {name} was played by the network {played[:12]}, here its network "
+                    f"at W is {own[:12]}; play the starts again: understudy references --restart"
+                )

@@ -1,0 +1,179 @@
+"""Stored rows: where the runs of a row are stored, and how they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.suite import stored_names
+from understudy.suite.errors import InputError
+from understudy.suite.harness import records
+from understudy.suite.histories import history_format
+from understudy.suite.io import file_names, files
+from understudy.suite.scoring.scored_runs import ScoredRun
+
+ROW_KEYS = (
+    *("name", "sha256", "benchmark_sha256", "architecture", "control", "decoding", "track", "priming_moves"),
+    *("salt", "checkpoints"),
+)
+RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
+
+
+@dataclass(frozen=True)
+class RowFolder:
+    """The folder of one row's runs: `<results>/<benchmark>/<budget>/<name>`."""
+
+    path: Path
+    benchmark: str
+    budget: str
+    name: str
+
+
+def rows_in(results: Path) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted; InputError if there is none."""
+    found = [
+        RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
+        for path in sorted(results.glob(f"*/*/*/{records.ROW}"))
+    ]
+    if not found:
+        raise InputError(
+            f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
+            "score something first: understudy score"
+        )
+    return found
+
+
+def has_rows(results: Path) -> bool:
+    """Whether there is a row below a results folder."""
+    return any(results.glob(f"*/*/*/{records.ROW}"))
+
+
+def run_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+    """Return the folders of a row's finished runs, of one role or of all."""
+    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/lane-*/{records.RECORD}"))
+
+
+def job_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+    """Return the folders of a row's jobs, begun or finished, of one role or of all."""
+    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/{records.JOB}"))
+
+
+def row_of(folder: RowFolder) -> dict[str, Any]:
+    """Return the content of `row.json`; InputError unless it is as `understudy score` writes it."""
+    path = folder.path / records.ROW
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("checkpoints"), dict):
+        raise InputError(f"{path}: expected a row with its checkpoints; score it again: understudy score")
+    missing = [name for name in ROW_KEYS if name not in found]
+    if missing:
+        raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
+    return {**found, **{key: stored_names.current(found[key]) for key in ("name", "architecture")}}
+
+
+def checkpoints(row: RowFolder) -> list[str]:
+    """Return the names of the sets of weights that a row declares."""
+    return list(row_of(row)["checkpoints"])
+
+
+def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
+    """Return a row's runs of one role; none unless every checkpoint's job of that role is complete.
+
+    A row's checkpoints count together, and so do a job's runs: part of them could be a biased choice. Runs of
+    other weights than the row's are ignored.
+
+    Raises InputError if a run cannot be read.
+    """
+    if not (row.path / records.ROW).exists():
+        return ()
+    found: list[ScoredRun] = []
+    declared = row_of(row)
+    for number, (checkpoint, sha256) in enumerate(declared["checkpoints"].items()):
+        folder = row.path / role / checkpoint
+        if not (folder / records.JOB).exists():
+            return ()
+        job = records.read_job(folder)
+        played_by = job["player"].get("sha256"), job["player"]["checkpoint_sha256"]
+        if played_by != (declared["sha256"], sha256):  # left over from before a restart
+            return ()
+        lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
+        if not all((lane / records.RECORD).exists() for lane in lanes):
+            return ()
+        found += [_run(lane, number) for lane in lanes]
+    return tuple(found)
+
+
+def state_bytes(row: RowFolder) -> int | None:
+    """Return the largest size of a run's state, at its start or end; None if nothing was played."""
+    found = (records.read(path)["state_bytes"] for path in run_folders(row))
+    return max((max(sizes.values()) for sizes in found), default=None)
+
+
+def weights_moved(row: RowFolder) -> bool:
+    """Return whether the player's parameters or buffers changed in some run, by its record."""
+    found = (records.read(path)["parameters_sha256"] for path in run_folders(row))
+    return any(parameters["before"] != parameters["after"] for parameters in found)
+
+
+def require_benchmark(row: dict[str, Any], folder: RowFolder, benchmark_sha256: str) -> None:
+    """Raise InputError if a row was scored under another file of its benchmark."""
+    if row["benchmark_sha256"] != benchmark_sha256:
+        raise InputError(
+            f"{folder.path}: scored under another {folder.benchmark} (file SHA-256 "
+            f"{row['benchmark_sha256'][:12]}, here {benchmark_sha256[:12]}); play its runs again"
+        )
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The stored result of a check of a job's runs, and whether it is of the runs that are stored."""
+
+    path: Path
+    holds: bool
+    mismatch: str | None  # why it does not belong to these runs; None: it does
+
+
+def check_result(job_folder: Path, name: str) -> CheckResult | None:
+    """Return the result of a job's check in a file of records.CHECKS, or None if there is none.
+
+    Raises InputError if it cannot be read.
+    """
+    path = job_folder / name
+    if not path.exists():
+        return None
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("holds"), bool):
+        raise InputError(f"{path}: expected an object with holds, true or false; check again")
+    differing = [name for name, value in _provenance(job_folder).items() if found.get(name) != value]
+    mismatch = f"{differing[0]} is not that of the stored runs: check again" if differing else None
+    if name == records.ISOLATION and mismatch is None:
+        mismatch = _unchecked(found, records.read_job(job_folder)["moves"])
+    return CheckResult(path, found["holds"], mismatch)
+
+
+def _unchecked(found: dict[str, Any], moves: int) -> str | None:
+    """Return what an isolation check left out, or None; a leak may begin late, so the end must be checked."""
+    for name, needed in records.checked_moves(moves).items():
+        if found.get(name) != needed:
+            return f"{name} is {found.get(name)}, not {needed}: play the runs again, and check them then"
+    if found["holds"] != (found.get("differs_at") is None):
+        return "holds and differs_at contradict each other: check again"
+    return None
+
+
+def _provenance(job_folder: Path) -> dict[str, Any]:
+    """Return the provenance that a check of the stored runs must have."""
+    job = records.read_job(job_folder)
+    lanes = [records.read(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
+    weights = {lane["parameters_sha256"]["after"] for lane in lanes}
+    return records.provenance(
+        [lane["history_sha256"] for lane in lanes],
+        ", ".join(sorted(weights)),  # one, or a check cannot hold
+        job["player"]["checkpoint_sha256"],
+    )
+
+
+def _run(folder: Path, checkpoint: int) -> ScoredRun:
+    lane = records.read(folder)["lane"]
+    history = history_format.read(folder / file_names.HISTORY)
+    return ScoredRun(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

@@ -1,0 +1,241 @@
+"""Verification: replays every logged run through the emulator and recomputes every stored number.
+
+A verified row is `replayed`: its returns follow from the logged actions and seeds. This does not prove that
+the player would choose those actions, which takes its weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, draws, exploration, games
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.harness import records
+from understudy.suite.histories import history_format, replay
+from understudy.suite.histories.history_format import History
+from understudy.suite.io import file_names, files
+
+Report = Callable[[int, int], None]  # moves done and to do
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of verifying one row."""
+
+    row: RowFolder
+    runs: int
+    moves: int
+    failures: tuple[str, ...]  # each names the file and the key
+
+
+def verify(
+    results: Path, processes: int | None = None, report: Report = lambda done, total: None
+) -> list[Finding]:
+    """Verify every row below a results folder, and its tables; return one finding per row.
+
+    Raises InputError if there is no row.
+    """
+    rows = stored_rows.rows_in(results)
+    runs = {row: stored_rows.run_folders(row) for row in rows}
+    failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
+    histories: list[tuple[RowFolder, Path, History]] = []
+    for row, folders in runs.items():
+        for folder in folders:
+            found, history = _check_files(folder)
+            failures[row] += found
+            if history is not None:
+                histories.append((row, folder, history))
+    replayed = replay.verify_runs([history for *_, history in histories], processes, report)
+    for (row, folder, _), error in zip(histories, replayed, strict=True):
+        failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
+    for row in rows:
+        failures[row] += [
+            *_check_jobs(row),
+            *_check_plan(row),
+            *_check_results_of_checks(row),
+            *_check_scores(results, row),
+        ]
+    for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
+        failures[row] += _check_controls(results, row)
+    failures[rows[0]] += [*_check_strays(results, rows), *_check_tables(results)]
+    moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
+    return [Finding(row, len(runs[row]), moves[row], tuple(failures[row])) for row in rows]
+
+
+def _check_files(folder: Path) -> tuple[list[str], History | None]:
+    """Return what is wrong with a run's files, checked without an emulator, and its log if complete."""
+    path = folder / records.RECORD
+    try:
+        history = history_format.read(folder / file_names.HISTORY)
+        record = records.read(folder)
+        failures = [f"{path}: {text}" for text in _differences(record, history)]
+    except (InputError, LookupError, TypeError, ValueError) as error:
+        text = str(error) if isinstance(error, InputError) else f"{path}: not a record ({error!r})"
+        return [text], None
+    return failures, history
+
+
+def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
+    """Yield each number of a record that does not follow from the log, and each draw not of its seed."""
+    derived = {
+        "history_sha256": history.content_sha256,
+        **history.header.run,
+        **records.measured(history),
+    }
+    for place, found, expected in _leaves(dict(record), derived):
+        yield f"{place} is {found!r}, the log says {expected!r}"
+    if records.checksum(record) != record.get("record_sha256"):
+        yield "record_sha256 does not hold: a number of this record was changed"
+    yield from _draw_differences(record, history)
+
+
+def _draw_differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
+    """Yield the emulator seeds and explored moves that were not drawn from the run's seed."""
+    seed = int(record["lane"]["seed"], 16)
+    for index, segment in enumerate(history.header.segments):
+        expected = draws.environment_seed(seed, index)
+        if segment.seed != expected:
+            yield f"segment {index}: emulator seed {segment.seed}, the run's seed gives {expected}"
+    legal = np.array(games.load(history.header.game).legal_actions)
+    explored, drawn = exploration.exploration_of(seed, legal, history.num_moves, record["job"]["exploration"])
+    wrong = (explored != history.explored) | (explored & (drawn != history.action))
+    if wrong.any():
+        move = int(wrong.argmax())
+        yield (
+            f"move {move}: action {history.action[move]}, explored {bool(history.explored[move])}; its "
+            f"run's seed gives explored {bool(explored[move])}"
+            + (f", action {drawn[move]}" if explored[move] else "")
+        )
+
+
+def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (key, stored, derived) for each derived value that differs from the stored one."""
+    if isinstance(derived, Mapping) and isinstance(stored, Mapping):
+        for key in derived:
+            yield from _leaves(stored.get(key), derived[key], f"{place}.{key}" if place else key)
+        if place:
+            for key in set(stored) - set(derived):
+                yield f"{place}.{key}", stored[key], None
+    elif isinstance(derived, list) and isinstance(stored, list) and len(derived) == len(stored):
+        for index, (one, other) in enumerate(zip(stored, derived, strict=True)):
+            yield from _leaves(one, other, f"{place}[{index}]")
+    elif stored != derived:
+        yield place, stored, derived
+
+
+def _check_jobs(row: RowFolder) -> Iterator[str]:
+    """Yield each job with only a part of its runs, and each difference between a job and its runs."""
+    for folder in stored_rows.job_folders(row):
+        path = folder / records.JOB
+        runs = sorted(record.parent for record in folder.glob(f"lane-*/{records.RECORD}"))
+        try:
+            job = records.read_job(folder)
+            names = [f"lane-{index}" for index in range(len(job["lanes"]))]
+            missing = sorted(set(names) - {run.name for run in runs}) if runs else []
+            if missing:
+                yield f"{folder}: {missing[0]} of {len(names)} runs is missing; a job's runs count together"
+            for run in runs:
+                expected = records.run_of(job, names.index(run.name))
+                for place, found, declared in _leaves(records.read(run), expected):
+                    yield f"{run / records.RECORD}: {place} is {found!r}, {records.JOB} says {declared!r}"
+        except (InputError, LookupError, TypeError, ValueError) as error:
+            yield (
+                str(error)
+                if isinstance(error, InputError)
+                else f"{path}: not the job of its runs ({error!r})"
+            )
+
+
+def _check_plan(row: RowFolder) -> Iterator[str]:
+    """Yield each job and prediction that differs from the planned one, and each that is missing."""
+    try:
+        yield from plan_check.differences(row)
+        benchmark = benchmarks.load(row.benchmark)
+        yield from predictions.differences(row, benchmark, benchmarks.teacher_runs(benchmark))
+    except InputError as error:
+        yield str(error)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        yield f"{row.path}: not a row and its jobs ({error!r})"
+
+
+def _check_results_of_checks(row: RowFolder) -> Iterator[str]:
+    """Yield each stored result of a check that is of other runs or weights than the stored ones."""
+    for folder in stored_rows.job_folders(row):
+        for name in records.CHECKS:
+            try:
+                found = stored_rows.check_result(folder, name)
+            except InputError as error:
+                yield str(error)
+                continue
+            if found is not None and found.mismatch:
+                yield f"{found.path}: {found.mismatch}"
+
+
+def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
+    """Yield the differences between a row's stored verdicts and those of its runs."""
+    path = row.path / scores.SCORES
+    if not path.exists():
+        return
+    try:
+        scored = scores.score_row(results, row)
+        kept = files.read_json(path)
+    except InputError as error:
+        yield str(error)
+        return
+    for place, found, expected in _leaves({"scores": kept}, {"scores": scores.scores_of(scored)}):
+        yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the runs give {expected!r}"
+
+
+def _check_controls(results: Path, row: RowFolder) -> Iterator[str]:
+    """Yield the differences between the stored controls check of a benchmark and budget and its runs."""
+    path = results / row.benchmark / row.budget / controls_check.CONTROLS
+    if not path.exists():
+        return
+    try:
+        kept = files.read_json(path)
+        found = controls_check.check(results, row.benchmark, row.budget).as_json()
+    except InputError as error:
+        yield str(error)
+        return
+    expected = json.loads(json.dumps(found))  # tuples become lists
+    for place, stored_value, derived in _leaves({"controls": kept}, {"controls": expected}):
+        yield f"{path}: {place.removeprefix('controls.')} is {stored_value!r}, the runs give {derived!r}"
+
+
+def _check_strays(results: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
+    """Yield each folder of runs that belongs to no row and is therefore not scored."""
+    known = {row.path for row in rows}
+    runs = results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")
+    for folder in sorted({path.parents[3] for path in runs} - known):
+        yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
+
+
+def _check_tables(results: Path) -> Iterator[str]:
+    """Yield each stored table that differs from the table of these rows."""
+    written = [path for path in (results / name for name in board.FILES) if path.exists()]
+    if not written:
+        return
+    try:
+        tables = board.texts(scores.score_all(results), results)
+    except InputError as error:
+        yield str(error)
+        return
+    for path in written:
+        if path.read_text() != tables[path.name]:
+            yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+
+
+def require(findings: list[Finding]) -> None:
+    """Raise CheckFailed with the first failure, unless there is none."""
+    failures = [failure for finding in findings for failure in finding.failures]
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise CheckFailed(f"{failures[0]}{more}")

@@ -1,0 +1,246 @@
+"""Submission format 1: a folder with `submission.json`, and a `config.json` and weights for each checkpoint.
+
+`docs/submission-format.md` describes it for other programs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+from pydantic import BaseModel, Field
+
+from understudy.submissions import regular_files
+from understudy.suite import registry, stored_names, validation
+from understudy.suite.errors import InputError
+from understudy.suite.io import files
+from understudy.suite.io.file_names import CARD
+
+FORMAT = 1
+DECLARATION = "submission.json"
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+MAX_DECLARATION_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 1 << 16
+MAX_WEIGHTS_BYTES = 1 << 31
+MAX_SEED = 2**63 - 1
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
+PlayerName = Annotated[  # of a player or an architecture; files keep earlier names
+    Name,
+    pydantic.AfterValidator(stored_names.current),
+    pydantic.PlainSerializer(stored_names.stored),
+]
+RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Number = int | Annotated[float, Field(allow_inf_nan=False)]
+Numbers = Annotated[dict[Annotated[str, Field(max_length=64)], Number], Field(max_length=256)]
+
+
+class _Document(BaseModel):
+    """Strict and frozen: no unknown key, no converted value, no change after reading."""
+
+    model_config = validation.STRICT
+
+
+class WatchedHistory(_Document):
+    """The part of a teacher's run that was watched: its moves [0, moves)."""
+
+    name: RunName  # variant/seed-k, as in `understudy benchmarks`
+    moves: int = Field(ge=1, le=10**12)  # at most the benchmark's watched moves
+    sha256: Sha256  # of those moves: watched.sha256
+
+
+class Watched(_Document):
+    """All data that the weights were trained on."""
+
+    mode: Literal["single", "multi", "multi-game"]
+    histories: tuple[WatchedHistory, ...] = Field(min_length=1, max_length=100_000)
+
+
+class Checkpoint(_Document):
+    """One set of weights."""
+
+    folder: Name
+    teacher: RunName | None  # mode single: the run that it watched; otherwise null: it watched all
+    training_seed: int = Field(ge=0, le=MAX_SEED)
+
+
+class Declaration(_Document):
+    """The content of `submission.json`."""
+
+    format: Literal[1]
+    name: PlayerName
+    benchmark: Name
+    architecture: PlayerName
+    decoding: Literal["greedy", "sample"]
+    track: Literal["frozen", "learning"]
+    priming_moves: int = Field(ge=0, le=10**12)  # K: it is primed with the last K watched moves
+    watched: Watched
+    checkpoints: tuple[Checkpoint, ...] = Field(min_length=1, max_length=1_000)
+    description: str = Field(default="", max_length=4_000)
+    search_trials: int | None = Field(default=None, ge=1, le=10**9)  # size of the hyper-parameter search
+    training: Numbers | None = None  # settings of the training
+
+
+class Config(_Document):
+    """The content of a checkpoint's `config.json`; settings are numbers, so that they cannot name code."""
+
+    architecture: PlayerName
+    family: Name  # of games
+    parameters: Numbers  # the architecture's settings, within the bounds that it states
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission that was read: well formed and consistent; its weights are not loaded yet."""
+
+    folder: Path
+    declaration: Declaration
+    file_hashes: tuple[tuple[str, str], ...]  # (path inside the folder, SHA-256), sorted; without the card
+    sha256: str  # of that list: the submission's hash
+
+    def file_sha256(self, path: str) -> str:
+        """Return the SHA-256 of a file of the submission at the time of reading."""
+        return dict(self.file_hashes)[path]
+
+
+def read(folder: Path) -> Submission:
+    """Return the submission in a folder.
+
+    Raises InputError, in one line, for a missing, linked, oversized or malformed file, and for an
+    inconsistent declaration.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a submission's folder, found none there")
+    path = folder / DECLARATION
+    declaration = parsed(Declaration, path, MAX_DECLARATION_BYTES)
+    _check_consistency(declaration, path)
+    for checkpoint in declaration.checkpoints:
+        regular_files.require_folder(folder / checkpoint.folder)
+    limits = _limits(declaration)
+    hashes = tuple(sorted((name, regular_files.sha256(folder / name, limits[name])) for name in limits))
+    return Submission(folder, declaration, hashes, _list_hash(hashes))
+
+
+def submission_hash(folder: Path) -> str:
+    """Return a submission's hash: SHA-256 of the sorted (path, SHA-256) list of its files, card excluded."""
+    return read(folder).sha256
+
+
+def write(
+    folder: Path, declaration: Declaration, checkpoints: Mapping[str, tuple[Config, bytes]]
+) -> Submission:
+    """Write a submission and return it as read back.
+
+    `checkpoints` maps each declared checkpoint folder to its config and the bytes of its weights file. The
+    declaration is written last, so a folder that has one is complete.
+    """
+    if set(checkpoints) != {checkpoint.folder for checkpoint in declaration.checkpoints}:
+        raise ValueError(f"checkpoints given and declared differ: {sorted(checkpoints)}")
+    _check_consistency(declaration, folder / DECLARATION)
+    for name, (config, weights) in checkpoints.items():
+        files.write_json(folder / name / CONFIG, config.model_dump(mode="json"))
+        files.write_atomically(folder / name / WEIGHTS, weights)
+    files.write_json(folder / DECLARATION, declaration.model_dump(mode="json"))
+    return read(folder)
+
+
+def declare(values: Mapping[str, Any]) -> Declaration:
+    """Return a declaration built from values; InputError names the first key that is wrong."""
+    try:
+        declaration = Declaration.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        raise InputError(
+            _message(Declaration, Path(DECLARATION), error.errors(include_url=False)[0])
+        ) from error
+    _check_consistency(declaration, Path(DECLARATION))
+    return declaration
+
+
+def surplus_files(submission: Submission) -> tuple[str, ...]:
+    """Return the files in the folder that are neither part of the submission nor its card, sorted."""
+    known = {path for path, _ in submission.file_hashes} | {CARD}
+    inside = (path for path in submission.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = {path.relative_to(submission.folder).as_posix() for path in inside}
+    return tuple(sorted(found - known))
+
+
+Document = TypeVar("Document", bound=_Document)
+
+
+def parsed(kind: type[Document], path: Path, limit_bytes: int) -> Document:
+    """Return a file's JSON document, checked; InputError names file, key, what was expected and found."""
+    data = regular_files.read(path, limit_bytes)
+    try:
+        return kind.model_validate_json(data)
+    except pydantic.ValidationError as error:
+        problems = error.errors(include_url=False)
+        of_format = [problem for problem in problems if problem["loc"] == ("format",)]
+        raise InputError(_message(kind, path, (of_format or problems)[0])) from error
+
+
+def _message(kind: type[_Document], path: Path, problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "json_invalid":
+        return f"{path}: not readable JSON ({problem['ctx']['error']}); make it again"
+    if problem["type"] == "missing":
+        return f"{path}: expected the key {where!r}, found none; see docs/submission-format.md"
+    if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+        try:
+            registry.choose(where, kind.model_fields, "key")
+        except InputError as unknown:
+            return f"{path}: {unknown}"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown key {where!r}; remove it"
+    if where == "format":
+        return (
+            f"{path}: submission format {problem['input']!r}, this version reads {FORMAT}; update understudy"
+        )
+    return f"{path}: {validation.problem_text(problem)}"
+
+
+def _check_consistency(declaration: Declaration, path: Path) -> None:
+    watched, checkpoints = declaration.watched, declaration.checkpoints
+    names = [history.name for history in watched.histories]
+    _refuse_repeated(names, f"{path}: watched.histories")
+    _refuse_repeated([checkpoint.folder for checkpoint in checkpoints], f"{path}: checkpoints.folder")
+    for checkpoint in checkpoints:
+        where = f"{path}: checkpoint {checkpoint.folder}: teacher"
+        if watched.mode != "single" and checkpoint.teacher is not None:
+            raise InputError(f"{where}: expected null in mode {watched.mode}; found {checkpoint.teacher!r}")
+        if watched.mode == "single" and checkpoint.teacher not in names:
+            raise InputError(f"{where}: expected one of watched.histories; found {checkpoint.teacher!r}")
+    unused = sorted(set(names) - {checkpoint.teacher for checkpoint in checkpoints})
+    if watched.mode == "single" and unused:
+        raise InputError(f"{path}: watched.histories: no checkpoint has the teacher {unused[0]!r}; remove it")
+    shortest = min(watched.histories, key=lambda history: history.moves)
+    if declaration.priming_moves > shortest.moves:
+        raise InputError(
+            f"{path}: priming_moves: expected at most the {shortest.moves:,} watched moves of "
+            f"{shortest.name}; found {declaration.priming_moves:,}"
+        )
+
+
+def _refuse_repeated(names: list[str], where: str) -> None:
+    repeated = (
+        sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    )
+    if repeated:
+        raise InputError(f"{where}: expected each once; found {repeated[0]!r} twice")
+
+
+def _limits(declaration: Declaration) -> dict[str, int]:
+    limits = {DECLARATION: MAX_DECLARATION_BYTES}
+    for checkpoint in declaration.checkpoints:
+        limits[f"{checkpoint.folder}/{CONFIG}"] = MAX_CONFIG_BYTES
+        limits[f"{checkpoint.folder}/{WEIGHTS}"] = MAX_WEIGHTS_BYTES
+    return limits
+
+
+def _list_hash(hashes: Iterable[tuple[str, str]]) -> str:
+    return hashlib.sha256(files.canonical_json([list(pair) for pair in hashes]).encode()).hexdigest()

@@ -1,0 +1,265 @@
+"""From watched histories to a submission: trains an architecture by the one loop and writes the folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from understudy import baselines
+from understudy.baselines.training import loop
+from understudy.submissions import loading, submission_format, watched
+from understudy.submissions.submission_format import Config, Declaration, Submission
+from understudy.suite import benchmarks, draws, games, registry, stored_names
+from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.errors import InputError
+from understudy.suite.histories import frame_store
+from understudy.suite.histories.windows import WatchedRuns, Windows
+from understudy.suite.io import files
+from understudy.suite.protocols import Game, Imitator
+
+MODES = ("single", "multi", "multi-game")
+DEFAULT_MODES = {"darkroom": "multi"}  # of a family; single in all others
+DECODINGS = ("greedy", "sample")
+FIT_WINDOWS = 16  # from which loss and agreement are reported
+REPLAYING = "replaying watched runs"
+SAVE_EVERY_UPDATES = 200
+Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a checkpoint, and the best constant player, predict moves that it was trained on."""
+
+    checkpoint: str
+    loss: float  # nats an action
+    agreement: float  # share of the teacher's own choices that are the most likely action
+    constant_agreement: float  # the same of the best constant player
+    targets: int  # moves that these are taken from
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What is trained, and how; the teacher runs come beside it."""
+
+    architecture: str
+    benchmark: Benchmark
+    mode: str  # single: one checkpoint a run; otherwise one checkpoint of all of them
+    name: str
+    decoding: str = "greedy"
+    priming_moves: int | None = None  # K; None: as many moves as can matter to the architecture
+    settings: Mapping[str, float] | None = None  # of training and architecture, where not the defaults
+
+
+def train(
+    request: TrainingRequest,
+    runs: Sequence[TeacherRun],
+    out: Path,
+    report: Report = lambda what, done, total, note: None,
+) -> tuple[Submission, list[Fit]]:
+    """Train on the watched moves of `runs`, write the submission to `out`, and return it with its fits.
+
+    An interrupted training is resumed from `out` and ends in the bytes of an uninterrupted one; a finished
+    one is returned as it is, without fits. Nor is there a fit where every watched move was explored. Runs
+    shorter than W are watched to their end, and declared so.
+    Raises InputError for unknown or unfit settings, runs that this mode may not watch, or another
+    submission in `out`.
+    """
+    training = _Training(request, runs)
+    finished = _finished(out, training.declaration)
+    if finished is not None:
+        return finished, []
+    source_runs = frame_store.open_stores(
+        training.histories,
+        0,
+        request.benchmark.watched_moves,
+        report=lambda done, total: report(REPLAYING, done, total, ""),
+    )
+    trained: dict[str, tuple[Config, bytes]] = {}
+    fits = []
+    resume_files = []
+    for checkpoint in training.declaration.checkpoints:
+        chosen = [i for i, run in enumerate(runs) if checkpoint.teacher in (None, run.name)]
+        source = WatchedRuns(
+            [training.histories[i] for i in chosen],
+            [source_runs[i] for i in chosen],
+            request.benchmark.watched_moves,
+        )
+        resume_files.append(out / checkpoint.folder / f"training-{training.identity(chosen)}.safetensors")
+        module = training.train(
+            source, resume_files[-1], lambda *done, at=checkpoint: report(at.folder, *done)
+        )
+        trained[checkpoint.folder] = training.config, loading.weights_bytes(module)
+        fit = _fit(module, checkpoint.folder, source, training.settings)
+        fits += [fit] if fit else []
+    submission = submission_format.write(out, training.declaration, trained)
+    for path in resume_files:
+        path.unlink(missing_ok=True)
+    return submission, fits
+
+
+def chosen_runs(
+    benchmark: Benchmark,
+    mode: str,
+    runs: Sequence[TeacherRun],
+    names: Sequence[str] | None = None,
+    every: bool = False,
+) -> list[TeacherRun]:
+    """Return the runs with these names; without names the first one in mode single, else all.
+
+    With `every`, all runs that the mode may watch, in mode single too.
+    Raises InputError for an unknown name, or where there is no run to watch.
+    """
+    allowed = benchmark.watched_games
+    if mode == "multi-game":
+        allowed += benchmark.extra_watchable_games
+    watchable = {run.name: run for run in runs if run.game in allowed}
+    if not watchable:
+        raise InputError(
+            f"no teacher run of a game that {benchmark.name} watches on this machine; "
+            f"make one: understudy train-teacher {benchmark.name}"
+        )
+    if names is None:
+        return list(watchable.values())[: 1 if mode == "single" and not every else None]
+    for name in names:
+        registry.choose(name, watchable, f"run that {benchmark.name} may watch in mode {mode}:")
+    return [run for name, run in watchable.items() if name in names]
+
+
+class _Training:
+    """A training request with its settings checked, its histories read and its declaration built."""
+
+    def __init__(self, request: TrainingRequest, runs: Sequence[TeacherRun]) -> None:
+        benchmark = request.benchmark
+        self.game = games.load(benchmark.watched_games[0])
+        self.architecture = baselines.load(request.architecture)
+        self.parameters, self.settings = _settings(self.architecture, self.game, request.settings or {})
+        self.histories = [benchmarks.read(run) for run in runs]
+        self.watched = [
+            watched.declared(run.name, history, benchmark.watched_moves)
+            for run, history in zip(runs, self.histories, strict=True)
+        ]
+        self.config = Config(
+            architecture=self.architecture.name, family=benchmark.family, parameters=self.parameters
+        )
+        self.declaration = self._declaration(request)
+
+    def train(
+        self, source: WatchedRuns, resume_file: Path, report: Callable[[int, int, str], None]
+    ) -> nn.Module:
+        """Return a trained module; `report` gets the updates done, those to do and a note."""
+        return loop.train(
+            self.architecture,
+            self.parameters,
+            self.game,
+            source,
+            self.settings,
+            resume_file=resume_file,
+            save_every_updates=SAVE_EVERY_UPDATES,
+            progress=lambda at: report(at.updates_done, at.updates, f"loss {at.loss:.3f}"),
+        )
+
+    def identity(self, chosen: Sequence[int]) -> str:
+        """Return a short name for what is watched, so that no run goes on with other data."""
+        entries = [self.watched[i].model_dump() for i in chosen]
+        return hashlib.sha256(files.canonical_json(entries).encode()).hexdigest()[:12]
+
+    def _declaration(self, request: TrainingRequest) -> Declaration:
+        names = [entry.name for entry in self.watched]
+        teachers = names if request.mode == "single" else [None]
+        return submission_format.declare(
+            {
+                "format": submission_format.FORMAT,
+                "name": request.name,
+                "benchmark": request.benchmark.name,
+                "architecture": self.architecture.name,
+                "decoding": request.decoding,
+                "track": "frozen",
+                "priming_moves": self._priming_moves(request),
+                "watched": {"mode": request.mode, "histories": tuple(e.model_dump() for e in self.watched)},
+                "checkpoints": tuple(
+                    {
+                        "folder": teacher.replace("/", "-") if teacher else "all",
+                        "teacher": teacher,
+                        "training_seed": self.settings.seed,
+                    }
+                    for teacher in teachers
+                ),
+                "training": loop.stored_settings(self.settings),
+            }
+        )
+
+    def _priming_moves(self, request: TrainingRequest) -> int:
+        """Return K: as chosen, or the moves that can matter, as far as every run has them."""
+        if request.priming_moves is not None:
+            return request.priming_moves
+        reach: int | None = cast(Any, self.architecture.build(self.parameters, self.game)).reach_moves
+        shortest = min(entry.moves for entry in self.watched)
+        useful = shortest if reach is None else 0 if reach <= 1 else reach
+        return min(useful, shortest)
+
+
+def _settings(
+    architecture: baselines.Architecture, game: Game, chosen: Mapping[str, float]
+) -> tuple[dict[str, Any], loop.TrainingSettings]:
+    """Return the architecture's config and the training's settings; a chosen name belongs to one of them."""
+    of_training = {field.name for field in fields(loop.TrainingSettings)}
+    of_architecture = set(architecture.config(game))
+    for name in chosen:
+        registry.choose(
+            name, of_training | of_architecture, f"setting of {architecture.name} or its training"
+        )
+    parameters = architecture.config(game, **{k: v for k, v in chosen.items() if k in of_architecture})
+    training = loop.settings_from({k: v for k, v in chosen.items() if k in of_training})
+    return parameters, training
+
+
+def _finished(out: Path, declaration: Declaration) -> Submission | None:
+    """Return the submission in `out` if it is this one, None if there is none; InputError if another."""
+    if not (out / submission_format.DECLARATION).exists():
+        return None
+    submission = submission_format.read(out)
+    if submission.declaration != declaration:
+        raise InputError(f"{out}: holds a submission made with other settings or data; give another --out")
+    return submission
+
+
+def _fit(
+    module: nn.Module, checkpoint: str, source: WatchedRuns, training: loop.TrainingSettings
+) -> Fit | None:
+    """Return how well a module predicts windows drawn from what it watched; None if no move is a target."""
+    key = draws.derive(training.seed, stored_names.TRAINING_FIT_STREAM)
+    rng = np.random.Generator(np.random.Philox(key=key))
+    imitator = cast(Imitator, module)
+    nats, actions, chosen = [], [], []
+    for _ in range(FIT_WINDOWS):
+        windows = source.sample(1, training.window_moves, rng)
+        with torch.no_grad():
+            logits, _ = imitator.unroll(*loop.unroll_inputs(imitator, windows))  # [1, T, A]
+        target = ~windows.explored  # [1, T]
+        nats.append(_nats(logits, windows)[target])
+        actions.append(windows.actions[target])
+        legal = logits.masked_fill(~windows.timesteps.legal_actions, -torch.inf)
+        chosen.append(legal.argmax(-1)[target])
+    truth = torch.cat(actions)
+    if not truth.numel():
+        return None
+    return Fit(
+        checkpoint,
+        loss=float(torch.cat(nats).mean()),
+        agreement=float((torch.cat(chosen) == truth).float().mean()),
+        constant_agreement=float(truth.bincount().max() / len(truth)),
+        targets=len(truth),
+    )
+
+
+def _nats(logits: Tensor, windows: Windows) -> Tensor:
+    """Return the cross-entropy [B, T] of the executed actions among the legal ones."""
+    legal = logits.masked_fill(~windows.timesteps.legal_actions, -torch.inf)
+    return -legal.log_softmax(-1).gather(-1, windows.actions[..., None])[..., 0]

@@ -1,0 +1,96 @@
+"""Engines run a list of jobs, in this process or in several; the bytes written are the same."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from understudy.suite import registry
+from understudy.suite.errors import MachineError
+from understudy.suite.histories.segments import available_cores
+from understudy.suite.io import interrupts, workers
+
+Job = TypeVar("Job")
+Note = TypeVar("Note")
+Work = Callable[[Job, Callable[[Note], None]], None]  # a module's function, so that a process can import it
+
+ENGINES = ("serial", "process")
+NOTE_SECONDS = 0.5  # between progress notes of one process
+_shared: dict[str, Any] = {}  # of a worker process: the queue of notes, the event to stop
+
+
+def run(engine: str, jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
+    """Call `work(job, report)` for every job; an exception stops the other jobs and is raised here.
+
+    Raises:
+        InputError: no such engine.
+        MachineError: a worker process was killed from outside, perhaps for memory.
+    """
+    registry.choose(engine, ENGINES, "engine")
+    count = min(available_cores(), len(jobs))
+    if engine == "serial" or count < 2:
+        for job in jobs:
+            work(job, report)
+    else:
+        _in_processes(jobs, work, report, count)
+
+
+def run_fresh(jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
+    """Call `work(job, report)` for every job, each in a new process; raises as `run`."""
+    if jobs:
+        _in_processes(jobs, work, report, min(available_cores(), len(jobs)), max_tasks=1)
+
+
+def _in_processes(
+    jobs: Sequence[Job],
+    work: Work[Job, Note],
+    report: Callable[[Note], None],
+    count: int,
+    max_tasks: int | None = None,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    notes, stop = context.SimpleQueue(), context.Event()
+    with ProcessPoolExecutor(count, context, _begin, (notes, stop), max_tasks_per_child=max_tasks) as pool:
+        waiting: set[Future[None]] = set()
+        try:
+            with interrupts.deferred_interrupts():  # a pool interrupted while it starts would hang
+                waiting |= {pool.submit(_do, work, job) for job in jobs}
+            while waiting:
+                done, waiting = wait(waiting, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
+                while not notes.empty():
+                    report(notes.get())
+                for future in done:
+                    future.result()
+        except BrokenProcessPool as error:
+            raise MachineError(
+                "a worker process was killed from outside, perhaps for memory; the same command resumes"
+            ) from error
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+
+def _begin(notes: Any, stop: Any) -> None:
+    """Prepare a worker process: only the parent handles Ctrl-C, and it signals the workers to stop."""
+    workers.begin()
+    _shared.update(notes=notes, stop=stop)
+
+
+def _do(work: Work[Job, Note], job: Job) -> None:
+    last = 0.0
+
+    def report(note: Note) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > NOTE_SECONDS:
+            if _shared["stop"].is_set():
+                raise KeyboardInterrupt
+            _shared["notes"].put(note)
+            last = now
+
+    work(job, report)

@@ -1,0 +1,80 @@
+"""Entries: a submission or control as plain values that can be passed to any process."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.lanes import Lane
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Report = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
+
+
+def _no_report(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class PlayerRequest:
+    """A request to a loader: for which lanes to make a player, and with which parameters."""
+
+    lanes: tuple[Lane, ...]  # [B]
+    on_new_games: bool  # whether the runs are on a new game, with an empty memory
+    run_moves: int  # N of the budget: length of a scored run, even if a start job is shorter
+    intervention: Intervention | None = None  # determines the parameters; None: the player's own
+    row_folder: Path | None = None  # where parameters trained for an intervention are stored
+    report: Report = _no_report  # called while teachers are recomputed or parameters are trained
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A function of a module and its first arguments; the module is imported when the loader is called."""
+
+    function: str  # "package.module:function"; it takes the arguments, then a PlayerRequest
+    arguments: tuple[Any, ...] = ()
+
+    def __call__(self, request: PlayerRequest) -> nn.Module:
+        """Return the player in evaluation mode; InputError if it cannot be made."""
+        module, _, name = self.function.partition(":")
+        player: nn.Module = getattr(importlib.import_module(module), name)(*self.arguments, request)
+        return player
+
+
+@dataclass(frozen=True)
+class Player:
+    """One set of weights of an entry, and the teacher runs that prime it and are its reference."""
+
+    checkpoint: str  # folder of the checkpoint; "control" for a control
+    training_seed: int | None  # None: not trained
+    teachers: tuple[str, ...]  # names of the runs on watched games that it watched: ("breakout/seed-0",)
+    sha256: str  # of the checkpoint's files; for a control, of its name and the package's version
+    networks_at_w: tuple[
+        tuple[str, str], ...
+    ]  # (teacher, SHA-256) of the networks that a control plays; empty for a submission
+    tasks: tuple[str, ...]  # tasks that it can be scored on
+    load: Loader
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission or a control, scored under one name."""
+
+    name: str
+    benchmark: str
+    sha256: str  # the submission's hash; for a control, of its name and the package's version
+    architecture: str  # a control's own name
+    decoding: str  # greedy or sample
+    track: str  # frozen or learning
+    priming_moves: int  # K: it is primed with the last K watched moves
+    is_control: bool  # whether it is a control, which comes with the package
+    players: tuple[Player, ...]  # in order of checkpoint; one for a control
+    folder: Path | None = None  # the submission's; None for a control
+    watched: str | None = None  # the submission's mode: single, multi or multi-game
+    search_trials: int | None = None  # size of its hyper-parameter search; None: not stated

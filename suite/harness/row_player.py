@@ -1,0 +1,228 @@
+"""Plays one row: makes its players, plays their jobs, measures agreement, checks stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from understudy.suite import benchmarks
+from understudy.suite.benchmarks import TeacherRun
+from understudy.suite.errors import InputError
+from understudy.suite.harness import (
+    agreement,
+    frozenness,
+    interventions,
+    isolation,
+    recheck,
+    records,
+    rollout,
+    states,
+)
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.jobs import Job, PlannedJob
+from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
+from understudy.suite.harness.rollout import StartState
+from understudy.suite.histories import history_format
+from understudy.suite.histories.frame_store import open_store
+from understudy.suite.histories.history_format import History
+from understudy.suite.io import file_names, files
+
+
+class RowPlayer:
+    """Plays the jobs of one row, in this process."""
+
+    def __init__(self, row: RequestedRow, report: Report) -> None:
+        self.row, self.report = row, report
+
+    def play(self, role: str, player_index: int, intervention: Intervention | None = None) -> None:
+        """Play one job unless it is finished."""
+        planned = self.row.jobs(role, intervention)[player_index]
+        job = planned.job
+        torch.set_num_threads(job.threads)
+        player = planned.load(self.row.folder, self._report_making)
+        what = interventions.role_of(role, intervention)
+        rollout.play(
+            job,
+            player,
+            lambda: self._start_state(player, planned),
+            self.row.folder / planned.path,
+            lambda done, total: self._report_making(what, done, total),
+            self.row.request.restart,
+            lambda: self._report_making(f"{what}: another process plays it", 0, job.moves),
+        )
+
+    def measure_agreement(self, player_index: int) -> None:
+        """Store a player's predictions of its teachers' moves from W on, as far as these are recorded."""
+        planned = self.row.jobs("start")[player_index]
+        teachers = sorted({lane.teacher for lane in planned.job.lanes})
+        for done, teacher in enumerate(teachers):
+            self._report_making(records.AGREEMENT, done, len(teachers))
+            path = records.predictions_path(self.row.folder, planned.player.checkpoint, teacher)
+            run = self.row.runs_by_name[teacher]
+            if (path.exists() and not self.row.request.restart) or not self.reaches_past_w(run):
+                continue
+            files.write_columns(path, self._predictions(planned, run))
+
+    def reaches_past_w(self, run: TeacherRun) -> bool:
+        """Return whether a teacher's run holds the moves to predict after W and has its network at W."""
+        benchmark = self.row.benchmark
+        moves = benchmark.budget(self.row.request.budget).agreement_moves
+        is_long = benchmarks.read(run).num_moves >= benchmark.watched_moves + moves
+        return is_long and run.network_path is not None
+
+    def loss_after_w(self, player_index: int, run: TeacherRun) -> float:
+        """Return a player's mean next-action loss, in nats, on a run's unexplored moves after W."""
+        measured = self._predictions(self.row.jobs("start")[player_index], run)
+        return float(measured["loss_nats"][~measured["explored"]].mean())
+
+    def check_isolation(self, role: str) -> bool | None:
+        """Check the isolation of lane 0 in each complete job of a role, and store the result.
+
+        Returns whether it holds in all of them; None if no job is complete.
+        """
+        return self._check(role, records.ISOLATION, self._isolation)
+
+    def recheck(self, role: str) -> bool | None:
+        """Give each complete job of a role to its player again, and store whether it chooses the same moves.
+
+        Returns as `check_isolation`.
+        """
+        return self._check(role, records.RECHECKED, self._recheck)
+
+    def _report_making(self, what: str, done: int, total: int) -> None:
+        self.report(PlayProgress(self.row.entry.name, what, done, total))
+
+    def _predictions(self, planned: PlannedJob, run: TeacherRun) -> dict[str, np.ndarray]:
+        """Return a player's predictions of a teacher's moves after W, primed with that run."""
+        benchmark = self.row.benchmark
+        moves, start = benchmark.budget(self.row.request.budget).agreement_moves, benchmark.watched_moves
+        torch.set_num_threads(planned.job.threads)
+        unit = benchmark.unit(run.name)
+        lane = replace(planned.job.lanes[0], game=run.game, unit=unit, teacher=run.name)
+        imitator = planned.load(self.row.folder, self._report_making, [lane])
+        start_state = self._start_state_of(imitator, [run], planned.job)
+        history, network_path = benchmarks.read(run), run.network_path
+        assert network_path is not None
+        store = open_store(history, start, start + moves)
+        return agreement.measure(imitator, start_state, history, store, start, moves, network_path)
+
+    def _check(
+        self,
+        role: str,
+        name: str,
+        measure: Callable[[PlannedJob, nn.Module, Path, list[History]], dict[str, Any]],
+    ) -> bool | None:
+        """Measure each complete job of a role unless the file `name` holds a valid result; store results."""
+        found = []
+        for planned, folder, histories in self._whole_jobs(role):
+            holds = self._stored_result(folder / name, planned, histories)
+            if holds is None:
+                player = planned.load(self.row.folder, self._report_making)
+                checked = measure(planned, player, folder, histories)
+                files.write_json(folder / name, {**checked, **self._provenance(planned, player, histories)})
+                holds = bool(checked["holds"])
+            found.append(holds)
+        return all(found) if found else None
+
+    def _isolation(
+        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
+    ) -> dict[str, Any]:
+        job, start_state, kept = planned.job, self._start_state(player, planned), folder / rollout.KEPT_STATE
+        differs = isolation.first_difference(job, player, start_state, histories, 0)
+        if differs is None and kept.exists():
+            begin = job.moves - rollout.KEPT_BEFORE_END
+            differs = isolation.last_difference(job, player, start_state, histories, states.load(kept), begin)
+        return {
+            "first_moves": min(records.CHECKED_MOVES, job.moves),
+            "last_moves": rollout.KEPT_BEFORE_END if kept.exists() else 0,
+            "holds": differs is None,
+            "differs_at": differs,
+        }
+
+    def _recheck(
+        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
+    ) -> dict[str, Any]:
+        found = recheck.recheck(planned.job, player, self._start_state(player, planned), histories)
+        predicted = self._predicted_otherwise(planned) if planned.role == "start" else 0.0
+        holds = found.holds and predicted <= 1 - recheck.SAME_SHARE
+        return {**asdict(found), "predicted_otherwise": predicted, "holds": holds}
+
+    def _predicted_otherwise(self, planned: PlannedJob) -> float:
+        """Return the share of a checkpoint's stored predictions that its player does not repeat."""
+        differing = total = 0
+        for run in self.row.runs:
+            path = records.predictions_path(self.row.folder, planned.player.checkpoint, run.name)
+            if path.exists():
+                predicted = self._predictions(planned, run)["predicted"]
+                differing += int((files.read_columns(path)["predicted"] != predicted).sum())
+                total += predicted.size
+        return differing / max(total, 1)
+
+    def _whole_jobs(self, role: str) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
+        """Yield each complete job of a role, with its folder and its logs."""
+        for planned in self.row.jobs(role):
+            folder = self.row.folder / planned.path
+            runs = [folder / f"lane-{index}" for index in range(len(planned.job.lanes))]
+            if all((run / records.RECORD).exists() for run in runs):
+                torch.set_num_threads(planned.job.threads)
+                yield planned, folder, [history_format.read(run / file_names.HISTORY) for run in runs]
+
+    def _stored_result(self, path: Path, planned: PlannedJob, histories: Sequence[History]) -> bool | None:
+        """Return a stored result if it is of the stored runs and weights, otherwise None."""
+        if self.row.request.restart or not path.exists():
+            return None
+        stored = files.read_json(path)
+        record = records.read(path.parent / "lane-0")
+        expected = records.provenance(
+            [history.content_sha256 for history in histories],
+            record["parameters_sha256"]["after"],
+            planned.job.player["checkpoint_sha256"],
+        )
+        same = isinstance(stored, dict) and all(stored.get(key) == value for key, value in expected.items())
+        return bool(stored["holds"]) if same else None
+
+    @staticmethod
+    def _provenance(planned: PlannedJob, player: nn.Module, histories: Sequence[History]) -> dict[str, Any]:
+        return records.provenance(
+            [history.content_sha256 for history in histories],
+            frozenness.parameters_sha256(player),
+            planned.job.player["checkpoint_sha256"],
+        )
+
+    def _start_state(self, player: nn.Module, planned: PlannedJob) -> StartState:
+        """Return the state in which a job's runs start."""
+        runs = [self.row.runs_by_name[lane.teacher] for lane in planned.job.lanes]
+        return self._start_state_of(player, runs, planned.job)
+
+    def _start_state_of(self, player: nn.Module, runs: Sequence[TeacherRun], job: Job) -> StartState:
+        """Return the start state with one row per teacher's run, primed as a job's runs are."""
+        imitator: Any = player
+        if job.priming_moves == 0:
+            return rollout.empty_start_state(imitator, len(runs))
+        source = job.intervention.priming if job.intervention else "last"
+        primed = {run: self._primed(imitator, run, job.priming_moves, source) for run in set(runs)}
+        return rollout.join_start_states([primed[run] for run in runs])
+
+    def _primed(self, imitator: Any, run: TeacherRun, priming_moves: int, source: str) -> StartState:
+        """Return the state after a teacher's last watched moves, or after those of an intervention."""
+        history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
+        stop = min(self.row.benchmark.watched_moves, history.num_moves)
+        if source == "first":
+            stop = min(stop, priming_moves)
+        start = max(0, stop - priming_moves)
+        return rollout.primed_start_state(imitator, history, open_store(history, start, stop), start, stop)
+
+    def _run_of_another_game(self, run: TeacherRun) -> TeacherRun:
+        """Return a teacher's run on a new game, always the same one for a watched run."""
+        benchmark = self.row.benchmark
+        new = [other for other in self.row.runs if other.game in benchmark.new_games]
+        if not new:
+            raise InputError(f"{benchmark.name}: no teacher run of a new game here to prime with")
+        watched = [other.name for other in self.row.runs if other.game in benchmark.watched_games]
+        return new[watched.index(run.name) % len(new)]

@@ -1,0 +1,62 @@
+"""Functions on a player's state: copy, take rows, restore rows, measure, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from understudy.suite.errors import InputError
+from understudy.suite.io import files
+from understudy.suite.protocols import State
+
+FORMAT = "understudy-state-1"
+
+
+def clone(state: State) -> State:
+    """Return a copy that shares no memory with `state`."""
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def take(state: State, rows: Sequence[int] | Tensor) -> State:
+    """Return a new state of the given rows, int [R]; a row may be taken more than once."""
+    index = torch.as_tensor(rows, dtype=torch.int64)
+    return {name: tensor.detach().index_select(0, index) for name, tensor in state.items()}
+
+
+def copy_rows(state: State, source: State, mask: Tensor) -> State:
+    """Copy the rows of `mask` (bool [B]) from `source` into `state`, in place, and return `state`."""
+    rows = mask.nonzero()[:, 0]
+    with torch.inference_mode():  # tensors made in either mode may be written in it
+        for name, tensor in state.items():
+            tensor.index_copy_(0, rows, source[name].index_select(0, rows))
+    return state
+
+
+def size_bytes(state: State) -> int:
+    """Return the size of all rows in bytes."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+
+
+def save(state: State, path: Path) -> None:
+    """Write a state atomically as one safetensors file; equal states give equal bytes."""
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+    files.write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT}))
+
+
+def load(path: Path) -> State:
+    """Read a state; InputError if the file is missing, damaged or of another format."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get("format")
+            if found != FORMAT:
+                raise InputError(f"{path}: expected a state of format {FORMAT}; found {found!r}")
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such state file") from error
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: not a whole state file ({error}); make it again") from error

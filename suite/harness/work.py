@@ -1,0 +1,147 @@
+"""Work items: the smallest parts of scoring a row, each done by one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.suite import games, protocols, stored_names
+from understudy.suite.errors import InputError
+from understudy.suite.harness import interventions, jobs, records, rollout
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
+from understudy.suite.harness.row_player import RowPlayer
+from understudy.suite.io import files
+
+PLAY, AGREEMENT, ISOLATION, RECHECK = "play", "agreement", "isolation", "recheck"
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """A job of a row to be played or checked, or a player's agreement to be measured."""
+
+    row: RequestedRow
+    what: str  # PLAY, AGREEMENT, ISOLATION or RECHECK
+    role: str = ""  # of the job's runs; empty for AGREEMENT
+    player: int = 0  # position among the entry's players; ISOLATION and RECHECK cover all of them
+    intervention: str | None = None  # name of the intervention of these runs; None: scored runs
+
+
+def run(item: WorkItem, report: Report) -> None:
+    """Do one item unless it is done."""
+    player = RowPlayer(item.row, report)
+    if item.what == AGREEMENT:
+        player.measure_agreement(item.player)
+    elif item.what == ISOLATION:
+        player.check_isolation(item.role)
+    elif item.what == RECHECK:
+        player.recheck(item.role)
+    else:
+        player.play(item.role, item.player, _intervention(item))
+
+
+def items_of(
+    row: RequestedRow, tasks: Sequence[str], applied: Sequence[Intervention] = ()
+) -> Iterator[WorkItem]:
+    """Yield the items that tasks need of a row; interventions that change nothing for it are left out."""
+    roles = jobs.roles_of(tasks)
+    players = range(len(row.entry.players))
+    yield from (WorkItem(row, PLAY, role, player) for role in roles for player in players)
+    if jobs.need_predictions(tasks):
+        yield from (WorkItem(row, AGREEMENT, player=player) for player in players)
+    for intervention in applied:
+        if why_meaningless(intervention, row):
+            continue
+        changed = [role for role in roles if intervention.touches(*protocols.ROLES[role])]
+        yield from (
+            WorkItem(row, PLAY, role, player, intervention.name) for role in changed for player in players
+        )
+
+
+def check_items(row: RequestedRow, what: str) -> list[WorkItem]:
+    """Return the items that check a row's stored runs.
+
+    Args:
+        row: the row, played.
+        what: ISOLATION, of runs whose memory is not restored at episode starts; or RECHECK, of all runs.
+
+    Raises InputError if no such run has been played.
+    """
+    roles = [role for role, each in protocols.ROLES.items() if what == RECHECK or each.kind != "start"]
+    played = [role for role in roles if any(row.folder.glob(f"{role}/*/lane-*/{records.RECORD}"))]
+    if not played:
+        raise InputError(f"{row.folder}: no runs of kind {' or '.join(roles)} here; score them first")
+    return [WorkItem(row, what, role) for role in played]
+
+
+def refuse_other_jobs(items: Sequence[WorkItem]) -> None:
+    """Raise InputError if an item's folder holds another job's runs, unless they are to be replaced."""
+    for item in items:
+        if item.what == PLAY and not item.row.request.restart:
+            planned = item.row.jobs(item.role, _intervention(item))[item.player]
+            rollout.refuse_other_job(planned.job, item.row.folder / planned.path)
+
+
+def require_player(row: RequestedRow, tasks: Sequence[str], report: Report) -> None:
+    """Make one lane of each player of a row: one that can't be made is refused before anything is written."""
+
+    def report_making(what: str, done: int, total: int) -> None:
+        report(PlayProgress(row.entry.name, what, done, total))
+
+    for role in jobs.roles_of(tasks)[-1:]:
+        for planned in row.jobs(role):
+            planned.load(row.folder, report_making, planned.job.lanes[:1])
+
+
+def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None:
+    """Return why an intervention changes nothing for a row's player or games; None if it does."""
+    if intervention.needs_priming and not row.entry.priming_moves:
+        return f"{row.entry.name} is not primed, so its runs would be the scored ones"
+    if intervention.parameters != "own" and row.entry.is_control:
+        return f"{row.entry.name} is a control and has no trained parameters"
+    if not intervention.concerns([games.load(name) for name in row.benchmark.games]):
+        return f"no game of {row.benchmark.name} shows its score"
+    return None
+
+
+def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
+    """Return the path of a row's `row.json` and its content; nothing is written.
+
+    Raises InputError if another entry's row is stored there.
+    """
+    path, declared = row.folder / records.ROW, _declared(row)
+    stored = files.read_json(path) if path.exists() else declared
+    if isinstance(stored, dict):  # rows of an earlier version did not name their checkpoints
+        stored = {"checkpoints": declared["checkpoints"], **stored}
+    differing = games.differing_settings(declared, stored) if isinstance(stored, dict) else [f"{stored!r}"]
+    if differing and not row.request.restart:
+        raise InputError(
+            f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
+            "for --out, or --restart to play its runs again"
+        )
+    return path, declared
+
+
+def _declared(row: RequestedRow) -> dict[str, Any]:
+    entry, benchmark = row.entry, row.benchmark
+    return {
+        "name": stored_names.stored(entry.name),
+        "sha256": entry.sha256,
+        "benchmark": benchmark.name,
+        "benchmark_sha256": benchmark.sha256,
+        "architecture": stored_names.stored(entry.architecture),
+        "control": entry.is_control,
+        "decoding": entry.decoding,
+        "track": entry.track,
+        "watched": entry.watched,
+        "priming_moves": entry.priming_moves,
+        "search_trials": entry.search_trials,
+        "salt": row.request.salt,
+        "checkpoints": {player.checkpoint: player.sha256 for player in entry.players},
+    }
+
+
+def _intervention(item: WorkItem) -> Intervention | None:
+    return interventions.INTERVENTIONS[item.intervention] if item.intervention else None

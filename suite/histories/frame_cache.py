@@ -1,0 +1,140 @@
+"""The cache of frame stores: where it is, which stores are in use, which are evicted when it is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from understudy.suite.errors import InputError, MachineError
+from understudy.suite.histories.history_format import FORMAT, History
+
+try:
+    import fcntl
+except ImportError:  # Windows, which doesn't delete open files
+    fcntl = None  # type: ignore[assignment]
+
+FOLDER_VARIABLE = "UNDERSTUDY_CACHE"
+LIMIT_VARIABLE = "UNDERSTUDY_CACHE_GB"
+DEFAULT_LIMIT_GB = 50.0
+IMPORTED = "imported"  # marks a store whose frames can't be rebuilt by replay
+ABANDONED_SECONDS = 86_400  # age from which an unfinished file must be of a killed process
+_IN_USE = ".in-use"
+
+
+def folder() -> Path:
+    """Return the cache's folder: UNDERSTUDY_CACHE, or `understudy` in the user's cache folder."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "understudy"
+
+
+def store_folder(cache: Path, history: History) -> Path:
+    """Return the folder of a history's frames in a cache; it need not exist."""
+    return cache / "frames" / f"{history.content_sha256}-{FORMAT}"
+
+
+def limit_bytes() -> float:
+    """Return the size limit of the frames in bytes: UNDERSTUDY_CACHE_GB in 10^9 bytes, 50 if unset.
+
+    Raises InputError if the variable isn't a positive number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_GB)
+    try:
+        limit = float(text) * 1e9
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise InputError(f"{LIMIT_VARIABLE}: expected a size in GB above 0, e.g. 50; found {text!r}")
+    return limit
+
+
+class Hold:
+    """Keeps a store from being evicted, by this process or others, while the object is referenced."""
+
+    def __init__(self, store: Path) -> None:
+        """Create the store's folder if it doesn't exist, and take a shared lock in it."""
+        self._file = _opened(store)
+        os.utime(store / _IN_USE)  # the time of the last use
+
+
+def evict(cache: Path, limit: float) -> list[Path]:
+    """Delete the least recently used stores until the rest is within `limit` bytes; return the deleted ones.
+
+    Stores that are in use or imported stay, so the limit may be exceeded.
+    """
+    stores = _stores(cache)
+    excess = sum(store.size_bytes for store in stores) - limit
+    deleted = []
+    for store in sorted(stores, key=lambda store: store.used):
+        if excess <= 0:
+            break
+        if not (store.folder / IMPORTED).exists() and _deleted(store.folder):
+            deleted.append(store.folder)
+            excess -= store.size_bytes
+    return deleted
+
+
+def drop_abandoned(store: Path) -> None:
+    """Delete the unfinished files of killed processes in a store."""
+    for part in store.glob(".*.part"):
+        if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
+            part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Store:
+    """One run's frames on disk."""
+
+    folder: Path
+    size_bytes: int
+    used: float  # seconds since the epoch
+
+
+def _stores(cache: Path) -> list[_Store]:
+    found = []
+    for path in (cache / "frames").glob("*"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted by another process
+            sizes = [entry.stat().st_size for entry in os.scandir(path)]
+            marker = path / _IN_USE
+            used = marker.stat().st_mtime if marker.exists() else path.stat().st_mtime
+            found.append(_Store(path, sum(sizes), used))
+    return found
+
+
+def _opened(store: Path) -> IO[bytes]:
+    """Return the open and locked marker file of a store, created if need be."""
+    for _ in range(100):
+        try:
+            store.mkdir(parents=True, exist_ok=True)
+            file = (store / _IN_USE).open("ab")
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(file.fileno()), (store / _IN_USE).stat()):
+                return file
+        except FileNotFoundError:  # evicted in between
+            continue
+        except OSError as error:
+            raise MachineError(
+                f"{store}: the frame store can't be used ({error}); set {FOLDER_VARIABLE}"
+            ) from error
+    raise MachineError(
+        f"{store}: is deleted repeatedly; do two programs share a cache whose size limit is too small?"
+    )
+
+
+def _deleted(store: Path) -> bool:
+    """Delete a store unless it is in use; return whether it was deleted."""
+    with contextlib.suppress(FileNotFoundError), (store / _IN_USE).open("ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        shutil.rmtree(store, ignore_errors=True)
+    return not store.exists()

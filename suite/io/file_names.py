@@ -1,0 +1,11 @@
+"""Names of files that several parts of the project read or write; each is written here once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HISTORY: Final = "history.parquet"  # the log of a run, in the run's folder
+NETWORK_AT_W: Final = "network_at_w.safetensors"  # a teacher's network at move W, beside its history
+CHECKPOINT: Final = "checkpoint.safetensors"  # all that a finished teacher has learned, beside its history
+LOCK: Final = ".lock"  # in a folder, while a process writes there
+CARD: Final = "README.md"  # of a submission or a data set on the Hub

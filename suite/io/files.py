@@ -1,0 +1,105 @@
+"""Files: atomic writes, canonical JSON, safetensors, hashes, the limit on open files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understudy.suite.errors import InputError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+SPARE_FILES = 512  # open files allowed for everything else in the process
+
+
+def canonical_json(value: Any) -> str:
+    """Return a value's canonical JSON: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file through a synced temporary one, so that a crash leaves either the old or the new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def size_bytes(folder: Path) -> int:
+    """Return the total size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def drop_parts(folder: Path) -> None:
+    """Remove the temporary files of killed processes; no other process may be writing to the folder."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically; the same value gives the same bytes."""
+    write_atomically(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raise InputError if the file is missing or not valid JSON."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable JSON ({error}); fetch or make it again") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit on open files by `count` and a reserve, as far as the hard limit allows."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count + SPARE_FILES if hard == resource.RLIM_INFINITY else min(hard, count + SPARE_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as one safetensors file, atomically; the same arrays give the same bytes."""
+    from safetensors.numpy import save
+
+    write_atomically(path, save(dict(columns)))
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays that `write_columns` wrote; raise InputError if the file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        columns: dict[str, np.ndarray] = load(path.read_bytes())
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
+    return columns

@@ -1,1 +1,0 @@
-"""Pictures for people, drawn from arrays; each file draws one kind."""

@@ -1,0 +1,99 @@
+"""The one validator of what others write: settings, benchmark files, submissions. It is pydantic, strictly.
+
+A mistake becomes one line: where it is, what was expected, what was found, and the nearest known name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, cast
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from understudy.suite import registry
+from understudy.suite.errors import InputError
+
+Checked = TypeVar("Checked")
+STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
+EXPECTED = {  # pydantic's types of errors
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+}
+
+
+def bounded(least: float, most: float, default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field for a number in [least, most]."""
+    return dataclasses.field(default=default, metadata={"least": least, "most": most})
+
+
+def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: str, **given: Any) -> Checked:
+    """Return a dataclass built from values that others wrote.
+
+    Args:
+        kind: a dataclass; fields made by `bounded` have bounds.
+        values: by the names of its fields; lists stand for tuples.
+        where: what the values are of, e.g. a file and a section; begins each message.
+        what: a value's name in messages, e.g. `setting`.
+        given: fields that are not among the values.
+
+    Raises InputError for a value that is unknown, missing, of another type, not finite or out of bounds, and
+    for values that the dataclass itself refuses by ValueError.
+    """
+    model = _model(cast(Any, kind), tuple(given))
+    for name in values:
+        registry.choose(name, model.model_fields, f"{what} of {where}")
+    missing = [n for n, field in model.model_fields.items() if field.is_required() and n not in values]
+    if missing:
+        raise InputError(f"{where}: expected the {what} {missing[0]!r}, found none")
+    try:
+        found = model.model_validate({name: _tupled(value) for name, value in values.items()})
+        return kind(**{name: getattr(found, name) for name in model.model_fields}, **given)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{where}: {problem_text(error.errors(include_url=False)[0])}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def problem_text(problem: Any) -> str:
+    """Return one of pydantic's problems in words: the place, what was expected, what was found."""
+    place = ".".join(str(part) for part in problem["loc"])
+    found = repr(problem["input"])
+    found = found if len(found) <= 80 else f"{found[:77]}..."
+    context = problem.get("ctx", {})
+    expected = EXPECTED.get(problem["type"])
+    if expected is None and "ge" in context:
+        expected = f"at least {context['ge']:,}"
+    if expected is None and "le" in context:
+        expected = f"at most {context['le']:,}"
+    return f"{place}: {f'expected {expected}' if expected else problem['msg']}; found {found}"
+
+
+@functools.cache
+def _model(kind: Any, given: tuple[str, ...]) -> type[BaseModel]:
+    """Return the pydantic model of a dataclass, without the given fields."""
+    types = typing.get_type_hints(kind)
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name in given:
+            continue
+        of_type: Any = types[field.name]
+        if "least" in field.metadata:
+            of_type = Annotated[of_type, Field(ge=field.metadata["least"], le=field.metadata["most"])]
+        if types[field.name] is float:
+            of_type = Annotated[of_type, Field(allow_inf_nan=False)]
+        default = ... if field.default is dataclasses.MISSING else field.default
+        fields[field.name] = (of_type, default)
+    return pydantic.create_model(kind.__name__, __config__=STRICT, **fields)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,185 @@
+"""Training by next-action prediction: it learns, with reproducible bytes; losses worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from understudy import baselines
+from understudy.baselines.training import loop
+from understudy.suite.errors import InputError
+from understudy.suite.histories.windows import Windows
+from understudy.suite.protocols import Timestep
+from understudy.suite.testing.imitator_checks import SMALL
+
+
+class Echo:
+    """Windows whose action is the cell `delay` moves before, modulo 5; a tenth are explored at random."""
+
+    def __init__(self, game, delay):
+        self.game, self.delay = game, delay
+
+    def sample(self, batch_size, window_moves, rng):
+        cells = rng.integers(0, 81, (batch_size, window_moves))
+        chosen = np.roll(cells, self.delay, axis=1) % 5
+        explored = (rng.random(cells.shape) < 0.1) | (np.arange(window_moves) < self.delay)
+        actions = np.where(explored, rng.integers(0, 5, cells.shape), chosen)
+        previous = np.roll(actions, 1, axis=1)
+        previous[:, 0] = 0
+        timesteps = Timestep(
+            observation=torch.from_numpy(cells),
+            legal_actions=torch.ones(*cells.shape, 5, dtype=torch.bool),
+            previous_action=torch.from_numpy(previous),
+            previous_reward=torch.zeros(cells.shape),
+            first=torch.zeros(cells.shape, dtype=torch.bool),
+            first_of_run=torch.zeros(cells.shape, dtype=torch.bool),
+        )
+        numbers = torch.zeros(batch_size, dtype=torch.int64)
+        return Windows(timesteps, torch.from_numpy(actions), torch.from_numpy(explored), numbers, numbers)
+
+
+def trained(name, game, source, updates, resume_file=None, **overrides):
+    architecture = baselines.load(name)
+    losses = []
+    settings = {
+        "updates": updates,
+        "batch_size": 8,
+        "window_moves": 24,
+        "learning_rate": 1e-2,
+        "warmup_updates": 5,
+    }
+    model = loop.train(
+        architecture,
+        architecture.config(game, **SMALL.get(name, {"width": 32})),
+        game,
+        source,
+        loop.settings_from(settings | overrides),
+        resume_file=resume_file,
+        save_every_updates=7,
+        progress=lambda progress: losses.append(progress.loss),
+    )
+    return model, losses
+
+
+def test_bc_learns_from_the_present_observation_alone(darkroom):
+    _, present = trained("bc", darkroom, Echo(darkroom, 0), updates=150)
+    _, past = trained("bc", darkroom, Echo(darkroom, 2), updates=150)
+    assert np.mean(present[-10:]) < 0.1
+    assert np.mean(past[-10:]) > math.log(5) - 0.15  # the entropy of five equally likely actions
+
+
+def test_transformer_learns_from_the_past(darkroom):
+    _, past = trained("transformer", darkroom, Echo(darkroom, 2), updates=200)
+    assert np.mean(past[-10:]) < 0.4
+
+
+def test_training_is_a_function_of_its_arguments(darkroom):
+    one, _ = trained("transformer", darkroom, Echo(darkroom, 1), updates=6)
+    same, _ = trained("transformer", darkroom, Echo(darkroom, 1), updates=6)
+    other, _ = trained("transformer", darkroom, Echo(darkroom, 1), updates=6, seed=1)
+    weights, same_weights = one.state_dict(), same.state_dict()
+    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert not torch.equal(weights["decide.weight"], other.state_dict()["decide.weight"])
+    assert not any(parameter.requires_grad for parameter in one.parameters())
+
+
+class TrainingInterrupted(Exception):
+    pass
+
+
+class Breaks(Echo):
+    """Sampling fails at the given call."""
+
+    def __init__(self, game, delay, calls):
+        super().__init__(game, delay)
+        self.calls = calls
+
+    def sample(self, batch_size, window_moves, rng):
+        self.calls -= 1
+        if self.calls < 0:
+            raise TrainingInterrupted
+        return super().sample(batch_size, window_moves, rng)
+
+
+def test_interrupted_training_ends_in_the_same_bytes(darkroom, tmp_path):
+    whole, _ = trained("transformer", darkroom, Echo(darkroom, 1), updates=20, resume_file=tmp_path / "whole")
+    with pytest.raises(TrainingInterrupted):
+        trained(
+            "transformer",
+            darkroom,
+            Breaks(darkroom, 1, calls=11),
+            updates=20,
+            resume_file=tmp_path / "broken",
+        )
+    resumed, losses = trained(
+        "transformer", darkroom, Echo(darkroom, 1), updates=20, resume_file=tmp_path / "broken"
+    )
+    assert len(losses) == 13  # from update 7 on
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "broken").read_bytes()
+    expected, found = whole.state_dict(), resumed.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    with pytest.raises(InputError, match="made with other settings"):
+        trained("transformer", darkroom, Echo(darkroom, 1), updates=21, resume_file=tmp_path / "broken")
+    (tmp_path / "broken").write_bytes((tmp_path / "whole").read_bytes()[:-1])
+    with pytest.raises(InputError, match="not a whole training file"):
+        trained("transformer", darkroom, Echo(darkroom, 1), updates=20, resume_file=tmp_path / "broken")
+
+
+def test_loss_by_hand(darkroom):
+    logits = torch.log(torch.tensor([[[1.0, 1, 2, 4, 8], [1, 1, 2, 4, 8], [8, 4, 2, 1, 1]]]))
+    windows = Echo(darkroom, 0).sample(1, 3, np.random.default_rng(0))
+    legal = torch.tensor([[[True] * 5, [True, True, True, False, False], [True] * 5]])
+    windows = windows._replace(
+        timesteps=windows.timesteps._replace(legal_actions=legal),
+        actions=torch.tensor([[4, 2, 3]]),
+        explored=torch.tensor([[False, False, True]]),
+    )
+    found = loop.next_action_loss(logits, windows)
+    assert found.item() == pytest.approx((math.log(16 / 8) + math.log(4 / 2)) / 2)
+    assert loop.next_action_loss(logits, windows, 1).item() == pytest.approx(math.log(2))
+    assert loop.next_action_loss(logits, windows, 2).item() == 0
+
+
+def test_learning_rate_by_hand():
+    settings = loop.settings_from({"updates": 110, "warmup_updates": 10, "learning_rate": 2.0 / 2})
+    assert [loop.learning_rate(settings, update) for update in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert loop.learning_rate(settings, 10) == pytest.approx(1.0)
+    assert loop.learning_rate(settings, 60) == pytest.approx(0.55)  # half-way between 1 and a tenth
+    assert loop.learning_rate(settings, 110) == pytest.approx(0.1)
+
+
+def test_settings_are_stored_under_the_keys_of_format_1():
+    settings = loop.settings_from({"updates": 7, "warmup_updates": 3, "seed": 5})
+    stored = loop.stored_settings(settings)
+    assert (stored["steps"], stored["warmup_steps"], stored["seed"]) == (7, 3, 5)
+    assert not {"updates", "warmup_updates"} & stored.keys()
+    assert loop.settings_from_stored(stored) == settings
+    assert loop.settings_from_stored({"steps": 7}) == loop.settings_from({"updates": 7})
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        loop.settings_from_stored({"step": 3})
+    with pytest.raises(InputError, match="unknown setting of training 'updates'"):
+        loop.settings_from_stored({"updates": 3})
+
+
+def test_training_refuses(darkroom):
+    with pytest.raises(InputError, match="at least twice the model's context of 6 moves; found 11"):
+        trained("transformer", darkroom, Echo(darkroom, 1), updates=1, window_moves=11)
+    with pytest.raises(InputError, match="did you mean 'updates'"):
+        loop.settings_from({"update": 3})
+    with pytest.raises(InputError, match="unscored_moves must be below window_moves"):
+        loop.settings_from({"unscored_moves": 512})
+
+    class Illegal(Echo):
+        def sample(self, batch_size, window_moves, rng):
+            windows = super().sample(batch_size, window_moves, rng)
+            nothing_but_stay = torch.arange(5) < 1
+            timesteps = windows.timesteps._replace(
+                legal_actions=nothing_but_stay.expand_as(windows.timesteps.legal_actions)
+            )
+            return windows._replace(timesteps=timesteps)
+
+    with pytest.raises(InputError, match="illegal action"):
+        trained("bc", darkroom, Illegal(darkroom, 0), updates=1)

@@ -1,0 +1,172 @@
+"""Verification of stored rows: runs, records and tables that are changed, missing or forged are named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from understudy.leaderboard import board, scores, verification
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.harness import records
+from understudy.suite.histories import history_format
+from understudy.suite.io import file_names, files
+
+RUN = "darkroom-v1/quick/random/start/control/lane-3"
+
+
+def failures(folder):
+    return [text for finding in verification.verify(folder, processes=1) for text in finding.failures]
+
+
+def test_rows_hold_and_rescoring_changes_nothing(results):
+    before = {path: path.read_bytes() for path in results.rglob(scores.SCORES)}
+    scores.rescore(results)
+    assert before == {path: path.read_bytes() for path in results.rglob(scores.SCORES)}
+    findings = verification.verify(results, processes=1)
+    verification.require(findings)
+    assert sum(finding.moves for finding in findings) == 2 * 16 * 250
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("points", lambda record: record.update(points=record["points"] + 1)),
+        ("episodes", lambda record: record.update(episodes=99)),
+        ("lane.seed", lambda record: record["lane"].update(seed="0" * 32)),
+        ("job.exploration", lambda record: record["job"].update(exploration=0.2)),
+        ("record_sha256", lambda record: record["state_bytes"].update(end=1)),
+        ("history_sha256", lambda record: record.update(history_sha256="0" * 64)),
+    ],
+)
+def test_one_changed_number_in_a_record_is_named(copied, place, change):
+    path = copied / RUN / records.RECORD
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    found = failures(copied)
+    assert any(str(path) in text and place in text for text in found)
+    with pytest.raises(CheckFailed, match="lane-3"):
+        verification.require(verification.verify(copied, processes=1))
+
+
+def test_record_of_another_format_is_refused(copied):
+    path = copied / RUN / records.RECORD
+    files.write_json(path, {**files.read_json(path), "format": 1})
+    with pytest.raises(InputError, match=r"lane-3/record\.json: expected a record of format 2, found 1"):
+        records.read(path.parent)
+
+
+def test_one_run_in_anothers_place_is_named(copied):
+    """The run would count twice."""
+    path = copied / RUN
+    other = path.parent / "lane-4"
+    shutil.rmtree(other)
+    shutil.copytree(path, other)
+    assert any(
+        f"{other / records.RECORD}: lane.index is 3, job.json says 4" in text for text in failures(copied)
+    )
+
+
+def test_missing_run_is_named(copied):
+    """Without its worst run a job would look better than it is."""
+    shutil.rmtree(copied / RUN)
+    missing = f"{(copied / RUN).parent}: lane-3 of 16 runs is missing"
+    assert any(missing in text for text in failures(copied))
+
+
+def test_runs_without_their_row_are_named(copied):
+    """Otherwise a row could be removed after its result is known."""
+    path = copied / "darkroom-v1" / "quick" / "frozen-teacher" / records.ROW
+    path.unlink()
+    assert any(f"{path}: missing, so the runs here are not scored" in text for text in failures(copied))
+
+
+def test_a_row_that_calls_itself_no_control_is_named(copied):
+    path = copied / "darkroom-v1" / "quick" / "random" / records.ROW
+    files.write_json(path, {**files.read_json(path), "control": False})
+    assert any("control is False, its checkpoints say otherwise" in text for text in failures(copied))
+
+
+def test_changed_job_is_named(copied):
+    path = (copied / RUN).parent / records.JOB
+    job = files.read_json(path)
+    files.write_json(path, {**job, "exploration": 0.0})
+    assert any("job.exploration is 0.1, job.json says 0.0" in text for text in failures(copied))
+    files.write_json(path, {"lanes": 16})
+    assert any(f"{path}: expected a job's lanes and its player" in text for text in failures(copied))
+
+
+def test_changed_verdict_is_named(copied):
+    path = copied / "darkroom-v1" / "quick" / "random" / scores.SCORES
+    stored = json.loads(path.read_text())
+    stored["verdicts"][0]["answer"] = "yes"
+    path.write_text(json.dumps(stored))
+    assert any("verdicts[0].answer is 'yes', the runs give 'no'" in text for text in failures(copied))
+
+
+def test_an_edited_table_is_named(copied):
+    board.rescore(copied)
+    written = [copied / name for name in board.FILES]
+    assert failures(copied) == []
+    for path in written:
+        kept = path.read_text()
+        path.write_text(kept.replace("no", "yes", 1))
+        (text,) = failures(copied)
+        assert text.startswith(f"{path}: not the table of these rows")
+        path.write_text(kept)
+
+
+def test_flipped_byte_is_named(copied):
+    path = copied / RUN / file_names.HISTORY
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert any(str(path) in text and "altered" in text for text in failures(copied))
+
+
+# Forged logs
+
+
+def forge(folder, change):
+    """Change a log and its record consistently; only the emulator and the seeds can show it."""
+    history = history_format.read(folder / file_names.HISTORY)
+    forged = change(history)
+    history_format.write(folder / file_names.HISTORY, forged)
+    record = files.read_json(folder / records.RECORD)
+    record |= {"history_sha256": forged.content_sha256, **records.measured(forged)}
+    files.write_json(folder / records.RECORD, {**record, "record_sha256": records.checksum(record)})
+
+
+def test_forged_action_fails_the_replay(copied):
+    def other_move(history):
+        action = history.action.copy()
+        move = int(np.flatnonzero(~history.explored)[10])
+        action[move] = (action[move] + 1) % 5
+        return replace(history, action=action)
+
+    forge(copied / RUN, other_move)
+    assert any("segment 0" in text and "lane-3" in text for text in failures(copied))
+
+
+def test_forged_reward_fails_the_replay(copied):
+    def richer(history):
+        reward = history.reward.copy()
+        reward[7] += 1
+        return replace(history, reward=reward)
+
+    forge(copied / RUN, richer)
+    assert any("move 7" in text and "lane-3" in text for text in failures(copied))
+
+
+def test_forged_exploration_is_named(copied):
+    def hidden(history):
+        explored = history.explored.copy()
+        explored[int(np.flatnonzero(explored)[0])] = False
+        return replace(history, explored=explored)
+
+    forge(copied / RUN, hidden)
+    assert any("explored" in text and "run's seed" in text for text in failures(copied))

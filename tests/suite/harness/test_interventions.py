@@ -1,0 +1,220 @@
+"""Interventions: feedback and parameters that are changed; isolation to the end of a run; rechecks."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from support import rows
+from torch import nn
+
+from understudy.leaderboard import cells, scores
+from understudy.submissions import parameters, train_submission
+from understudy.submissions.resolution import ENTRIES
+from understudy.suite import benchmarks, draws, games
+from understudy.suite.errors import InputError
+from understudy.suite.harness import interventions, isolation, recheck, rollout, states, work
+from understudy.suite.harness.feedback import Feedback
+from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.lanes import Lane
+from understudy.suite.histories import history_format
+from understudy.suite.io import files
+from understudy.suite.io.file_names import HISTORY
+
+LANES, MOVES = 3, 100
+
+
+class Summer(nn.Module):
+    """Chooses by the rewards that its row has received; from move `leaks_from` on, by those of all rows."""
+
+    def __init__(self, leaks_from=10**9):
+        super().__init__()
+        self.leaks_from = leaks_from
+        self.received = []
+
+    def initial_state(self, batch_size):
+        return {"points": torch.zeros(batch_size), "age": torch.zeros(batch_size, dtype=torch.int64)}
+
+    def step(self, timestep, state):
+        self.received.append(timestep)
+        points = state["points"].masked_fill(timestep.first_of_run, 0) + timestep.previous_reward
+        age = state["age"].masked_fill(timestep.first_of_run, 0) + 1
+        counted = torch.where(age > self.leaks_from, points.sum().expand_as(points), points)
+        goal = (counted * 7 + timestep.observation + timestep.previous_action).long() % 5
+        return nn.functional.one_hot(goal, 5).float(), {"points": points, "age": age}
+
+
+def job(reward="own", kind="continue", decoding="greedy"):
+    lanes = tuple(
+        Lane(f"darkroom/goal-{goal:02d}", f"goal-{goal:02d}/seed-0", "t", 0, draws.derive(goal), False)
+        for goal in (40, 41, 49)
+    )
+    return Job(
+        "darkroom-v1",
+        "0" * 64,
+        "quick",
+        kind,
+        {"name": "summer", "training_seed": None, "track": "frozen"},
+        "test",
+        decoding,
+        0,
+        MOVES,
+        0.5,
+        30,
+        lanes,
+        1,
+        "cpu",
+        {"understudy": "test"},
+        None if reward == "own" else interventions.Intervention(reward, reward=reward),
+    )
+
+
+def play(a_job, folder, player):
+    start_state = rollout.empty_start_state(player, LANES)
+    paths = rollout.play(a_job, player, lambda: start_state, folder)
+    return start_state, [history_format.read(path / HISTORY) for path in paths]
+
+
+@pytest.mark.parametrize("reward", ["own", "yoked", "zeroed", "flipped"])
+def test_the_rewards_that_a_player_receives(reward, tmp_path):
+    player = Summer()
+    _, histories = play(job(reward), tmp_path, player)
+    earned = np.stack([history.reward[:-1] for history in histories])  # [B, T - 1]
+    assert earned.any()
+    received = np.stack([timestep.previous_reward.numpy() for timestep in player.received[1:]], axis=1)
+    expected = {"own": earned, "yoked": earned[[1, 2, 0]], "zeroed": 0 * earned, "flipped": -earned}[reward]
+    assert (received == expected).all()
+
+
+def test_the_score_that_a_game_shows_is_blanked_where_its_reward_is_changed():
+    game = dataclasses.replace(games.load("atari/breakout"), score_rows=(2, 5))
+    seen = np.ones((2, 4, 84, 84), np.uint8)
+    shown = Feedback("yoked", [game, games.load("minatar/breakout")]).observation(seen)
+    assert not shown[0, :, 2:5].any()
+    assert shown[0, :, :2].all()
+    assert shown[0, :, 5:].all()
+    assert shown[1].all()
+    assert Feedback("own", [game, game]).observation(seen) is seen
+    with pytest.raises(InputError, match=r"atari/pong: the rows of pixels .* are not known"):
+        Feedback("yoked", [games.load("atari/pong")])
+
+
+def test_interventions_have_the_seeds_of_the_scored_runs_and_a_role_of_their_own():
+    assert interventions.role_of("continue", interventions.YOKED) == "continue@yoked"
+    assert interventions.role_of("continue", None) == "continue"
+    assert [intervention.name for intervention in interventions.chosen(["zeroed", "redrawn-2"])] == [
+        "zeroed",
+        "redrawn-2",
+    ]
+    with pytest.raises(InputError, match="did you mean 'yoked'"):
+        interventions.chosen(["yokd"])
+
+
+def test_which_runs_an_intervention_changes():
+    assert not interventions.YOKED.touches("start", on_new_games=False)
+    assert interventions.YOKED.touches("transfer", on_new_games=True)
+    assert interventions.REDRAWN[0].touches("start", on_new_games=True)
+    assert not interventions.INTERVENTIONS["unprimed"].touches("transfer", on_new_games=True)
+    assert interventions.INTERVENTIONS["unprimed"].touches("start", on_new_games=False)
+
+
+def test_isolation_is_checked_at_the_end_of_a_run_from_a_stored_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(rollout, "KEPT_BEFORE_END", 40)
+    for leaks_from, expected in ((10**9, None), (80, 80)):
+        player = Summer(leaks_from)
+        folder = tmp_path / str(leaks_from)
+        start_state, histories = play(job(), folder, player)
+        assert isolation.first_difference(job(), player, start_state, histories, 0, moves=50) is None
+        kept = states.load(folder / rollout.KEPT_STATE)
+        assert kept["age"].tolist() == [60]
+        differs = isolation.last_difference(job(), player, start_state, histories, kept, 60)
+        assert (differs is None) == (expected is None)
+        assert differs is None or differs >= expected
+
+
+@pytest.mark.parametrize("kind", ["start", "continue"])
+@pytest.mark.parametrize("decoding", ["greedy", "sample"])
+def test_a_player_chooses_its_moves_again_and_another_player_does_not(kind, decoding, tmp_path):
+    player = Summer()
+    a_job = job(kind=kind, decoding=decoding)
+    start_state, histories = play(a_job, tmp_path, player)
+    again = recheck.recheck(a_job, player, start_state, histories)
+    assert (again.differing, again.holds) == (0, True)
+    assert again.moves == sum(int((~history.explored).sum()) for history in histories)
+
+    class Other(Summer):
+        def step(self, timestep, state):
+            logits, state = super().step(timestep, state)
+            return logits.roll(1, dims=1), state
+
+    other = recheck.recheck(a_job, Other(), start_state, histories)
+    assert not other.holds
+    assert other.differing > 0.2 * other.moves
+
+
+@pytest.mark.parametrize(
+    ("moves", "differing", "gap", "holds"),
+    [(1000, 1, 1e-4, True), (1000, 2, 1e-4, False), (1000, 1, 0.1, False), (0, 0, 0.0, True)],
+)
+def test_how_many_moves_must_be_chosen_again(moves, differing, gap, holds):
+    assert recheck.Rechecked(moves, differing, gap).holds is holds
+
+
+def test_shuffled_actions_keep_their_counts_and_lose_their_order(tmp_path):
+    _, (history, *_) = play(job(), tmp_path, Summer())
+    shuffled = parameters.shuffled_actions(history, 60, draw=0)
+    pairs = list(zip(history.action[:60], history.explored[:60], strict=True))
+    assert sorted(pairs) == sorted(zip(shuffled.action[:60], shuffled.explored[:60], strict=True))
+    assert (shuffled.action[:60] != history.action[:60]).any()
+    assert (shuffled.action[60:] == history.action[60:]).all()
+    other = parameters.shuffled_actions(history, 60, draw=1)
+    assert (other.action != shuffled.action).any()
+
+
+def test_redrawn_and_shuffled_parameters_are_played_beside_the_submissions_own(tmp_path):
+    benchmark = benchmarks.load("darkroom-v1")
+    runs = train_submission.chosen_runs(benchmark, "multi", benchmarks.teacher_runs(benchmark))[:4]
+    request = train_submission.TrainingRequest(
+        "bc", benchmark, "multi", "small", settings={"updates": 4, "window_moves": 64}
+    )
+    train_submission.train(request, runs, tmp_path / "small")
+    requested = rows.requested(str(tmp_path / "small"), tmp_path / "out", lanes=2)
+    played = (interventions.REDRAWN[0], interventions.SHUFFLED[0], interventions.INTERVENTIONS["unprimed"])
+    rows.score(requested, ["transfer"], applied=played)
+    row = tmp_path / "out" / "darkroom-v1" / "quick" / "small"
+    roles = {path.name for path in row.iterdir() if path.is_dir()}
+    assert roles == {"start-new", "transfer", "parameters"} | {
+        f"{role}@{name}" for role in ("start-new", "transfer") for name in ("redrawn-0", "shuffled-0")
+    }  # it is not primed, so `unprimed` means nothing
+    trained = row / "parameters" / "shuffled-0-all.safetensors"
+    weights = {
+        name: files.read_json(row / role / "all" / "lane-0" / "record.json")["parameters_sha256"]["after"]
+        for name, role in (
+            ("own", "transfer"),
+            ("redrawn", "transfer@redrawn-0"),
+            ("shuffled", "transfer@shuffled-0"),
+        )
+    }
+    assert len(set(weights.values())) == 3
+    before = trained.stat().st_mtime_ns
+    rows.score(requested, ["transfer"], applied=played)
+    assert trained.stat().st_mtime_ns == before
+    (scored,) = [one for one in scores.score_all(tmp_path / "out") if one.folder.name == "small"]
+    assert list(scored.gains_under["transfer"]) == ["redrawn-0", "shuffled-0"]
+    notes = cells.frame([scored]).iloc[0]["notes"]
+    for name, gain in scored.gains_under["transfer"].items():
+        assert f"gain in transfer with {name}: {gain.estimate:+.2f} points" in notes
+
+
+def test_without_training_settings_there_are_no_shuffled_parameters(tmp_path):
+    folder = tmp_path / "undeclared"
+    shutil.copytree(ENTRIES / "darkroom-v1" / "bc", folder)
+    declaration = files.read_json(folder / "submission.json")
+    files.write_json(folder / "submission.json", {**declaration, "training": None})
+    row = rows.requested(str(folder), tmp_path / "out", lanes=2)
+    item = work.WorkItem(row, work.PLAY, "start-new", 0, "shuffled-0")
+    with pytest.raises(InputError, match=r"submission\.json has no `training`"):
+        work.run(item, lambda progress: None)

@@ -1,0 +1,74 @@
+"""Fixtures: a loopback Hub, and runs to publish on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+from support.hub_commands import RUNS, Run
+from support.hub_repos import LARGE_BYTES
+from support.loopback_hub import LoopbackHub
+
+from understudy import cli
+from understudy.suite import games
+from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.hub import failures
+from understudy.suite.testing.history_checks import play_on, random_runs
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short random runs in the published layout; one has a large file beside it."""
+    root = tmp_path_factory.mktemp("recorded")
+    for number, name in enumerate(RUNS):
+        (run,) = random_runs(games.load(f"darkroom/{name.split('/')[1]}"), root / name, 1, number)
+        for _ in play_on([run], SegmentRule(60), 100):
+            pass
+        run.path.rename(run.path.with_name("history.parquet"))
+        run.path.with_name("progress.json").unlink()
+    (root / RUNS[0] / "network_at_w.safetensors").write_bytes(bytes(range(256)) * (LARGE_BYTES // 64))
+    return root
+
+
+@pytest.fixture
+def folder(recorded: Path, tmp_path: Path) -> Path:
+    """A copy of the runs that the test may change."""
+    return Path(shutil.copytree(recorded, tmp_path / "runs"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """A loopback Hub that this process's client uses, with an empty cache."""
+    monkeypatch.setattr(failures, "WAITS_SECONDS", (0.01, 0.01))
+    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "UNDERSTUDY_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    with LoopbackHub().serve() as hub:
+        # The library read these from the environment at import; `command` sets the environment instead.
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        huggingface_hub.close_session()
+        yield hub
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `understudy histories ...` in this process; return exit code, standard output, standard error."""
+
+    def run_here(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(["histories", *map(str, arguments)])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        return code, shown.out, shown.err
+
+    return run_here

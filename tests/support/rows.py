@@ -1,0 +1,68 @@
+"""Rows for tests: played from names, or made up with given verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.stored_rows import RowFolder
+from understudy.submissions import resolution, scoring
+from understudy.suite import benchmarks
+from understudy.suite.harness.entry import Entry
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.requests import Request, RequestedRow
+from understudy.suite.scoring.verdicts import Verdict
+
+
+def entry(name_or_path: str, benchmark_name: str = "darkroom-v1") -> Entry:
+    """Return what a name or folder stands for, with the teacher runs of this machine."""
+    benchmark = benchmarks.load(benchmark_name)
+    return resolution.resolve(name_or_path, benchmark, benchmarks.teacher_runs(benchmark))
+
+
+def requested(
+    name_or_path: str, out: Path, benchmark: str = "darkroom-v1", budget: str = "quick", **how: Any
+) -> RequestedRow:
+    """Return a requested row; `how` are the other fields of `Request`."""
+    (row,) = scoring.rows_of([Request(name_or_path, benchmark, budget, out, **how)])
+    return row
+
+
+def score(
+    rows: RequestedRow | Sequence[RequestedRow],
+    tasks: Sequence[str] | None = None,
+    engine: str = "serial",
+    applied: Sequence[Intervention] = (),
+) -> None:
+    """Play rows and their references."""
+    chosen = [rows] if isinstance(rows, RequestedRow) else list(rows)
+    scoring.score(chosen, tasks, engine, applied=applied)
+
+
+def scored(
+    results: Path,
+    name: str = "bc",
+    verdicts: Sequence[Verdict] = (Verdict("skill", "method", "yes"),),
+    benchmark: str = "darkroom-v1",
+    budget: str = "quick",
+    row: dict[str, Any] | None = None,
+    **fields: Any,
+) -> ScoredRow:
+    """Return a scored row of an imitator that nobody played.
+
+    `row` replaces values of its row.json; `fields` are the other fields of `ScoredRow`.
+    """
+    folder = RowFolder(results / benchmark / budget / name, benchmark, budget, name)
+    declared = {
+        "name": name,
+        "architecture": "bc",
+        "control": False,
+        "decoding": "greedy",
+        "track": "frozen",
+        "watched": "multi",
+        "priming_moves": 0,
+        **(row or {}),
+    }
+    return ScoredRow(folder, declared, tuple(verdicts), **fields)

@@ -1,0 +1,19 @@
+"""A teacher's run that is short enough for a test, really trained, with small settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from understudy.suite.teachers import dqn, train_teacher
+
+WATCHED_MOVES, MOVES = 60, 130
+SETTINGS = dqn.DQNSettings(
+    batch_size=4, memory_moves=100, learning_starts=20, target_every=40, exploration_moves=30
+)
+
+
+def short_run(game_name: str, out: Path, seed: int = 0, settings: dqn.DQNSettings = SETTINGS) -> Path:
+    """Train one run of MOVES moves, WATCHED_MOVES of them watched; return its folder below `out`."""
+    training = train_teacher.TeacherTraining((game_name,), (seed,), WATCHED_MOVES, 50, settings)
+    (history,) = train_teacher.train(training, out, MOVES)
+    return history.parent

@@ -1,0 +1,55 @@
+"""Histories named on the command line: files, journals, folders of them, datasets on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from understudy.suite.io.file_names import HISTORY
+
+if TYPE_CHECKING:
+    from understudy.suite.histories.history_format import History
+
+
+def files(named: str | Path) -> list[Path]:
+    """Return the histories that an argument names: itself, or all below a folder or a pinned dataset.
+
+    A run without a history file, because it is still being recorded, is named by its journal.
+    """
+    from understudy.suite.errors import InputError
+    from understudy.suite.histories.journal import Journal
+
+    path = _local(str(named))
+    if not path.is_dir() or Journal(path).exists:
+        return [path]
+    journals = (folder for folder in path.rglob(f"{HISTORY}.journal") if Journal(folder).exists)
+    unfinished = (folder for folder in journals if not folder.with_name(HISTORY).exists())
+    found = sorted([*path.rglob(HISTORY), *unfinished])
+    if not found:
+        raise InputError(f"{named}: expected {HISTORY} files below this folder, found none")
+    return found
+
+
+def _local(named: str) -> Path:
+    """Return an argument as a path; a location on the Hub is fetched if it isn't cached, and checked."""
+    from understudy.suite.hub import client, locations
+
+    if not locations.names_hub(named):
+        return Path(named)
+    return client.folder(named, lambda line: typer.echo(line, err=True))
+
+
+def read(path: Path) -> History:
+    """Read a history file, or a journal's run up to its last checkpoint."""
+    from understudy.suite.histories import history_format
+    from understudy.suite.histories.journal import Journal
+
+    return Journal(path).load() if path.is_dir() else history_format.read(path)
+
+
+def segments(history: History) -> str:
+    """Return the number of segments that hold moves, as text."""
+    count = sum(segment.length > 0 for segment in history.header.segments)
+    return f"{count} segment{'' if count == 1 else 's'}"

@@ -1,0 +1,60 @@
+"""`understudy histories verify FILE...`: replay every move and compare it with the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from understudy.commands.histories import _named
+
+if TYPE_CHECKING:
+    from understudy.suite.histories.history_format import History
+
+COMMAND = typer.Typer()
+
+
+@COMMAND.command("verify")
+def verify(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...|FOLDER...",
+            help="History files, folders of history.parquet files, or hf://datasets/...",
+        ),
+    ],
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
+) -> None:
+    """Replay every move in the emulator; exit code 1 if anything differs from the log."""
+    from understudy import screen
+    from understudy.suite.errors import CheckFailed, InputError
+    from understudy.suite.histories import replay
+
+    found = [found for path in paths for found in _named.files(path)]
+    readable: dict[Path, History] = {}
+    unreadable: dict[Path, str] = {}
+    for path in found:
+        try:
+            history = _named.read(path)
+            replay.require_comparable(history)
+            readable[path] = history
+        except InputError as error:
+            unreadable[path] = str(error)
+    with screen.progress() as shown:
+        differences = replay.verify_runs(
+            list(readable.values()), processes, lambda done, total: shown.report("replay", done, total)
+        )
+    differing = {path: text for path, text in zip(readable, differences, strict=True) if text}
+    for path in found:
+        typer.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
+    if differing:
+        raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")
+    if unreadable:
+        raise InputError(f"{len(unreadable)} of {len(found)} histories can't be replayed here, see above")
+
+
+def _verdict(path: Path, history: History, difference: str | None) -> str:
+    if difference:
+        return f"{path}: differs: {difference}"
+    return f"{path}: replayed, {history.num_moves:,} moves in {_named.segments(history)}"
