@@ -15,7 +15,8 @@ from understudy.suite import benchmarks
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ARGUMENTS = {"history-format.md": lambda: [str(history())]}  # of the script on a page, where it takes any
-PARTS = {"imitators.md", "games.md"}  # their blocks show parts of a file
+SECONDS = 300  # of a script, at most; a busy machine is slow
+PARTS = {"games.md"}  # their blocks show parts of a file
 
 
 def history() -> Path:
@@ -23,7 +24,9 @@ def history() -> Path:
 
 
 def blocks(page: Path) -> str:
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
@@ -32,14 +35,13 @@ def test_python_of_a_page_runs(page, tmp_path):
         compile(blocks(page), page.name, "exec")
         return
     script = tmp_path / "page.py"
-    script.write_text(
-        "if __name__ == '__main__':\n" + re.sub(r"^(?=.)", "    ", blocks(page), flags=re.MULTILINE)
-    )
+    script.write_text(blocks(page))
     done = subprocess.run(
         [sys.executable, script, *ARGUMENTS.get(page.name, list)()],
-        env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path / "cache")},
+        env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
+        timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr
     for said in re.findall(r"print\(.*\)  # (.*?)(?::.*)?$", blocks(page), re.MULTILINE):

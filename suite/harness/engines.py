@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -30,13 +29,18 @@ def run(engine: str, jobs: Sequence[Job], work: Work[Job, Note], report: Callabl
         InputError: no such engine.
         MachineError: a worker process was killed from outside, perhaps for memory.
     """
-    registry.choose(engine, ENGINES, "engine")
+    require_engine(engine)
     count = min(available_cores(), len(jobs))
     if engine == "serial" or count < 2:
         for job in jobs:
             work(job, report)
     else:
         _in_processes(jobs, work, report, count)
+
+
+def require_engine(name: str) -> None:
+    """Raise InputError, with a suggestion, unless there is an engine of this name."""
+    registry.choose(name, ENGINES, "engine")
 
 
 def run_fresh(jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
@@ -52,7 +56,7 @@ def _in_processes(
     count: int,
     max_tasks: int | None = None,
 ) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = workers.context()
     notes, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(count, context, _begin, (notes, stop), max_tasks_per_child=max_tasks) as pool:
         waiting: set[Future[None]] = set()

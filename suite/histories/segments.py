@@ -6,7 +6,6 @@ Segments are played in waves: several in lock-step, one in each lane of one envi
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -19,7 +18,7 @@ import numpy as np
 from understudy.suite import games
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import workers
+from understudy.suite.io import interrupts, workers
 from understudy.suite.protocols import Game
 
 Result = TypeVar("Result")
@@ -143,16 +142,18 @@ def _in_processes(
     count: int,
     report: Callable[[int], None],
 ) -> list[list[Result]]:
-    context = multiprocessing.get_context("spawn")  # a fork would copy an emulator's or torch's threads
+    context = workers.context()
     played = context.Value("q", 0)
     with ProcessPoolExecutor(count, context, _start_worker, (list(histories), played)) as pool:
-        futures = [pool.submit(_in_worker, work, wave) for wave in todo]
+        futures: list[Future[list[Result]]] = []
         try:
+            with interrupts.deferred_interrupts():  # a pool interrupted while it starts would hang
+                futures += [pool.submit(_in_worker, work, wave) for wave in todo]
             _follow(futures, lambda: report(max(0, played.value)))
         except BrokenProcessPool as error:
             raise MachineError(
-                "a worker process that replays was killed: out of memory, or the script lacks "
-                "`if __name__ == '__main__':`; try again with processes=1"
+                "a worker process that replays was killed: out of memory, or the script starts it outside "
+                "its `if __name__ == '__main__':`; try again with processes=1"
             ) from error
         except BaseException:
             with played.get_lock():  # without it a worker that is adding could overwrite the value
