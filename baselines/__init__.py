@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class Architecture(Protocol):
     """A family of trainable imitators.
 
-    `build` returns imitators (suite/protocols.py) that have two more attributes: `reach_moves`, how many of
-    the newest moves, the present one included, can change the logits, or None without such a bound; and
-    `context_moves`, how many moves a layer attends to, 1 without attention.
+    `build` returns imitators (suite/protocols.py) that are modules with parameters to train. They may have
+    two more members, both read in training alone: `context_moves`, how many moves a layer attends to, which
+    refuses windows shorter than twice that; and `state_at(moves)`, int64 [B] -> State, if the state depends
+    on the number of moves alone, which begins a window with the state at its first move.
+    `suite/testing/architecture_checks.py` checks all of it.
     """
 
     name: str

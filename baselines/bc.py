@@ -32,7 +32,6 @@ class BC(nn.Module):
     """Encoder, one hidden layer, one logit per action; the state counts moves, and nothing reads it."""
 
     reach_moves = 1
-    context_moves = 1
 
     def __init__(self, config: BCConfig, game: Game) -> None:
         super().__init__()

@@ -43,7 +43,6 @@ class BCTime(nn.Module):
     """Encoder plus a learned age vector, one hidden layer, one logit per action; its state is the age."""
 
     reach_moves = None  # the age counts from the first move of the run
-    context_moves = 1
 
     def __init__(self, config: BCTimeConfig, game: Game) -> None:
         super().__init__()

@@ -199,7 +199,7 @@ class _Training:
         """Return K: as chosen, or the moves that can matter, as far as every run has them."""
         if request.priming_moves is not None:
             return request.priming_moves
-        reach: int | None = cast(Any, self.architecture.build(self.parameters, self.game)).reach_moves
+        reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
         shortest = min(entry.moves for entry in self.watched)
         useful = shortest if reach is None else 0 if reach <= 1 else reach
         return min(useful, shortest)

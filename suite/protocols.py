@@ -45,6 +45,13 @@ class Timestep(NamedTuple):
 class Imitator(Protocol):
     """A player with frozen parameters; everything that changes while it plays is in its state."""
 
+    @property
+    def reach_moves(self) -> int | None:
+        """How many of the newest moves, the present one included, can change the logits; None: no bound.
+
+        An attribute of the class or the object will do. A submission is primed with so many moves.
+        """
+
     def initial_state(self, batch_size: int) -> State:
         """Return the empty memory of `batch_size` rows; its names, dtypes and shapes stay as they are."""
 
@@ -72,6 +79,8 @@ class Game:
     action_names: tuple[str, ...] = ()  # [A] for display; empty where the actions have no names
     score_rows: tuple[int, int] | None = None  # rows [begin, end) of pixels that show the score, if any
     shown_planes: int | None = None  # number of leading planes that are ever non-zero; None: all
+    # Actions of the minimal set that the game's own package offers, in its order; None: the legal ones.
+    package_actions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.legal_actions) != self.num_actions:
@@ -82,6 +91,19 @@ class Game:
             raise ValueError(
                 f"{self.name}: {len(self.action_names)} action names for {self.num_actions} actions"
             )
+        legal = [action for action, is_legal in enumerate(self.legal_actions) if is_legal]
+        if not set(self.minimal_actions) <= set(legal):
+            raise ValueError(f"{self.name}: package_actions {self.package_actions}, expected some of {legal}")
+
+    @property
+    def minimal_actions(self) -> tuple[int, ...]:
+        """The family's action for each action number of the package's minimal set.
+
+        In an environment with fewer actions than `num_actions`, this is what others' players and data mean.
+        """
+        if self.package_actions is not None:
+            return self.package_actions
+        return tuple(action for action, is_legal in enumerate(self.legal_actions) if is_legal)
 
     @property
     def family(self) -> str:

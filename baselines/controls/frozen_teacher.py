@@ -20,7 +20,6 @@ class FrozenTeacher(nn.Module):
     """Action values of the present observation; the state counts moves, and nothing reads it."""
 
     reach_moves = 1
-    context_moves = 1
 
     def __init__(self, parameters: network.Parameters, game: Game) -> None:
         super().__init__()

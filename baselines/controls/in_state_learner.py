@@ -49,7 +49,6 @@ class InStateLearner(nn.Module):
     """Action values linear in `features`; the state holds each row's weights and the last move's features."""
 
     reach_moves = None
-    context_moves = 1
 
     def __init__(self, features: CellFeatures | HiddenLayerFeatures, rule: QLearning, game: Game) -> None:
         super().__init__()

@@ -29,7 +29,6 @@ class Injected(nn.Module):
     """
 
     reach_moves = None
-    context_moves = None
 
     def __init__(
         self,

@@ -36,7 +36,6 @@ class NearestNeighbours(nn.Module):
     """A look-up; the state holds the number of moves, which nothing reads, and the lane."""
 
     reach_moves = 1
-    context_moves = 1
 
     def __init__(self, memory: nn.Module, lane_memories: list[int], num_actions: int) -> None:
         """Take the module that looks up, and the index of each lane's teacher in it, [L]."""

@@ -25,7 +25,6 @@ class OpenLoopReplay(nn.Module):
     """The recorded actions of each lane's teacher; the state holds the next move's number and the lane."""
 
     reach_moves = None
-    context_moves = 1
     actions: Tensor
     begins: Tensor
     lengths: Tensor

@@ -16,7 +16,6 @@ class Random(nn.Module):
     """No parameters and no memory; the state counts moves, and nothing reads it."""
 
     reach_moves = 1
-    context_moves = 1
 
     def __init__(self, num_actions: int) -> None:
         super().__init__()

@@ -31,7 +31,6 @@ class Sandbagger(nn.Module):
     """One network per lane, which plays from move `random_moves` on; the state holds move and lane."""
 
     reach_moves = None
-    context_moves = 1
 
     def __init__(self, networks: list[network.Parameters], game: Game, random_moves: int) -> None:
         """Take each lane's network [1, ...] and the length of the first half, in moves."""

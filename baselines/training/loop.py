@@ -24,6 +24,7 @@ from understudy.baselines.training import resuming
 from understudy.suite import draws, registry, stored_names, validation
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
+from understudy.suite.io import interrupts
 from understudy.suite.protocols import Game, Imitator, State, Timestep
 
 ADAM_BETAS = (0.9, 0.95)  # Source: Brown et al., Language models are few-shot learners (2020), appendix B
@@ -117,6 +118,8 @@ def train(
 ) -> nn.Module:
     """Return a trained imitator in evaluation mode, without gradients.
 
+    Ctrl-C and SIGTERM count after the update that is being made, and `resume_file` holds it then.
+
     Args:
         architecture: builds the imitator.
         config: its settings, as `architecture.config` returns them.
@@ -130,6 +133,7 @@ def train(
     Raises:
         InputError: `resume_file` was made with other settings, a window is shorter than two contexts, or the
             loss stops being finite.
+        KeyboardInterrupt: interrupted, by a signal or by `progress`.
     """
     model = architecture.build(config, game, seed=training.seed)
     _check_window(model, training)
@@ -143,18 +147,27 @@ def train(
         "training": stored_settings(training),
     }
     done = resuming.load(resume_file, identity, model, optimiser) if resume_file else 0
-    while done < training.updates:
-        windows = source.sample(
-            training.batch_size, training.window_moves, _draws_of_update(training.seed, done)
-        )
-        loss = _update(model, optimiser, windows, training, done)
-        done += 1
-        if resume_file and (done % save_every_updates == 0 or done == training.updates):
+
+    def save() -> None:
+        if resume_file:
             resuming.save(resume_file, identity, model, optimiser, done)
-        if progress:
-            moves = done * training.batch_size * training.window_moves
-            rate = learning_rate(training, done - 1)
-            progress(ImitatorProgress(done, training.updates, loss, rate, moves))
+
+    with interrupts.deferred_interrupts() as interrupted:  # amid an update the optimiser has moved in part
+        while done < training.updates:
+            windows = source.sample(
+                training.batch_size, training.window_moves, _draws_of_update(training.seed, done)
+            )
+            loss = _update(model, optimiser, windows, training, done)
+            done += 1
+            if done % save_every_updates == 0 or done == training.updates:
+                save()
+            try:
+                interrupts.raise_if_interrupted(interrupted)
+                if progress:
+                    progress(_progress(training, done, loss))
+            except KeyboardInterrupt:
+                save()
+                raise
     return model.eval().requires_grad_(False)
 
 
@@ -222,9 +235,15 @@ def _update(
     return loss.item()
 
 
+def _progress(training: TrainingSettings, done: int, loss: float) -> ImitatorProgress:
+    """Return the progress after `done` updates, the last of which had this loss."""
+    moves = done * training.batch_size * training.window_moves
+    return ImitatorProgress(done, training.updates, loss, learning_rate(training, done - 1), moves)
+
+
 def _check_window(model: nn.Module, training: TrainingSettings) -> None:
-    context_moves = cast(int, model.context_moves)
-    if context_moves > 1 and training.window_moves < 2 * context_moves:
+    context_moves: int | None = getattr(model, "context_moves", None)
+    if context_moves is not None and training.window_moves < 2 * context_moves:
         raise InputError(
             f"training: window_moves must be at least twice the model's context of {context_moves} moves; "
             f"found {training.window_moves}"

@@ -20,7 +20,7 @@ COPY = tempfile.TemporaryDirectory()  # removed when the build ends
 @event_priority(100)  # before mkdocstrings reads its settings
 def on_config(config: Any) -> None:
     """Copy every module that setuptools installs, and tell mkdocstrings where the copy is."""
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     shutil.rmtree(COPY.name)  # of the build before, where `mkdocs serve` builds again
     for package in setuptools["packages"]:
         copy = Path(COPY.name, *package.split("."))

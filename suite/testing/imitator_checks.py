@@ -2,7 +2,7 @@
 
 from understudy.suite.testing.imitator_checks import check_imitator
 
-check_imitator(model, games.load("darkroom/goal-40"), reach=model.reach_moves)
+check_imitator(model, games.load("darkroom/goal-40"))
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ LANES = 3
 SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}  # settings for tests
 
 
-def check_imitator(imitator: Imitator, game: Game, reach: int | None, seed: int = 0) -> None:
+def check_imitator(imitator: Imitator, game: Game, seed: int = 0) -> None:
     """Run all checks of an imitator on random timesteps; raise CheckFailed with what is wrong.
 
     Args:
-        imitator: the model.
+        imitator: the model. Runs of 4 x its reach + 3 moves are played, of at least 35 and, without a
+            bound on its reach, 131.
         game: whose observations and actions are used.
-        reach: number of newest moves, the current one included, that can change the logits; None if there
-            is no bound. Runs of 4 x reach + 3 moves are played, of at least 35 and without a bound 131.
         seed: of the random timesteps.
     """
+    reach = checked_reach(imitator)
     moves = 4 * max(reach or 32, 8) + 3
     timesteps = random_timesteps(game, LANES, moves, seed)
     with unchanged_around(imitator), torch.enable_grad():
@@ -54,6 +54,16 @@ def check_imitator(imitator: Imitator, game: Game, reach: int | None, seed: int 
         if reach is not None:
             check_reach(imitator, timesteps, reach, seed)
             check_old_age(imitator, timesteps, reach)
+
+
+def checked_reach(imitator: Imitator) -> int | None:
+    """Return `reach_moves`, after checking that it is there and is a number of moves or None."""
+    if not hasattr(imitator, "reach_moves"):
+        _fail("it has no attribute `reach_moves`; set the moves that can change the logits, or None")
+    reach = imitator.reach_moves
+    if reach is not None and (type(reach) is not int or reach < 1):
+        _fail(f"reach_moves must be None or a whole number from 1 on; found {reach!r}")
+    return reach
 
 
 def random_timesteps(game: Game, lanes: int, moves: int, seed: int) -> Timestep:

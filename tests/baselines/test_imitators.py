@@ -23,7 +23,7 @@ from understudy.suite import games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
 from understudy.suite.teachers import network
-from understudy.suite.testing import imitator_checks
+from understudy.suite.testing import architecture_checks, imitator_checks
 from understudy.suite.testing.imitator_checks import SMALL
 
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
@@ -74,8 +74,10 @@ def slow(name, game_name):
 )
 def test_conformance(name, game_name, teacher_folders):
     game = games.load(game_name)
-    imitator = small_imitator(name, game, teacher_folders[game_name])
-    imitator_checks.check_imitator(imitator, game, imitator.reach_moves)
+    if name in controls.names():
+        imitator_checks.check_imitator(small_imitator(name, game, teacher_folders[game_name]), game)
+    else:
+        architecture_checks.check_architecture(baselines.load(name), game, **SMALL.get(name, {}))
 
 
 class Wrapped(nn.Module):
@@ -84,6 +86,7 @@ class Wrapped(nn.Module):
     def __init__(self, inner):
         super().__init__()
         self.inner = inner
+        self.reach_moves = inner.reach_moves
         self.drift = nn.Parameter(torch.zeros(1))
 
     def initial_state(self, batch_size):
@@ -186,15 +189,29 @@ class CountsInFloat32(Wrapped):
 )
 def test_kit_finds_fault(fault, message, darkroom, transformer):
     with pytest.raises(CheckFailed, match=message):
-        imitator_checks.check_imitator(fault(transformer), darkroom, transformer.reach_moves)
+        imitator_checks.check_imitator(fault(transformer), darkroom)
 
 
 def test_kit_finds_understated_reach(darkroom, transformer):
     with torch.no_grad():
         for parameter in transformer.parameters():
             parameter.mul_(4)  # with initial weights the logits hardly depend on the past
+    transformer.reach_moves -= 1
     with pytest.raises(CheckFailed, match="moves before the last"):
-        imitator_checks.check_imitator(transformer, darkroom, transformer.reach_moves - 1)
+        imitator_checks.check_imitator(transformer, darkroom)
+
+
+@pytest.mark.parametrize("reach", [0, -1, True, 2.0])
+def test_kit_refuses_a_reach_that_is_no_number_of_moves(reach, darkroom, transformer):
+    transformer.reach_moves = reach
+    with pytest.raises(CheckFailed, match=f"reach_moves must be None or a whole number.*found {reach!r}"):
+        imitator_checks.check_imitator(transformer, darkroom)
+
+
+def test_kit_asks_for_a_reach(darkroom, transformer):
+    del transformer.reach_moves
+    with pytest.raises(CheckFailed, match="no attribute `reach_moves`"):
+        imitator_checks.check_imitator(transformer, darkroom)
 
 
 def slow_logits(model, config, timesteps) -> Tensor:

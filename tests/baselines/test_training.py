@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import signal
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from understudy import baselines
@@ -126,6 +129,70 @@ def test_interrupted_training_ends_in_the_same_bytes(darkroom, tmp_path):
     (tmp_path / "broken").write_bytes((tmp_path / "whole").read_bytes()[:-1])
     with pytest.raises(InputError, match="not a whole training file"):
         trained("transformer", darkroom, Echo(darkroom, 1), updates=20, resume_file=tmp_path / "broken")
+
+
+class Signals(Echo):
+    """The process gets a signal while the windows of the given call are drawn, amid an update."""
+
+    def __init__(self, game, delay, calls, number):
+        super().__init__(game, delay)
+        self.calls, self.number = calls, number
+
+    def sample(self, batch_size, window_moves, rng):
+        self.calls -= 1
+        if self.calls == 0:
+            signal.raise_signal(self.number)
+        return super().sample(batch_size, window_moves, rng)
+
+
+@pytest.fixture
+def hears_sigterm():
+    """As the command line: SIGTERM is handled like Ctrl-C."""
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, usual)
+
+
+def updates_saved(path):
+    with safetensors.safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["understudy"])["step"]
+
+
+@pytest.mark.usefixtures("hears_ctrl_c", "hears_sigterm")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("update", [1, 11, 20])
+def test_a_signal_saves_the_last_whole_update(darkroom, tmp_path, number, update):
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=whole)
+    with pytest.raises(KeyboardInterrupt):
+        trained("bc", darkroom, Signals(darkroom, 1, update, number), updates=20, resume_file=stopped)
+    assert updates_saved(stopped) == update
+    _, losses = trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=stopped)
+    assert len(losses) == 20 - update, "updates were made twice"
+    assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_progress_that_interrupts_saves_the_last_whole_update(darkroom, tmp_path):
+    """As an engine's worker process does, which is told to stop by its parent."""
+
+    def stop(progress):
+        if progress.updates_done == 5:
+            raise KeyboardInterrupt
+
+    architecture = baselines.load("bc")
+    config = architecture.config(darkroom, width=8)
+    settings = loop.settings_from({"updates": 9, "batch_size": 2, "window_moves": 8})
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(
+            architecture,
+            config,
+            darkroom,
+            Echo(darkroom, 1),
+            settings,
+            resume_file=tmp_path / "stopped",
+            progress=stop,
+        )
+    assert updates_saved(tmp_path / "stopped") == 5
 
 
 def test_loss_by_hand(darkroom):

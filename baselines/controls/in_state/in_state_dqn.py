@@ -35,7 +35,6 @@ class InStateDQN(nn.Module):
     """
 
     reach_moves = None
-    context_moves = None
 
     def __init__(
         self,
