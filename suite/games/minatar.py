@@ -30,6 +30,15 @@ EPISODE_CAP_MOVES = 2_500
 EXPLORATION = 0.01
 # Number of planes that each game uses, of ten. Source: `state_shape()` in the package minatar 1.0.15.
 SHOWN_PLANES = {"asterix": 4, "breakout": 4, "freeway": 7, "seaquest": 10, "space_invaders": 6}
+# Letters of the actions in each game's minimal set, in the order that `MinAtar/<Game>-v1` numbers them.
+# Source: `minimal_action_set()` in the package minatar 1.0.15.
+MINIMAL_ACTIONS = {
+    "asterix": "nlurd",
+    "breakout": "nlr",
+    "freeway": "nud",
+    "seaquest": "nlurdf",
+    "space_invaders": "nlrf",
+}
 VARIANTS = tuple(SHOWN_PLANES)
 
 
@@ -71,6 +80,7 @@ class MinAtar:
             },
             action_names=ACTION_NAMES,
             shown_planes=SHOWN_PLANES[variant],
+            package_actions=tuple(map(ACTIONS.index, MINIMAL_ACTIONS[variant])),
         )
 
     def make(self, variants: Sequence[str], threads: int) -> MinAtarVectorEnv:

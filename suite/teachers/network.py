@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from understudy.suite import draws
 from understudy.suite.errors import InputError
+from understudy.suite.io import git_lfs
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import layers
 
@@ -201,6 +202,7 @@ def load_parameters(path: Path, game: Game) -> Parameters:
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
+        git_lfs.refuse_pointer(path)
         raise InputError(f"{path}: expected a network in safetensors format ({error})") from error
     expected = shapes(game)
     found = {name: tuple(tensor.shape) for name, tensor in stored.items()}

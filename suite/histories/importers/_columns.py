@@ -17,17 +17,17 @@ HASHED_BYTES = 16 * 2**20  # of larger files only the size is recorded
 def action_table(game: Game, count: int, where: object) -> np.ndarray:
     """Return the family's action for each of `count` action numbers of the data, uint8 [count].
 
-    The data's actions are the full action set, or the game's legal ones in ascending order (ALE's minimal
-    set). Raises InputError if `count` is the size of neither.
+    The data's actions are the full action set, or the minimal one of ALE or the package minatar. Raises
+    InputError if `count` is the size of neither.
     """
-    legal = np.flatnonzero(game.legal_actions)
+    minimal = game.minimal_actions
     if count == game.num_actions:
         return np.arange(count, dtype=np.uint8)
-    if count == len(legal):
-        return legal.astype(np.uint8)
+    if count == len(minimal):
+        return np.array(minimal, dtype=np.uint8)
     raise InputError(
-        f"{where}: {count} actions; {game.name} has {game.num_actions}, of which {len(legal)} are legal; "
-        "is it the right game?"
+        f"{where}: {count} actions; {game.name} has {game.num_actions}, of which {len(minimal)} are its "
+        "minimal set; is it the right game?"
     )
 
 

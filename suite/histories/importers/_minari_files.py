@@ -13,6 +13,7 @@ import numpy as np
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES
+from understudy.suite.io import git_lfs
 
 MAIN = "main_data.hdf5"
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
@@ -49,6 +50,7 @@ def open_layout(folder: Path, data_format: str, jpeg: bool, space: Mapping[str, 
         path = folder / MAIN
         if not path.is_file():
             raise InputError(f"{path}: missing; fetch the whole dataset")
+        git_lfs.refuse_pointer(path)
         return _HDF5(path, pictures)
     if data_format in ("arrow", "parquet"):
         return _Arrow(folder, data_format, pictures, space)
@@ -137,10 +139,11 @@ class _Arrow:
         where = f"{folder}: episode {number}"
         if not folder.is_dir():
             raise InputError(f"{where}: missing; fetch the whole dataset")
+        paths = sorted(folder.glob(f"*.{self._format}"))
+        for path in paths:
+            git_lfs.refuse_pointer(path)
         try:
-            dataset = pyarrow.dataset.dataset(
-                sorted(map(str, folder.glob(f"*.{self._format}"))), format=self._format
-            )
+            dataset = pyarrow.dataset.dataset([str(path) for path in paths], format=self._format)
             for name in ("observations", *COLUMNS):
                 if name not in dataset.schema.names:
                     raise InputError(f"{where}: no column {name}; fetch it again")

@@ -89,8 +89,8 @@ def _atari(game: Game, shape: tuple[int, ...]) -> Conversion | None:
 
 def _minatar(game: Game, channels: int, where: object) -> Conversion | None:
     """Return the conversion that moves the channels first and pads them with empty ones."""
-    if channels > game.frame_shape[0]:
-        return None
+    if channels not in (game.shown_planes, game.frame_shape[0]):
+        return None  # another game's
 
     def frames(found: np.ndarray) -> np.ndarray:
         if not np.isin(found, (0, 1)).all():
@@ -121,7 +121,9 @@ def _numbers(game: Game, where: object) -> Callable[[np.ndarray], np.ndarray]:
 def _also(game: Game) -> str:
     if game.family == "atari":
         return ", stacks of 4, or screens of 210x160"
-    return " with channels last" if game.family == "minatar" else ""
+    if game.family == "minatar":
+        return f" with channels last, or the package's {game.shown_planes} channels"
+    return ""
 
 
 def _area_weights(size: int, new_size: int) -> np.ndarray:

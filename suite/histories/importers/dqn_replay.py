@@ -22,6 +22,7 @@ import numpy as np
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES, Opened, _columns, _dopamine
 from understudy.suite.histories.importers._dopamine import FRAME_SHAPE, Shard
+from understudy.suite.io import git_lfs
 from understudy.suite.protocols import Game
 
 COLUMNS = ("observation", "action", "reward", "terminal")
@@ -129,6 +130,7 @@ def _frames(path: Path, start: int, stop: int) -> Iterator[np.ndarray]:
 @contextmanager
 def _array(path: Path) -> Iterator[tuple[tuple[int, ...], np.dtype[np.generic], IO[bytes]]]:
     """Open a gzipped .npy file; yield its shape, its dtype, and the file at the first item."""
+    git_lfs.refuse_pointer(path)
     try:
         with gzip.open(path, "rb") as opened:
             file: IO[bytes] = opened  # type: ignore[assignment]

@@ -18,7 +18,7 @@ import numpy as np
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES, Opened, _columns, _dopamine
 from understudy.suite.histories.importers._dopamine import FRAME_SHAPE, Shard
-from understudy.suite.io import files
+from understudy.suite.io import files, git_lfs
 from understudy.suite.protocols import Game
 
 ARRAYS = {  # column -> array's name in a shard's folder
@@ -108,6 +108,7 @@ def _mapped(folder: Path, name: str) -> np.ndarray:
         )
     if not path.is_file():
         raise InputError(f"{path}: missing; fetch it, or let TorchRL write the folder again")
+    git_lfs.refuse_pointer(path)
     expected = math.prod(shape) * DTYPES[dtype].itemsize
     if path.stat().st_size != expected:
         raise InputError(

@@ -13,6 +13,8 @@ from understudy.suite.protocols import Game
 from understudy.suite.teachers import network
 from understudy.suite.teachers.network import Parameters
 
+NEVER_CHOSEN = np.finfo(np.float32).min  # value of a legal action that the network has no output for
+
 
 def parameters(
     game: Game, state: Mapping[str, np.ndarray], layers: Sequence[str], where: object
@@ -20,7 +22,8 @@ def parameters(
     """Return layers, named in the order of their use, as a teacher network's parameters, S = 1.
 
     A layer `x` has `x.weight`, [out, in, k, k] or [out, in], and `x.bias`, as in PyTorch's Conv2d and Linear.
-    The last one has an output for each of the family's actions, or for each legal one.
+    The first convolution has an input for each plane, or for each that the game ever shows. The last layer
+    has an output for each of the family's actions, or for each of the minimal set.
 
     Raises InputError if a name, shape or value doesn't fit; `where` begins its message.
     """
@@ -37,19 +40,20 @@ def parameters(
         weight, bias = (_numbers(state, f"{layer}.{part}", where) for part in ("weight", "bias"))
         if name == names[-1]:
             weight, bias = _all_actions(game, weight, bias)
+        if name == "conv0":
+            weight = _all_planes(game, weight)
         if name == "linear0" and convolutions:
             weight = _channels_last(weight, channels=shapes[f"{convolutions[-1]}.bias"][0])
         if name.startswith("linear"):
             weight = weight.T
         found[f"{name}.weight"], found[f"{name}.bias"] = weight, bias
         for part in ("weight", "bias"):
-            expected = _as_stored(shapes[f"{name}.{part}"], name, part)
             original = state[f"{layer}.{part}"].shape
             if found[f"{name}.{part}"].shape != shapes[f"{name}.{part}"]:
+                accepted = _accepted(game, shapes, name, part)
                 raise InputError(
-                    f"{where}: {layer}.{part} is {list(original)}, expected {list(expected)}"
-                    f"{_or_legal(game, expected, name == names[-1])} for a {game.family} teacher; "
-                    "this architecture or game can't be converted"
+                    f"{where}: {layer}.{part} is {list(original)}, expected {accepted} for a {game.family} "
+                    "teacher; this architecture or game can't be converted"
                 )
     return {
         name: torch.from_numpy(np.ascontiguousarray(array, np.float32)).unsqueeze(0)
@@ -67,17 +71,28 @@ def _numbers(state: Mapping[str, np.ndarray], name: str, where: object) -> np.nd
 
 
 def _all_actions(game: Game, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the last layer with a row for each action; if only the legal ones have one, the others are 0.
+    """Return the last layer with a row for each action, given one for each action of the minimal set.
 
-    The value of an illegal action is never read.
+    The value of an illegal action is 0, as it is never read; that of other missing ones is below all others.
     """
-    legal = np.flatnonzero(game.legal_actions)
-    if len(weight) != len(legal) or len(bias) != len(legal) or len(legal) == game.num_actions:
+    minimal = list(game.minimal_actions)
+    if len(weight) != len(minimal) or len(bias) != len(minimal) or len(minimal) == game.num_actions:
         return weight, bias
-    full_weight = np.zeros((game.num_actions, *weight.shape[1:]), weight.dtype)
-    full_bias = np.zeros(game.num_actions, bias.dtype)
-    full_weight[legal], full_bias[legal] = weight, bias
+    full_weight = np.zeros((game.num_actions, *weight.shape[1:]), np.float32)
+    full_bias = np.where(game.legal_actions, NEVER_CHOSEN, np.float32(0))
+    full_weight[minimal], full_bias[minimal] = weight, bias
     return full_weight, full_bias
+
+
+def _all_planes(game: Game, weight: np.ndarray) -> np.ndarray:
+    """Return the first convolution with inputs for all planes, given inputs for those that are ever shown.
+
+    The weights of the others are 0; these planes are always empty.
+    """
+    if weight.ndim != 4 or weight.shape[1] != game.shown_planes:
+        return weight  # all planes; otherwise the caller reports the wrong shape
+    missing = game.observation_shape[0] - weight.shape[1]
+    return np.pad(weight, ((0, 0), (0, missing), (0, 0), (0, 0)))
 
 
 def _channels_last(weight: np.ndarray, channels: int) -> np.ndarray:
@@ -92,9 +107,15 @@ def _as_stored(shape: tuple[int, ...], name: str, part: str) -> tuple[int, ...]:
     return shape[::-1] if name.startswith("linear") and part == "weight" else shape
 
 
-def _or_legal(game: Game, shape: tuple[int, ...], is_last: bool) -> str:
-    legal = sum(game.legal_actions)
-    return f" or {[legal, *shape[1:]]}" if is_last and legal != game.num_actions else ""
+def _accepted(game: Game, shapes: Mapping[str, tuple[int, ...]], name: str, part: str) -> str:
+    """Return the shapes that a parameter may have, in PyTorch's order of axes, for a message."""
+    full = list(_as_stored(shapes[f"{name}.{part}"], name, part))
+    accepted = [full]
+    if name == list(shapes)[-1].removesuffix(".bias"):
+        accepted.append([len(game.minimal_actions), *full[1:]])
+    if f"{name}.{part}" == "conv0.weight" and game.shown_planes is not None:
+        accepted.append([full[0], game.shown_planes, *full[2:]])
+    return " or ".join(dict.fromkeys(map(str, accepted)))
 
 
 def _described(state: Mapping[str, np.ndarray], layers: Sequence[str]) -> str:

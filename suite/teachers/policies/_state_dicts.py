@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from understudy.suite.errors import InputError
+from understudy.suite.io import git_lfs, module_wrappers
 from understudy.suite.teachers.policies import _zips
 
 ZIP = b"PK\x03\x04"
@@ -40,14 +41,17 @@ ADVICE = "load it where you trust it and torch.save(model.state_dict(), ...) aga
 def read(data: bytes, where: object) -> dict[str, np.ndarray]:
     """Return the tensors of a state dict by name, in their order.
 
-    Raises InputError if `data` is no such zip, asks for or holds anything else, or is too large.
+    Names are those of the module without the wrappers that `torch.compile` and data-parallel training add.
+    Raises InputError if `data` is no such zip, asks for or holds anything else, or is too large, or if two
+    names differ in wrappers only.
     """
+    git_lfs.refuse_pointer_bytes(data, where)
     if not data.startswith(ZIP):
         raise InputError(
             f"{where}: expected PyTorch's zip format; if a PyTorch before 1.6 wrote it, {ADVICE}"
         )
     with _zips.opened(data, where) as archive:
-        return _tensors(archive, where)
+        return _unwrapped(_tensors(archive, where), where)
 
 
 def _tensors(archive: zipfile.ZipFile, where: object) -> dict[str, np.ndarray]:
@@ -67,6 +71,20 @@ def _tensors(archive: zipfile.ZipFile, where: object) -> dict[str, np.ndarray]:
     if size_bytes > TENSOR_BYTES:  # possible in a small file: many views of one storage
         raise InputError(f"{where}: tensors of {size_bytes:,} bytes, far more than a network's; {ADVICE}")
     return {name: _array(archive, prefix, sizes, name, found, where) for name, found in state.items()}
+
+
+def _unwrapped(state: dict[str, np.ndarray], where: object) -> dict[str, np.ndarray]:
+    """Return a state dict with each name as it is without wrappers; InputError if two names become one."""
+    originals: dict[str, str] = {}
+    for original in state:
+        name = module_wrappers.unwrapped(original)
+        if name in originals:
+            raise InputError(
+                f"{where}: {originals[name]!r} and {original!r} are both {name!r} without the wrappers "
+                f"{' and '.join(module_wrappers.WRAPPERS)}; expected one of them, so save one network only"
+            )
+        originals[name] = original
+    return {name: state[original] for name, original in originals.items()}
 
 
 class _Storage(NamedTuple):

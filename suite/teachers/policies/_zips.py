@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from understudy.suite.errors import InputError
+from understudy.suite.io import git_lfs
 
 
 @contextmanager
 def opened(data: bytes, where: object) -> Iterator[zipfile.ZipFile]:
     """Open a zip in memory; InputError if it is damaged, also where a member is read inside the block."""
+    git_lfs.refuse_pointer_bytes(data, where)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             yield archive

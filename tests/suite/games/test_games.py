@@ -74,6 +74,21 @@ def test_atari_is_truncated_at_the_real_cap() -> None:
     check_cap(games.load("atari/breakout"), 3, np.zeros(2 * 27_000, dtype=np.int64))
 
 
+@pytest.mark.parametrize("variant", minatar.VARIANTS)
+def test_minimal_actions_are_those_of_the_package(variant: str) -> None:
+    from minatar import gym
+
+    gym_env = gym.BaseEnv(variant, use_minimal_action_set=True)  # MinAtar/<Game>-v1
+    assert list(games.load(f"minatar/{variant}").minimal_actions) == gym_env.action_set
+    assert games.load(f"minatar/{variant}").legal_actions == (True,) * 6
+
+
+def test_package_actions_must_be_legal() -> None:
+    game = games.load("minatar/breakout")
+    with pytest.raises(ValueError, match=r"package_actions \(0, 6\), expected some of \[0, 1, 2, 3, 4, 5\]"):
+        dataclasses.replace(game, package_actions=(0, 6))
+
+
 # Dark room
 
 

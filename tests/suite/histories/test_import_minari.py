@@ -114,6 +114,19 @@ def test_minatar_channels_come_first(channels, tmp_path):
     assert_minari(found, episodes, [expected], range(6))
 
 
+def test_minimal_actions_of_minatar_become_the_packages(tmp_path):
+    game = games.load("minatar/freeway")  # MinAtar/Freeway-v1 has the actions none, up, down
+    seen = screens(10, 10, 7, dtype="bool", high=2)
+    space = gymnasium.spaces.Box(0, 1, (10, 10, 7), np.bool_)
+    folder, episodes = minari_dataset(tmp_path / "d", seen, space, actions=3)
+    expected = np.zeros((38, 10, 10, 10), bool)
+    expected[:, :7] = np.concatenate([s[:-1] for s in seen]).transpose(0, 3, 1, 2)
+    assert_minari(imported("minari", folder, game), episodes, [expected], [0, 2, 4])
+    folder, _ = minari_dataset(tmp_path / "e", seen, space, actions=4)
+    with pytest.raises(InputError, match="4 actions; minatar/freeway has 6, of which 3 are its minimal set"):
+        imported("minari", folder, game)
+
+
 @pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
 def test_darkroom_cells(data_format, tmp_path):
     game = games.load("darkroom/goal-40")
@@ -154,6 +167,11 @@ def test_observations_out_of_range_are_refused(tmp_path):
             r"minatar/breakout takes bool \[10, 10, 10\] with channels last",
         ),
         (gymnasium.spaces.Box(0, 1, (10, 10, 11), np.bool_), "minatar/breakout", r"bool \[10, 10, 11\]"),
+        (
+            gymnasium.spaces.Box(0, 1, (10, 10, 7), np.bool_),
+            "minatar/breakout",
+            r"bool \[10, 10, 7\]; .* with channels last, or the package's 4 channels",
+        ),
         (gymnasium.spaces.Discrete(81), "atari/breakout", "observations are Discrete of 81"),
         (gymnasium.spaces.Discrete(81, start=1), "darkroom/goal-40", "observations are Discrete of 81"),
         (image_space(84, 84), "darkroom/goal-40", r"darkroom/goal-40 takes int64 \[\]"),
@@ -168,7 +186,7 @@ def test_observations_that_do_not_fit_are_refused(space, game, message, tmp_path
 
 def test_actions_that_do_not_fit_are_refused(tmp_path):
     folder, _ = minari_dataset(tmp_path / "d", screens(84, 84), image_space(84, 84), actions=6)
-    with pytest.raises(InputError, match=r"6 actions; atari/breakout has 18, of which 4 are legal"):
+    with pytest.raises(InputError, match=r"6 actions; atari/breakout has 18, of which 4 are its minimal set"):
         imported("minari", folder)
     folder, _ = minari_dataset(tmp_path / "e", screens(84, 84), image_space(84, 84), actions=18)
     with pytest.raises(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from support.torch_files import Evil, saved
 from torch import nn
 
 from understudy import cli
-from understudy.suite import games
+from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format, replay
 from understudy.suite.teachers import fixed_player, network, policies
@@ -53,10 +55,15 @@ class QNetwork(nn.Module):
 class MinAtarNetwork(nn.Module):
     """The network of Young and Tian (2019), in CleanRL's form."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 10, actions: int = 6) -> None:
         super().__init__()
         self.network = nn.Sequential(
-            nn.Conv2d(10, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Linear(128, 6)
+            nn.Conv2d(channels, 16, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(1024, 128),
+            nn.ReLU(),
+            nn.Linear(128, actions),
         )
 
 
@@ -147,6 +154,101 @@ def test_minatar_shapes(tmp_path):
     with torch.no_grad():
         theirs = module.network(torch.from_numpy(seen).float()).numpy()
     np.testing.assert_allclose(q_values(MINATAR, parameters, seen), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("variant", games.family("minatar").variants())
+def test_minatar_networks_of_the_package_choose_the_same_actions_in_its_games(variant, version, tmp_path):
+    """`MinAtar/<Game>-v0` and `-v1`: the package's channels, its full and its minimal action set."""
+    from minatar import gym
+
+    env = gym.BaseEnv(variant, use_minimal_action_set=version == 1)
+    states = played(env, 200)
+    seen = torch.from_numpy(states).float().permute(0, 3, 1, 2)
+    torch.manual_seed(5)
+    module = MinAtarNetwork(env.observation_space.shape[2], env.action_space.n)
+    with torch.no_grad():  # all values are negative, where a missing action of value 0 would be chosen
+        module.network[-1].bias -= module.network(seen).mean(0) + 5
+        theirs = module.network(seen).numpy()
+    assert theirs.max() < 0
+    torch.save(module.state_dict(), tmp_path / "q.pth")
+
+    game = games.load(f"minatar/{variant}")
+    parameters = policies.policy("cleanrl").load(tmp_path / "q.pth", game)
+    ours = q_values(game, parameters, padded(states))
+    np.testing.assert_allclose(ours[:, env.action_set], theirs, atol=1e-5)
+    expected = np.array(env.action_set)[theirs.argmax(1)]
+    assert len(set(expected.tolist())) > 1
+    np.testing.assert_array_equal(
+        exploration.greedy_actions(ours, np.array([game.legal_actions] * len(ours))), expected
+    )
+
+
+def played(env: Any, moves: int) -> np.ndarray:
+    """Return the states of random play in the package's environment, bool [moves, 10, 10, C]."""
+    rng = np.random.default_rng(0)
+    states = []
+    over = True
+    for move in range(moves):
+        if over:
+            state, _ = env.reset(seed=move)
+        states.append(state)
+        state, _, over, _, _ = env.step(rng.integers(env.action_space.n))
+    return np.array(states)
+
+
+def padded(states: np.ndarray) -> np.ndarray:
+    """Return states of the package, bool [n, 10, 10, C], as observations, bool [n, 10, 10, 10]."""
+    observations = np.zeros((len(states), 10, 10, 10), bool)
+    for channel in range(states.shape[3]):
+        observations[:, channel] = states[..., channel]
+    return observations
+
+
+def test_minatar_networks_of_other_games_are_refused_with_all_accepted_shapes(tmp_path):
+    load = policies.policy("cleanrl").load
+    torch.save(MinAtarNetwork(7, 3).state_dict(), tmp_path / "freeway.pth")
+    with pytest.raises(
+        InputError,
+        match=r"network.0.weight is \[16, 7, 3, 3\], expected \[16, 10, 3, 3\] or \[16, 4, 3, 3\] for a m",
+    ):
+        load(tmp_path / "freeway.pth", MINATAR)
+    torch.save(MinAtarNetwork(4, 5).state_dict(), tmp_path / "asterix.pth")
+    with pytest.raises(
+        InputError, match=r"network.5.weight is \[5, 128\], expected \[6, 128\] or \[3, 128\] for a minatar"
+    ):
+        load(tmp_path / "asterix.pth", MINATAR)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_wrapped_networks_are_the_networks_inside(prefix, cleanrl_file, sb3_file, tmp_path):
+    state = torch.load(cleanrl_file, weights_only=True)
+    torch.save({prefix + name: tensor for name, tensor in state.items()}, tmp_path / "q.pth")
+    same("cleanrl", tmp_path / "q.pth", cleanrl_file)
+    rewrap(sb3_file, tmp_path / "whole.zip", lambda name: prefix + name)
+    same("sb3", tmp_path / "whole.zip", sb3_file)
+    rewrap(sb3_file, tmp_path / "inside.zip", lambda name: name.replace("q_net.", f"q_net.{prefix}", 1))
+    same("sb3", tmp_path / "inside.zip", sb3_file)
+
+
+def same(kind: str, path: Path, plain: Path) -> None:
+    """Compare the network of a file with that of the file that `plain` names."""
+    load = policies.policy(kind).load
+    expected = load(plain, BREAKOUT)
+    found = load(path, BREAKOUT)
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def rewrap(zipped: Path, target: Path, rename: Callable[[str], str]) -> None:
+    """Write a Stable-Baselines3 zip again, with other names in its state dict."""
+    with zipfile.ZipFile(zipped) as archive, zipfile.ZipFile(target, "w") as other:
+        for member in archive.namelist():
+            data = archive.read(member)
+            if member == "policy.pth":
+                state = torch.load(io.BytesIO(data), weights_only=True)
+                data = saved({rename(name): tensor for name, tensor in state.items()})
+            other.writestr(member, data)
 
 
 def test_other_architectures_are_refused_with_both_shapes(tmp_path, cleanrl_file, sb3_file):

@@ -103,6 +103,37 @@ def test_objects_and_odd_values_are_refused():
     refused({"a": nn.Parameter(torch.zeros(1))}, "it asks for 'torch._utils._rebuild_parameter'")
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    ["_orig_mod.a.0.weight", "module.a.0.weight", "module._orig_mod.a.0.weight", "a._orig_mod.0.weight"],
+)
+def test_wrappers_of_compiled_and_data_parallel_modules_are_removed_from_names(wrapped):
+    found = _state_dicts.read(saved({wrapped: torch.arange(3.0), "module": torch.ones(1)}), "here")
+    assert list(found) == ["a.0.weight", "module"]
+    np.testing.assert_array_equal(found["a.0.weight"], [0, 1, 2])
+
+
+def test_names_of_real_wrappers_are_those_of_the_module():
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    partly = nn.Sequential(torch.compile(nn.Linear(2, 2)), nn.ReLU(), nn.DataParallel(nn.Linear(2, 1)))
+    for wrapper in (
+        torch.compile(module),
+        nn.DataParallel(module),
+        torch.compile(nn.DataParallel(module)),
+        partly,
+    ):
+        assert list(wrapper.state_dict()) != list(module.state_dict())
+        assert list(_state_dicts.read(saved(wrapper.state_dict()), "here")) == list(module.state_dict())
+
+
+def test_two_names_that_differ_in_wrappers_only_are_refused():
+    refused(
+        {"a.weight": torch.zeros(1), "_orig_mod.a.weight": torch.zeros(1)},
+        r"^here: 'a.weight' and '_orig_mod.a.weight' are both 'a.weight' without the wrappers _orig_mod and "
+        "module; expected one of them, so save one network only$",
+    )
+
+
 def repacked(change: Callable[[dict[str, bytes]], Any], state: Any = None) -> bytes:
     """Return a state dict's zip with altered members."""
     members = {}
