@@ -39,7 +39,7 @@ def filled(text: str, tables: Mapping[str, str], where: str) -> str:
 def fill(path: Path, tables: Mapping[str, str]) -> None:
     """Write a page with its tables filled in; raises as `filled`."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: no such page ({error.strerror})") from error
     files.write_atomically(path, filled(text, tables, str(path)).encode())

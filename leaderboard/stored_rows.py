@@ -44,6 +44,19 @@ def rows_in(results: Path) -> list[RowFolder]:
     return found
 
 
+def results_of(path: Path) -> tuple[Path, Path]:
+    """Return the results folder that a path lies in, and the path itself, absolute if need be.
+
+    Args:
+        path: a results folder, or the folder of a benchmark, a budget or a row in it.
+    """
+    for depth in (3, 2, 1):  # of a row, a budget and a benchmark
+        if any(path.glob(f"{'*/' * (3 - depth)}{records.ROW}")):
+            chosen = path if len(path.parts) >= depth and ".." not in path.parts else path.resolve()
+            return chosen.parents[depth - 1], chosen
+    return path, path
+
+
 def has_rows(results: Path) -> bool:
     """Whether there is a row below a results folder."""
     return any(results.glob(f"*/*/*/{records.ROW}"))

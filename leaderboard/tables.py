@@ -18,8 +18,8 @@ ANCHORS: Final = {"points an episode": "skill", "normalised gain": "normalised-g
 LEGEND: Final = (
     "A cell holds the answer and one number with its 95 % interval: in Q1 points an episode at the start, "
     "before any learning; in Q2 and Q3 the normalised gain, which is the gain over the run divided by the "
-    "teacher's gain over the same moves. An answer in round brackets says little, because the imitator does "
-    "not have the teacher's skill to begin with. An empty number was not measured or has no reference."
+    "teacher's gain over the same moves. An answer in round brackets says little, because Q1's skill is "
+    "not shown to be the teacher's. An empty number was not measured or has no reference."
 )
 
 
@@ -69,7 +69,7 @@ def to_terminal(of_budget: pd.DataFrame, kind: str) -> rich.table.Table | None:
         return None
     shown = rich.table.Table(title=title(of_budget, kind), box=rich.box.ROUNDED, show_lines=True)
     for heading in _headings(of_budget, kind, None):
-        shown.add_column(heading, overflow="fold")
+        shown.add_column(heading)
     for line in _lines(of_budget, chosen):
         shown.add_row(*map(Text, line))  # Text: a name may contain rich's markup
     return shown
@@ -159,7 +159,7 @@ def _section(of_budget: pd.DataFrame, glossary: str | None) -> str | None:
     blocks = [
         f"### {_literal(first['benchmark'])}, budget {_literal(first['budget'])}",
         _table(of_budget, imitators, cells.IMITATOR, glossary),
-        "\n".join(f"- {_literal(line)}" for line in [*teacher_lines(of_budget), *_notes(imitators)]),
+        "\n".join(f"- {_literal(line)}" for line in [*teacher_lines(of_budget), *notes(imitators)]),
     ]
     if not controls.empty:
         table = _table(of_budget, controls, cells.CONTROL, glossary)
@@ -194,11 +194,12 @@ def _lines(of_budget: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[list[str]]
         yield [str(name), *(cell_text(by_task[task]) if task in by_task else "" for task in tasks)]
 
 
-def _notes(rows: pd.DataFrame) -> Iterator[str]:
+def notes(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what a reader must know of rows besides their cells, and the runs that undecided answers need."""
     for name, of_row in rows.groupby("name", sort=False):
-        notes = of_row.iloc[0]["notes"]
-        if notes:
-            yield f"{name}: {notes}"
+        found = of_row.iloc[0]["notes"]
+        if found:
+            yield f"{name}: {found}"
     for _, row in rows.iterrows():
         if row["answer"] == "undecided" and not _missing(row["needed_runs"]):
             needed = f"undecided (needs about {int(row['needed_runs']):,} runs)"

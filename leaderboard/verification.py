@@ -16,7 +16,7 @@ import numpy as np
 
 from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite import benchmarks, draws, exploration, games
+from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format, replay
@@ -24,6 +24,7 @@ from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_names, files
 
 Report = Callable[[int, int], None]  # moves done and to do
+Begin = Callable[[int, int], None]  # runs and moves to replay
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,28 @@ class Finding:
     runs: int
     moves: int
     failures: tuple[str, ...]  # each names the file and the key
+    not_played: tuple[str, ...] = ()  # tasks of the budget without any runs of their roles
 
 
 def verify(
-    results: Path, processes: int | None = None, report: Report = lambda done, total: None
+    path: Path,
+    processes: int | None = None,
+    report: Report = lambda done, total: None,
+    begin: Begin = lambda runs, moves: None,
 ) -> list[Finding]:
-    """Verify every row below a results folder, and its tables; return one finding per row.
+    """Verify every row below a folder, and the tables of a results folder; return one finding per row.
+
+    Args:
+        path: a results folder, or the folder of a benchmark, a budget or a row in it. Runs elsewhere in the
+            results, with which its rows are compared, are not replayed.
+        processes: None: as many as there are cores.
+        report: called while runs are replayed.
+        begin: called once, before the first replay.
 
     Raises InputError if there is no row.
     """
-    rows = stored_rows.rows_in(results)
+    results, chosen = stored_rows.results_of(path)
+    rows = [row for row in stored_rows.rows_in(results) if _lies_in(row.path, chosen)]
     runs = {row: stored_rows.run_folders(row) for row in rows}
     failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
     histories: list[tuple[RowFolder, Path, History]] = []
@@ -53,6 +66,7 @@ def verify(
             failures[row] += found
             if history is not None:
                 histories.append((row, folder, history))
+    begin(len(histories), sum(history.num_moves for *_, history in histories))
     replayed = replay.verify_runs([history for *_, history in histories], processes, report)
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
@@ -63,11 +77,18 @@ def verify(
             *_check_results_of_checks(row),
             *_check_scores(results, row),
         ]
-    for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
-        failures[row] += _check_controls(results, row)
-    failures[rows[0]] += [*_check_strays(results, rows), *_check_tables(results)]
+    if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
+        for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
+            failures[row] += _check_controls(results, row)
+    failures[rows[0]] += _check_strays(results, chosen, rows)
+    if chosen == results:
+        failures[rows[0]] += _check_tables(results)
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
-    return [Finding(row, len(runs[row]), moves[row], tuple(failures[row])) for row in rows]
+    return [Finding(row, len(runs[row]), moves[row], tuple(failures[row]), _not_played(row)) for row in rows]
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return folder in (path, *path.parents)
 
 
 def _check_files(folder: Path) -> tuple[list[str], History | None]:
@@ -132,15 +153,19 @@ def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, A
 
 
 def _check_jobs(row: RowFolder) -> Iterator[str]:
-    """Yield each job with only a part of its runs, and each difference between a job and its runs."""
+    """Yield each job without all of its runs, and each difference between a job and its runs."""
+    if not stored_rows.job_folders(row):
+        yield f"{row.path}: no run has been played; play its runs: understudy score"
     for folder in stored_rows.job_folders(row):
         path = folder / records.JOB
         runs = sorted(record.parent for record in folder.glob(f"lane-*/{records.RECORD}"))
         try:
             job = records.read_job(folder)
             names = [f"lane-{index}" for index in range(len(job["lanes"]))]
-            missing = sorted(set(names) - {run.name for run in runs}) if runs else []
-            if missing:
+            missing = sorted(set(names) - {run.name for run in runs})
+            if missing and not runs:
+                yield f"{folder}: its {len(names)} runs are not finished; score the row again to resume"
+            elif missing:
                 yield f"{folder}: {missing[0]} of {len(names)} runs is missing; a job's runs count together"
             for run in runs:
                 expected = records.run_of(job, names.index(run.name))
@@ -210,11 +235,23 @@ def _check_controls(results: Path, row: RowFolder) -> Iterator[str]:
         yield f"{path}: {place.removeprefix('controls.')} is {stored_value!r}, the runs give {derived!r}"
 
 
-def _check_strays(results: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
-    """Yield each folder of runs that belongs to no row and is therefore not scored."""
+def _not_played(row: RowFolder) -> tuple[str, ...]:
+    """Return the tasks of which an imitator's row has no runs; they may have been left out on purpose."""
+    try:
+        if stored_rows.row_of(row)["control"]:  # also a reference, of which only the start is needed
+            return ()
+        roles = {path.parent.parent.name for path in stored_rows.run_folders(row)}
+        named = benchmarks.load(row.benchmark).budget(row.budget).tasks
+    except InputError:  # a failure of this row already
+        return ()
+    return tuple(name for name in named if not set(tasks.load(name).roles) <= roles)
+
+
+def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
+    """Yield each folder of runs below the chosen one that belongs to no row and is therefore not scored."""
     known = {row.path for row in rows}
     runs = results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")
-    for folder in sorted({path.parents[3] for path in runs} - known):
+    for folder in sorted({path.parents[3] for path in runs if _lies_in(path, chosen)} - known):
         yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
 
 
@@ -229,7 +266,7 @@ def _check_tables(results: Path) -> Iterator[str]:
         yield str(error)
         return
     for path in written:
-        if path.read_text() != tables[path.name]:
+        if path.read_text(encoding="utf-8") != tables[path.name]:
             yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
 
 

@@ -55,6 +55,7 @@ def score(
 
     Raises InputError for an unknown task, a player that cannot be made, or stored runs of another job.
     """
+    engines.require_engine(engine)
     items: dict[WorkItem, None] = {}  # in order, each once
     references: dict[tuple[str, str, str], RequestedRow] = {}
     for row in rows:
@@ -75,6 +76,7 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
     A task whose teacher runs are too few, or too short for the budget, has no reference, and nothing is
     played for it. The request's name is ignored. Raises as `score`.
     """
+    engines.require_engine(engine)
     benchmark = benchmarks.load(request.benchmark)
     runs = tuple(benchmarks.teacher_runs(benchmark))
     measured = [
@@ -131,10 +133,14 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
 
 
 def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
-    """Return the tasks that a row is scored on; InputError if the budget is too short for one."""
+    """Return the tasks that a row is scored on.
+
+    Raises InputError for an unknown task, or one for which the budget is too short.
+    """
     benchmark, budget = row.benchmark, row.benchmark.budget(row.request.budget)
     wanted = list(budget.tasks) if task_names is None else list(task_names)
     for name in wanted:
+        tasks.load(name)  # raises, with a suggestion, where there is no such task
         benchmark.rules(budget.name, name)  # raises where the budget is too short for it
     benchmarks.require_same_training_settings(row.runs)
     if row.entry.name == "frozen-teacher" and not has_networks_at_w(benchmark, row.runs):

@@ -22,12 +22,16 @@ def names(folders: Iterable[str | Path], suffix: str = ".py") -> tuple[str, ...]
 
 
 def choose(name: str, known: Iterable[str], what: str) -> str:
-    """Return `name` if it is in `known`; otherwise raise InputError with the nearest known name."""
+    """Return `name` if it is in `known`; otherwise raise InputError with the nearest known name.
+
+    Capitals matter in names, but not in the choice of the nearest.
+    """
     known = sorted(known)
     if name in known:
         return name
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    spelled = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.5)
+    hint = f"did you mean {spelled[near[0]]!r}?" if near else f"known: {', '.join(known)}"
     raise InputError(f"unknown {what} {name!r}; {hint}")
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import select
 import shlex
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 import typer.main
 
 import understudy
+from understudy import screen
 from understudy.suite import registry
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.io import interrupts
@@ -59,13 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         interrupts.treat_sigterm_as_ctrl_c()
+    screen.escape_unwritable_characters()
     try:
         _run(given)
         sys.stdout.flush()  # so that a full disk behind a pipe or file is reported here
     except typer.Exit as stopped:
         return int(stopped.exit_code)
-    except BrokenPipeError:
-        return _reader_left()
+    except BrokenPipeError as error:
+        unread = _has_no_reader(sys.stdout) or _has_no_reader(sys.stderr)
+        return _reader_left() if unread else _say(str(error), MACHINE_FAILED)
     except KeyboardInterrupt as interrupt:
         resuming = [each for each in given if each != "--restart"]  # keeps the runs played so far
         again = f"to go on: {shlex.join(['understudy', *resuming])}"
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error) or type(error).__name__, MACHINE_FAILED)
     except Exception as error:
         if isinstance(error, USAGE_ERROR):
-            return _answer_usage(error)
+            return _say(_usage_line(error), BAD_INPUT)
         return _say(_bug_line(error, given), OUR_BUG)
     return DONE
 
@@ -102,8 +106,13 @@ def _run(given: list[str]) -> None:
     known = commands()
     needed = given[:1] if given[:1] and given[0] in known else known  # import only the command that runs
     command = typer.main.get_command(_application(needed))
-    with command.make_context("understudy", given or ["--help"]) as context:
-        command.invoke(context)
+    try:
+        with command.make_context("understudy", given or ["--help"]) as context:
+            command.invoke(context)
+    except USAGE_ERROR as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            raise
+        typer.echo(error.ctx.get_help())  # a group without a command shows its help
 
 
 def _application(names: Sequence[str]) -> typer.Typer:
@@ -150,14 +159,11 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _answer_usage(error: Any) -> int:
-    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command shows its help
-        typer.echo(error.ctx.get_help())
-        return DONE
+def _usage_line(error: Any) -> str:
     path = error.ctx.command_path if error.ctx is not None else "understudy"
     message = error.format_message().strip()
     stop = "" if message.endswith((".", "?", ")")) else "."
-    return _say(f"{message}{stop} See: {path} --help", BAD_INPUT)
+    return f"{message}{stop} See: {path} --help"
 
 
 def _bug_line(error: Exception, given: list[str]) -> str:
@@ -166,7 +172,12 @@ def _bug_line(error: Exception, given: list[str]) -> str:
     command = shlex.join(["understudy", *given])
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="understudy-", suffix=".traceback.txt", delete=False, encoding="utf-8"
+            "w",
+            prefix="understudy-",
+            suffix=".traceback.txt",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",  # an argument or a file's name need not be UTF-8
         ) as file:
             file.write(f"understudy {understudy.__version__}, Python {sys.version}\n{command}\n\n")
             traceback.print_exception(error, file=file)
@@ -176,7 +187,17 @@ def _bug_line(error: Exception, given: list[str]) -> str:
     return f"a bug of ours ({what}); please report it with {file.name}"
 
 
+def _has_no_reader(stream: TextIO | None) -> bool:
+    """Return whether a stream is a pipe whose reader has closed it."""
+    try:
+        watched = select.poll()
+        watched.register(stream.fileno(), 0)  # type: ignore[union-attr]
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))
+    except (AttributeError, OSError, ValueError):  # no stream, closed here, or without a file
+        return False
+
+
 def _reader_left() -> int:
-    """Handle a closed pipe, as in `understudy board | head`, without a message, which nobody would read."""
+    """Return the exit code after a closed pipe, as in `understudy board | head`, which is no failure."""
     sys.stdout = None  # else the interpreter flushes into the closed pipe at exit
-    return MACHINE_FAILED
+    return DONE

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import rich.console
     import rich.progress
+    import rich.table
 
     from understudy.leaderboard.scores import ScoredRow
     from understudy.suite.harness.requests import PlayProgress
 
 LINE_SECONDS = 10.0  # between progress lines where there is no terminal
+FILE_COLUMNS = 160  # width of a table that is not shown on a terminal
+UNLIMITED_COLUMNS = 100_000
+
+
+def escape_unwritable_characters() -> None:
+    """Make standard output and error escape characters that their encoding lacks instead of failing.
+
+    That are most letters under LC_ALL=C, and everywhere the bytes of a file's name that is not UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class ProgressDisplay:
@@ -51,10 +67,9 @@ class ProgressDisplay:
 def progress() -> Iterator[ProgressDisplay]:
     """Show progress on standard error during the block."""
     import rich.progress
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     if not console.is_terminal:
         yield ProgressDisplay(None)
         return
@@ -72,18 +87,70 @@ def play_reporter(shown: ProgressDisplay) -> Callable[[PlayProgress], None]:
     return report
 
 
-def show(scored: Sequence[ScoredRow]) -> None:
-    """Print the tables of scored rows on standard output: imitators, the teacher, controls."""
-    from rich.console import Console
+def show(scored: Sequence[ScoredRow], rows: Collection[Path] | None = None) -> None:
+    """Print the tables of scored rows on standard output: imitators, the teacher, controls.
+
+    Args:
+        scored: the rows of a results folder.
+        rows: the folders of the rows to print; None: all.
+    """
+    import typer
 
     from understudy.leaderboard import cells, tables
 
-    console = Console()
-    for of_budget in tables.budgets(cells.frame(scored)):
+    shown = [one for one in scored if rows is None or one.folder.path in rows]
+    for of_budget in tables.budgets(cells.frame(shown)):
         for kind in (cells.IMITATOR, cells.CONTROL):
             table = tables.to_terminal(of_budget, kind)
             if table is not None:
-                console.print(table)
-        for line in tables.teacher_lines(of_budget):
-            console.print(f"- {line}", markup=False, highlight=False)
-    console.print(tables.LEGEND, markup=False, highlight=False)
+                print_table(table)
+        for line in [*tables.teacher_lines(of_budget), *tables.notes(of_budget)]:
+            typer.echo(f"- {line}")
+    _console().print(tables.LEGEND, markup=False, highlight=False)
+
+
+def print_table(table: rich.table.Table) -> None:
+    """Print a table on standard output, lines broken between words only.
+
+    Its columns share the width that is there, but none is narrower than its longest word, or than its longest
+    cell if it has `no_wrap`: a table of paths is wider than a narrow terminal.
+    """
+    from rich.measure import Measurement
+
+    console = _console()
+    options = console.options.update_width(UNLIMITED_COLUMNS)
+    ranges = [
+        [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
+        for column in table.columns
+    ]
+    narrowest = [
+        max(found.maximum if column.no_wrap else found.minimum for found in of_column)
+        for column, of_column in zip(table.columns, ranges, strict=True)
+    ]
+    widths = [max(found.maximum for found in of_column) for of_column in ranges]
+    frame = Measurement.get(console, options, table).maximum - sum(widths)
+    while sum(widths) + frame > console.width:
+        spare = [width - word for width, word in zip(widths, narrowest, strict=True)]
+        if not any(spare):
+            break
+        widths[_widest(widths, spare)] -= 1
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width
+    _console(width=max(console.width, sum(widths) + frame)).print(table)
+
+
+def _widest(widths: Sequence[int], spare: Sequence[int]) -> int:
+    """Return the position of the widest column that can give something away."""
+    return max((width, position) for position, width in enumerate(widths) if spare[position])[1]
+
+
+def _console(stderr: bool = False, width: int | None = None) -> rich.console.Console:
+    """Return a console; where standard output is no terminal, tables are FILE_COLUMNS wide."""
+    from rich.console import Console
+
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the BrokenPipeError, which rich would make an exit with code 1
+
+    console = PlainConsole(stderr=stderr, width=width)
+    return console if width or console.is_terminal else PlainConsole(stderr=stderr, width=FILE_COLUMNS)

@@ -1,5 +1,6 @@
 """The command line: what help shows, and one line and one exit code for everything that can go wrong."""
 
+import io
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], N
         def act(
             number: Annotated[int, typer.Option()] = 0,
             restart: Annotated[bool, typer.Option("--restart")] = False,
+            out: Annotated[str, typer.Option()] = "",
         ) -> None:
             behaviour()
 
@@ -96,6 +98,35 @@ def test_a_bug_leaves_its_traceback_in_the_file_that_the_line_names(install, cap
     assert "Traceback (most recent call last)" in kept
     assert "ZeroDivisionError: seven by zero" in kept
     assert "understudy act" in kept
+
+
+def test_a_bug_among_odd_bytes_is_reported_as_any_other(install, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    odd = os.fsdecode(b"caf\xe9")
+    install(raising(ZeroDivisionError(f"in {odd}")))
+    assert cli.main(["act", "--out", odd]) == 70
+    captured = capsys.readouterr()
+    (file,) = tmp_path.iterdir()
+    assert str(file) in captured.err
+    assert captured.err.count("\n") == 1
+    kept = file.read_text(encoding="utf-8")
+    assert "understudy act --out 'caf\\udce9'" in kept
+    assert "ZeroDivisionError: in caf\\udce9" in kept
+
+
+def test_no_character_is_too_odd_for_the_output(install, monkeypatch):
+    def show() -> None:
+        print("\xe9", os.fsdecode(b"\xe9"))
+        print("\u2014", file=sys.stderr)
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    install(show)
+    assert cli.main(["act"]) == 0
+    err.flush()
+    assert out.buffer.getvalue() == b"\\xe9 \\udce9\n"
+    assert err.buffer.getvalue() == b"\\u2014\n"
 
 
 def test_a_bug_on_a_full_disk_still_shows_its_traceback(install, capsys, monkeypatch, tmp_path):
@@ -209,22 +240,30 @@ def test_the_module_is_the_command():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_output_onto_a_full_disk_is_a_machine_failure():
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         ran = in_process("--help", stdout=full, stderr=subprocess.PIPE)
     assert ran.returncode == 3
     assert "No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_a_closed_pipe_is_no_traceback():
+@pytest.mark.parametrize("arguments", ["--help", "--version", "histories", "benchmarks"])
+def test_a_reader_that_leaves_is_no_failure(arguments):
+    """As in `understudy board RESULTS --out OUT | head -1`; `benchmarks` prints by rich, others by click."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        ran = in_process("--help", stdout=writing, stderr=subprocess.PIPE)
+        ran = in_process(arguments, stdout=writing, stderr=subprocess.PIPE)
     finally:
         os.close(writing)
-    assert ran.returncode == 3
-    assert ran.stderr == ""
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_broken_pipe_elsewhere_is_a_failure(install, capsys):
+    """For example the socket of a download."""
+    install(raising(BrokenPipeError(32, "Broken pipe")))
+    assert cli.main(["act"]) == 3
+    assert capsys.readouterr().err == "understudy: [Errno 32] Broken pipe\n"
 
 
 def test_the_command_to_resume_has_no_restart(install, capsys):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from understudy import cli
 from understudy.leaderboard import board, scores, verification
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records
@@ -76,6 +81,66 @@ def test_missing_run_is_named(copied):
     shutil.rmtree(copied / RUN)
     missing = f"{(copied / RUN).parent}: lane-3 of 16 runs is missing"
     assert any(missing in text for text in failures(copied))
+
+
+def test_a_job_none_of_whose_runs_is_finished_is_named(copied):
+    job = (copied / RUN).parent
+    for path in job.glob("lane-*"):
+        shutil.rmtree(path)
+    assert any(f"{job}: its 16 runs are not finished" in text for text in failures(copied))
+
+
+def test_a_row_without_any_run_is_named(copied):
+    row = (copied / RUN).parents[2]
+    shutil.rmtree(row / "start")
+    shutil.rmtree(row / "start-new", ignore_errors=True)
+    assert any(f"{row}: no run has been played" in text for text in failures(copied))
+
+
+def test_a_row_a_budget_and_a_benchmark_are_verified_alone(copied, monkeypatch):
+    """What is wrong elsewhere in the results is not looked for."""
+    board.rescore(copied)
+    (copied / board.FILES[0]).write_text("edited")
+    other = copied / "darkroom-v1" / "quick" / "frozen-teacher" / scores.SCORES
+    other.write_text("{}")
+    budget = copied / "darkroom-v1" / "quick"
+    (finding,) = verification.verify(budget / "random", processes=1)
+    assert (finding.row.path, finding.runs, finding.failures) == (budget / "random", 16, ())
+    for path in (budget, copied / "darkroom-v1"):
+        assert [found.row.name for found in verification.verify(path, processes=1)] == [
+            "frozen-teacher",
+            "random",
+        ]
+        assert any(str(other) in text for text in failures(path))
+    monkeypatch.chdir(budget / "random")
+    (finding,) = verification.verify(Path("."), processes=1)
+    assert (finding.row.name, finding.failures) == ("random", ())
+
+
+def test_the_command_says_first_what_it_replays_and_fails_unread(copied, capsys):
+    row = copied / "darkroom-v1" / "quick" / "random"
+    assert cli.main(["verify", str(row), "--processes", "1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[0] == "replaying 16 runs of 4,000 moves"
+    assert captured.out == "darkroom-v1 quick random: replayed, 16 runs, 4,000 moves\n"
+    shutil.rmtree(copied / RUN)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "understudy", "verify", str(row), "--processes", "1"]
+    try:
+        ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert ran.returncode == 1, ran.stderr
+    assert "lane-3 of 16 runs is missing" in ran.stderr.splitlines()[-1]
+
+
+def test_tasks_that_an_imitator_has_not_played_are_named(copied):
+    path = copied / "darkroom-v1" / "quick" / "random" / records.ROW
+    assert [found.not_played for found in verification.verify(copied, processes=1)] == [(), ()]
+    files.write_json(path, {**files.read_json(path), "control": False})
+    found = {each.row.name: each.not_played for each in verification.verify(copied, processes=1)}
+    assert found == {"frozen-teacher": (), "random": ("improvement", "transfer")}
 
 
 def test_runs_without_their_row_are_named(copied):

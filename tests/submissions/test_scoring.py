@@ -62,6 +62,19 @@ def test_same_job_twice_gives_the_same_bytes(results, tmp_path, engine):
         assert path.read_bytes() == (results / path.relative_to(tmp_path)).read_bytes()
 
 
+def test_the_command_ends_with_its_row_its_files_and_what_is_next(copied, capsys):
+    """The other rows of the results stay in the files."""
+    command = ["score", "random", "--benchmark", "darkroom-v1", "--task", "skill", "--out", str(copied)]
+    assert cli.main(command) == 0
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert "random" in shown
+    assert "frozen-teacher" not in shown
+    assert "frozen-teacher" in (copied / "table.csv").read_text()
+    assert lines[-3:-1] == [str(copied / name) for name in board.FILES]
+    assert lines[-1].endswith(f": understudy verify {copied}")
+
+
 def test_the_size_of_a_run_does_not_grow_with_their_number(results):
     """A record and its log name their own lane only."""
     for name in (records.RECORD, file_names.HISTORY):
@@ -195,6 +208,25 @@ def test_unknown_names_suggest_the_nearest(tmp_path):
     with pytest.raises(InputError, match="did you mean 'serial'"):
         rows.score(rows.requested("random", tmp_path / "x"), engine="serail")
     assert not list(tmp_path.rglob(records.RECORD))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--task": "improve"}, "unknown task 'improve'; did you mean 'improvement'?"),
+        ({"--engine": "Process"}, "unknown engine 'Process'; did you mean 'process'?"),
+        ({"--benchmark": "Darkroom-V1"}, "unknown benchmark 'Darkroom-V1'; did you mean 'darkroom-v1'?"),
+        ({"--budget": "QUICK"}, "unknown budget of darkroom-v1 'QUICK'; did you mean 'quick'?"),
+        ({"": "BC"}, "unknown submission for darkroom-v1 'BC'; did you mean 'bc'?"),
+        ({"": "RANDOM"}, "unknown submission for darkroom-v1 'RANDOM'; did you mean 'random'?"),
+    ],
+)
+def test_a_misspelled_name_is_refused_before_anything_is_written(tmp_path, capsys, options, message):
+    given = {"": "random", "--benchmark": "darkroom-v1", "--out": str(tmp_path)} | options
+    arguments = [text for name, value in given.items() for text in (name, value) if text]
+    assert cli.main(["score", *arguments]) == 2
+    assert capsys.readouterr().err == f"understudy: {message}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_play_is_refused_before_anything_is_written(tmp_path):

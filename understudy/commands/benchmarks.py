@@ -26,19 +26,17 @@ def show_benchmarks(
     ] = None,
 ) -> None:
     """Show the benchmarks: games, moves, budgets, teacher data, references."""
-    from rich.console import Console
-
+    from understudy import screen
     from understudy.suite import benchmarks
 
-    console = Console()
     if name is None:
-        console.print(_overview([benchmarks.load(each) for each in benchmarks.names()]))
+        screen.print_table(_overview([benchmarks.load(each) for each in benchmarks.names()]))
         return
     benchmark = benchmarks.load(name)
     for line in _settings(benchmark):
-        console.print(line, highlight=False, markup=False)
-    console.print(_budgets(benchmark))
-    console.print(_teacher_data(benchmark))
+        typer.echo(line)
+    screen.print_table(_budgets(benchmark))
+    screen.print_table(_teacher_data(benchmark))
     typer.echo(_references(benchmark, starts))
 
 
@@ -118,5 +116,5 @@ def _table(*headings: str) -> rich.table.Table:
 
     table = Table(box=rich.box.SIMPLE_HEAD)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading == "folder")  # a path in two lines can't be copied
     return table

@@ -16,7 +16,7 @@ def check_submission(
         str | None, typer.Option(help="A benchmark's name; default: the one that it declares.")
     ] = None,
 ) -> None:
-    """Check in seconds whether a submission would be accepted, and if not, why."""
+    """Check, without playing, whether a submission would be accepted, and if not, why."""
     from understudy.submissions import check
 
     report = check.check(submission, benchmark)

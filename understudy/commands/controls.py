@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from understudy.leaderboard.controls_check import ControlsCheck
 
 COMMAND = typer.Typer()
-MIN_WIDTHS = {"control": 18, "task": 11, "expected": 8}
-FILE_COLUMNS = 160  # width of a table that is not shown on a terminal
 
 
 @COMMAND.command("controls")
@@ -42,8 +40,6 @@ def controls(
     restart: Annotated[bool, typer.Option("--restart", help="Play their runs again from the start.")] = False,
 ) -> None:
     """Run the positive and negative controls; exit code 1 if one is not as expected."""
-    from rich.console import Console
-
     from understudy import screen
     from understudy.leaderboard import board, controls_check
     from understudy.submissions import scoring
@@ -73,11 +69,12 @@ def controls(
     found = controls_check.check(out, benchmark, budget)
     path = controls_check.write(out, found)
     board.rescore(out)  # after the check, whose result is in the tables
-    console = Console()
-    Console(width=None if console.is_terminal else FILE_COLUMNS).print(_table(found))
-    typer.echo(f"{scoring.seconds_played(requested):,.0f} seconds of play; {path}")
-    if found.missed:
-        raise CheckFailed(found.text)
+    try:
+        screen.print_table(_table(found))
+        typer.echo(f"{scoring.seconds_played(requested):,.0f} seconds of play; {path}")
+    finally:  # also where the reader of this output has left: the exit code is the answer
+        if found.missed:
+            raise CheckFailed(found.text)
     typer.echo(found.text)
 
 
@@ -90,7 +87,7 @@ def _table(found: ControlsCheck) -> rich.table.Table:
 
     table = Table(title=f"{found.benchmark}, budget {found.budget}", box=rich.box.SIMPLE_HEAD)
     for heading in HEADINGS:
-        table.add_column(heading, overflow="fold", min_width=MIN_WIDTHS.get(heading))
+        table.add_column(heading)
     for result in found.as_json()["results"]:
         table.add_row(*map(Text, line(result)))
     return table

@@ -53,7 +53,9 @@ def score(
     ] = None,
     salt: Annotated[str, typer.Option(help="Salt of the round, from which the runs' seeds derive.")] = "dev",
 ) -> None:
-    """Play a submission's runs, score them and print the tables."""
+    """Play a submission's runs, score them and print its table."""
+    import shlex
+
     from understudy import screen
     from understudy.leaderboard import board
     from understudy.submissions import scoring
@@ -72,4 +74,7 @@ def score(
             scoring.check(rows, work.ISOLATION, report)
         if recheck:
             scoring.check(rows, work.RECHECK, report)
-    screen.show(board.rescore(out))
+    screen.show(board.rescore(out), {row.folder for row in rows})
+    for name in board.FILES:
+        typer.echo(out / name)
+    typer.echo(f"next, the replay of its runs: {shlex.join(['understudy', 'verify', str(out)])}")

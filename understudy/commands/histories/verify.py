@@ -46,12 +46,14 @@ def verify(
             list(readable.values()), processes, lambda done, total: shown.report("replay", done, total)
         )
     differing = {path: text for path, text in zip(readable, differences, strict=True) if text}
-    for path in found:
-        typer.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
-    if differing:
-        raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")
-    if unreadable:
-        raise InputError(f"{len(unreadable)} of {len(found)} histories can't be replayed here, see above")
+    try:
+        for path in found:
+            typer.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
+    finally:  # also where the reader of this output has left: the exit code is the answer
+        if differing:
+            raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")
+        if unreadable:
+            raise InputError(f"{len(unreadable)} of {len(found)} histories can't be replayed here, see above")
 
 
 def _verdict(path: Path, history: History, difference: str | None) -> str:
