@@ -27,6 +27,7 @@ from understudy.submissions.submission_format import (
 )
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
+from understudy.suite.io import git_lfs, module_wrappers
 from understudy.suite.protocols import Game, Imitator
 
 MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, including those that are not stored
@@ -58,7 +59,7 @@ def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_b
 def config(submission: Submission, checkpoint_folder: str, family: str) -> Config:
     """Return a checkpoint's config; InputError unless its architecture and family are the declared ones."""
     path = submission.folder / checkpoint_folder / CONFIG
-    found = parsed(Config, path, MAX_CONFIG_BYTES)
+    found = parsed(Config, path, MAX_CONFIG_BYTES, submission.folder)
     declared = submission.declaration.architecture
     if found.architecture != declared:
         raise InputError(
@@ -92,7 +93,7 @@ def _bounded_memory(more_bytes: int) -> Iterator[None]:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    in_use = int(STATM.read_text().split()[0]) * resource.getpagesize()
+    in_use = int(STATM.read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     ceilings = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min([in_use + more_bytes, *ceilings]), hard))
     try:
@@ -125,7 +126,7 @@ def _check_size(module: nn.Module, state_bytes: int, state_cap_bytes: int, path:
 def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) -> dict[str, Tensor]:
     """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite."""
     path = submission.folder / checkpoint.folder / WEIGHTS
-    data = regular_files.read(path, MAX_WEIGHTS_BYTES)
+    data = regular_files.read(path, MAX_WEIGHTS_BYTES, submission.folder)
     if hashlib.sha256(data).hexdigest() != submission.file_sha256(f"{checkpoint.folder}/{WEIGHTS}"):
         raise InputError(f"{path}: changed since the submission was read; start again")
     return _tensors(data, module, path)
@@ -135,12 +136,14 @@ def _tensors(data: bytes, module: nn.Module, path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:  # last two: unknown dtypes
+        git_lfs.refuse_pointer_bytes(data, path)
         raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
     _check_tensors(tensors, module.state_dict(), path)
     return tensors
 
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    _refuse_wrapped(found, expected, path)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             raise InputError(f"{path}: {name}: expected {_form(expected[name])}, found no such tensor")
@@ -154,6 +157,26 @@ def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
                 f"{path}: {name}: expected finite numbers, found {number_bad:,} of {found[name].numel():,} "
                 "that are not"
             )
+
+
+def _refuse_wrapped(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Raise InputError if an expected tensor has a wrapper's prefix, as in a compiled module's state dict."""
+    expected_names = {module_wrappers.unwrapped(name): name for name in expected}
+    for name in sorted(found.keys() - expected.keys()):
+        wrapped = module_wrappers.outermost(name)
+        plain = expected_names.get(module_wrappers.unwrapped(name))
+        if wrapped is None or plain is None:
+            continue
+        inside, wrapper = wrapped
+        advice = (
+            f"before saving, replace the model's `{inside}` by `{inside}.{wrapper}`"
+            if inside
+            else f"save `model.{wrapper}.state_dict()`"
+        )
+        raise InputError(
+            f"{path}: {name}: expected {plain!r}, found the prefix `{wrapper}.` of a compiled or "
+            f"data-parallel module; {advice}"
+        )
 
 
 def _form(tensor: Tensor) -> str:

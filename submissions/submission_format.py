@@ -118,12 +118,14 @@ def read(folder: Path) -> Submission:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a submission's folder, found none there")
     path = folder / DECLARATION
-    declaration = parsed(Declaration, path, MAX_DECLARATION_BYTES)
+    declaration = parsed(Declaration, path, MAX_DECLARATION_BYTES, folder)
     _check_consistency(declaration, path)
     for checkpoint in declaration.checkpoints:
         regular_files.require_folder(folder / checkpoint.folder)
     limits = _limits(declaration)
-    hashes = tuple(sorted((name, regular_files.sha256(folder / name, limits[name])) for name in limits))
+    hashes = tuple(
+        sorted((name, regular_files.sha256(folder / name, limits[name], folder)) for name in limits)
+    )
     return Submission(folder, declaration, hashes, _list_hash(hashes))
 
 
@@ -173,9 +175,13 @@ def surplus_files(submission: Submission) -> tuple[str, ...]:
 Document = TypeVar("Document", bound=_Document)
 
 
-def parsed(kind: type[Document], path: Path, limit_bytes: int) -> Document:
-    """Return a file's JSON document, checked; InputError names file, key, what was expected and found."""
-    data = regular_files.read(path, limit_bytes)
+def parsed(kind: type[Document], path: Path, limit_bytes: int, folder: Path) -> Document:
+    """Return the JSON document in a file of a submission's folder, checked.
+
+    Raises InputError, naming file, key, what was expected and found; for the file itself as
+    `regular_files.read`.
+    """
+    data = regular_files.read(path, limit_bytes, folder)
     try:
         return kind.model_validate_json(data)
     except pydantic.ValidationError as error:

@@ -15,6 +15,7 @@ from understudy.suite import registry
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.hub import client, locations
+from understudy.suite.io import paths
 from understudy.suite.io.file_names import HISTORY, NETWORK_AT_W
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _parts(chosen: str) -> list[str]:
 
 def _root(part: str) -> Path:
     if not locations.names_hub(part):
-        return Path(part).expanduser()
+        return paths.expanded(part, ENVIRONMENT_VARIABLE)
     return client.folder(part, lambda line: print(line, file=sys.stderr))
 
 

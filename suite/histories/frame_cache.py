@@ -12,6 +12,7 @@ from typing import IO
 
 from understudy.suite.errors import InputError, MachineError
 from understudy.suite.histories.history_format import FORMAT, History
+from understudy.suite.io import paths
 
 try:
     import fcntl
@@ -27,16 +28,35 @@ _IN_USE = ".in-use"
 
 
 def folder() -> Path:
-    """Return the cache's folder: UNDERSTUDY_CACHE, or `understudy` in the user's cache folder."""
+    """Return the cache's folder: UNDERSTUDY_CACHE, or `understudy` in the user's cache folder.
+
+    Raises InputError if the home folder that it is in is unknown.
+    """
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "understudy"
+        return paths.expanded(chosen, FOLDER_VARIABLE)
+    return paths.expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache", FOLDER_VARIABLE) / "understudy"
 
 
 def store_folder(cache: Path, history: History) -> Path:
-    """Return the folder of a history's frames in a cache; it need not exist."""
+    """Return the folder of a history's frames in a cache; it need not exist.
+
+    Raises InputError if the cache's name isn't UTF-8: blosc2 opens no such file.
+    """
+    paths.require_utf8(cache, FOLDER_VARIABLE)
     return cache / "frames" / f"{history.content_sha256}-{FORMAT}"
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder in a cache.
+
+    Raises InputError as `store_folder`, and MachineError, which names the variable to set, if that fails.
+    """
+    paths.require_utf8(path, FOLDER_VARIABLE)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def limit_bytes() -> float:
@@ -120,12 +140,14 @@ def _opened(store: Path) -> IO[bytes]:
         except FileNotFoundError:  # evicted in between
             continue
         except OSError as error:
-            raise MachineError(
-                f"{store}: the frame store can't be used ({error}); set {FOLDER_VARIABLE}"
-            ) from error
+            raise _unusable(store, error) from error
     raise MachineError(
         f"{store}: is deleted repeatedly; do two programs share a cache whose size limit is too small?"
     )
+
+
+def _unusable(path: Path, error: OSError) -> MachineError:
+    return MachineError(f"{path}: the frame store can't be used ({error}); set {FOLDER_VARIABLE}")
 
 
 def _deleted(store: Path) -> bool:

@@ -21,6 +21,7 @@ from understudy.suite.errors import CheckFailed, MachineError
 from understudy.suite.histories import frame_cache, replay, segments
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.segments import CHUNK_MOVES, Report, RunSegment, Tick
+from understudy.suite.io import files
 from understudy.suite.protocols import Game
 
 CHUNK_FRAMES = CHUNK_MOVES  # compressed together and appended at once
@@ -70,6 +71,7 @@ def open_stores(
         if history.has_seeds or not frame_cache.store_folder(cache, history).exists():
             replay.require_comparable(history)
     limit = frame_cache.limit_bytes()
+    files.allow_open_files(len(histories) + OPEN_FILES)  # a lock for each store, and the segments being read
     stores = [
         FrameStore(history, frame_cache.store_folder(cache, history), hold=True) for history in histories
     ]

@@ -20,7 +20,7 @@ import numpy as np
 
 from understudy.suite import stored_names
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import files, git_lfs
 
 FORMAT = 1
 COLUMNS = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}
@@ -195,6 +195,7 @@ def checked_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{path}: no such history file") from error
+    git_lfs.refuse_pointer_bytes(data, path)
     if not data.startswith(b"PAR1"):
         raise InputError(f"{path}: expected a Parquet file, found {data[:4]!r}; is it a history?")
     if not data.endswith(b"PAR1"):

@@ -67,7 +67,7 @@ def record(
     cache = cache or frame_cache.folder()
     work = cache / "frames" / f".import-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    frame_cache.make_folder(work)
     try:
         writer = _RunWriter(game, work, report)
         for block in blocks:

@@ -8,7 +8,7 @@ from pathlib import Path
 from understudy.suite import stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import Header
-from understudy.suite.io import files
+from understudy.suite.io import files, git_lfs
 
 KEY = "understudy"  # in the metadata of a safetensors file
 
@@ -30,6 +30,7 @@ def require(path: Path, header: Header, moves: int) -> None:
     """
     import safetensors
 
+    git_lfs.refuse_pointer(path)
     try:
         with safetensors.safe_open(path, framework="np") as file:
             found = (file.metadata() or {}).get(KEY)

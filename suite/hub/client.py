@@ -16,6 +16,7 @@ from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.hub import locations, manifest
 from understudy.suite.hub.failures import ask
 from understudy.suite.hub.locations import Location
+from understudy.suite.io import paths
 
 Report = Callable[[str], None]
 _INSIDE = re.compile(r"(hf://[^@]*@[0-9a-f]{40})/(.+)")
@@ -172,7 +173,7 @@ def _snapshot(location: Location) -> Path:
     from huggingface_hub import constants
 
     repo = f"{location.repo_type}s--{location.repo.replace('/', '--')}"
-    return Path(constants.HF_HUB_CACHE).expanduser() / repo / "snapshots" / str(location.revision)
+    return paths.expanded(constants.HF_HUB_CACHE, "HF_HOME") / repo / "snapshots" / str(location.revision)
 
 
 def _drop(folder: Path, name: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from understudy.suite.errors import InputError
+from understudy.suite.io import git_lfs
 
 try:
     import resource
@@ -59,10 +60,11 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; raise InputError if the file is missing or not valid JSON."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        git_lfs.refuse_pointer(path)
         raise InputError(f"{path}: not readable JSON ({error}); fetch or make it again") from error
 
 
@@ -101,5 +103,6 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
     try:
         columns: dict[str, np.ndarray] = load(path.read_bytes())
     except (FileNotFoundError, SafetensorError) as error:
+        git_lfs.refuse_pointer(path)
         raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
     return columns

@@ -78,5 +78,9 @@ def _made_up(moves: int, segment_moves: int, rng: np.random.Generator) -> Any:
 
 def _peak_gib(work: Callable[..., None], arguments: tuple[Any, ...]) -> float:
     work(*arguments)
-    (kibibytes,) = (line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    (kibibytes,) = (
+        line.split()[1]
+        for line in STATUS.read_text(encoding="utf-8").splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(kibibytes) / 2**20

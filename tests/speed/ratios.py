@@ -53,7 +53,7 @@ def add_figure(benchmark: Any, name: str, value: float, unit: str, limit: float 
 def main(arguments: Sequence[str]) -> None:
     """Print the table of a JSON file of pytest-benchmark."""
     (path,) = arguments
-    print(table(json.loads(Path(path).read_text())))
+    print(table(json.loads(Path(path).read_text(encoding="utf-8"))))
 
 
 def table(report: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from support import rows
 from support.sound_submissions import NEW, WATCHED, content
 
 from understudy import cli
-from understudy.submissions import loading
+from understudy.submissions import loading, submission_format
 from understudy.suite import benchmarks
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import PlayerRequest
@@ -34,7 +34,7 @@ def configure(key: str, value: Any) -> Callable[[Path], None]:
 
 
 def _set(path: Path, key: str, value: Any) -> None:
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     *way, last = [int(part) if part.isdigit() else part for part in key.split(".")]
     inner = document
     for part in way:
@@ -43,7 +43,7 @@ def _set(path: Path, key: str, value: Any) -> None:
         del inner[last]
     else:
         inner[last] = value
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 MISSING = object()
@@ -75,6 +75,16 @@ def link(name: str) -> Callable[[Path], None]:
     return fault
 
 
+def relink(target: str) -> Callable[[Path], None]:
+    """Return a fault: the weights are a symbolic link to this target."""
+
+    def fault(folder: Path) -> None:
+        (folder / WEIGHTS).unlink()
+        (folder / WEIGHTS).symlink_to(target)
+
+    return fault
+
+
 def sparse(name: str, size_bytes: int) -> Callable[[Path], None]:
     return lambda folder: os.truncate(folder / name, size_bytes)
 
@@ -92,10 +102,21 @@ def fill(value: float) -> Callable[[dict[str, torch.Tensor]], Any]:
     return lambda tensors: tensors["decide.3.weight"].view(-1)[1:2].fill_(value)
 
 
+def rename(old: str, new: str) -> Callable[[dict[str, torch.Tensor]], Any]:
+    """Return a change of weights: names that begin with `old` begin with `new`."""
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if name.startswith(old)]:
+            tensors[new + name.removeprefix(old)] = tensors.pop(name)
+
+    return change
+
+
 WEIGHTS = "all/model.safetensors"
 
 
 BIAS = "decide.3.bias"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"7" * 64 + b"\nsize 33214\n"
 
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -115,6 +136,21 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         reweigh(lambda t: t.update({BIAS: torch.zeros(5, dtype=torch.float16)})),
         f"{WEIGHTS}: {BIAS}: expected float32 [5], found float16 [5]",
     ),
+    "compiled": (
+        reweigh(rename("", "_orig_mod.")),
+        f"{WEIGHTS}: _orig_mod.decide.1.bias: expected 'decide.1.bias', found the prefix `_orig_mod.` of a "
+        "compiled or data-parallel module; save `model._orig_mod.state_dict()`",
+    ),
+    "compiled and data-parallel": (
+        reweigh(rename("", "module._orig_mod.")),
+        "found the prefix `module._orig_mod.` of a compiled or data-parallel module; save "
+        "`model.module._orig_mod.state_dict()`",
+    ),
+    "partly compiled": (
+        reweigh(rename("decide.", "decide._orig_mod.")),
+        f"{WEIGHTS}: decide._orig_mod.1.bias: expected 'decide.1.bias', found the prefix `_orig_mod.` of a "
+        "compiled or data-parallel module; before saving, replace the model's `decide` by `decide._orig_mod`",
+    ),
     "nan": (reweigh(fill(float("nan"))), "decide.3.weight: expected finite numbers, found 1 of 10"),
     "infinity": (reweigh(fill(float("-inf"))), "decide.3.weight: expected finite numbers, found 1 of 10"),
     "overflow": (
@@ -122,6 +158,22 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         "all: imitator: step returned logits that are not finite",
     ),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), f"{WEIGHTS}: expected a file, found nothing"),
+    "pointer in place of weights": (
+        put(WEIGHTS, POINTER),
+        f"{WEIGHTS}: a Git LFS pointer, not the file: run git lfs pull",
+    ),
+    "pointer in place of the declaration": (
+        put("submission.json", POINTER),
+        "submission.json: a Git LFS pointer, not the file: run git lfs pull",
+    ),
+    "weights are a link to nothing": (
+        relink("nothing"),
+        f"{WEIGHTS}: expected a regular file, found a symbolic link",
+    ),
+    "weights are a link in a circle": (
+        relink("model.safetensors"),
+        f"{WEIGHTS}: expected a regular file, found a symbolic link",
+    ),
     "cut weights": (cut(WEIGHTS, 4), f"{WEIGHTS}: not a whole safetensors file"),
     "empty weights": (put(WEIGHTS, b""), f"{WEIGHTS}: not a whole safetensors file"),
     "lying header": (put(WEIGHTS, b"\xff" * 8 + b"{}"), f"{WEIGHTS}: not a whole safetensors file"),
@@ -276,6 +328,58 @@ def test_bad_input_is_one_line_and_writes_nothing(make_submission, here, capsys,
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert content(here) == before
+
+
+def snapshot(folder: Path, cache: Path) -> Path:
+    """Move a submission's files into the blobs of a Hub cache; return the snapshot of links to them."""
+    repository = cache / "models--me--mine"
+    linked = repository / "snapshots" / ("0123456789" * 4)
+    (repository / "blobs").mkdir(parents=True)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for number, path in enumerate(files):
+        blob, link = repository / "blobs" / f"{number:040d}", linked / path.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, blob)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    return linked
+
+
+def test_a_snapshot_of_the_hubs_cache_is_the_same_submission(make_submission, here, capsys):
+    folder = make_submission()
+    plain = submission_format.read(folder)
+    linked = snapshot(folder, here / "hub")
+    assert submission_format.read(linked).sha256 == plain.sha256
+    assert cli.main(["check", str(linked)]) == 0
+    assert plain.sha256 in capsys.readouterr().out
+
+
+def test_a_link_within_the_submission_is_followed(make_submission):
+    folder = make_submission()
+    plain = submission_format.read(folder)
+    shutil.move(folder / WEIGHTS, folder / "weights")
+    (folder / WEIGHTS).symlink_to(Path("..", "weights"))
+    assert submission_format.read(folder).sha256 == plain.sha256
+
+
+@pytest.mark.parametrize("place", ["models--other--one/blobs/secret", "models--me--mine/secret"])
+def test_a_snapshots_link_that_leaves_its_blobs_is_refused(make_submission, here, capsys, place):
+    linked = snapshot(make_submission(), here / "hub")
+    secret = here / "hub" / place
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(linked / WEIGHTS, secret)
+    (linked / WEIGHTS).unlink()
+    (linked / WEIGHTS).symlink_to(secret)
+    assert cli.main(["check", str(linked)]) == 2
+    assert f"{WEIGHTS}: expected a regular file, found a symbolic link" in capsys.readouterr().err
+
+
+def test_a_snapshots_link_to_a_pipe_is_refused(make_submission, here, capsys):
+    linked = snapshot(make_submission(), here / "hub")
+    blob = (linked / WEIGHTS).resolve()
+    blob.unlink()
+    os.mkfifo(blob)
+    assert cli.main(["check", str(linked)]) == 2
+    assert f"{WEIGHTS}: expected a regular file, found a device or pipe" in capsys.readouterr().err
 
 
 def test_a_submission_for_another_benchmark(make_submission, capsys):

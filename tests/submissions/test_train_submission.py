@@ -1,11 +1,13 @@
 """Training a submission: one that check accepts, the same bytes again, and what is refused."""
 
+import signal
+
 import pytest
 from support import rows
 from support.sound_submissions import NEW, WATCHED, content, entries
 
 from understudy import cli
-from understudy.submissions import submission_format, train_submission
+from understudy.submissions import submission_format
 
 
 def train(out: str, *more: str) -> int:
@@ -46,19 +48,24 @@ def test_train_single_makes_a_checkpoint_a_run(here):
     assert one.read_bytes() == other.read_bytes(), "what else is trained beside it made a difference"
 
 
-def test_train_goes_on_to_the_same_bytes(here, monkeypatch):
+@pytest.mark.usefixtures("hears_ctrl_c")
+def test_train_goes_on_to_the_same_bytes(here, monkeypatch, capsys):
     assert train("whole", "--updates", "6", "--name", "mine") == 0
-    monkeypatch.setattr(train_submission, "SAVE_EVERY_UPDATES", 2)
+    reported = []
 
-    def interrupt(what: str, done: int, total: int, note: str) -> None:
-        if what == "all" and done == 5:
-            raise KeyboardInterrupt
+    def note(display, what, done, total, said):
+        reported.append((what, done))
+        if what == "all" and done == 3:
+            signal.raise_signal(signal.SIGINT)  # counts after the fourth update
 
     with monkeypatch.context() as patch:
-        patch.setattr("understudy.screen.ProgressDisplay.report", lambda self, *found: interrupt(*found))
+        patch.setattr("understudy.screen.ProgressDisplay.report", note)
         assert train("mine", "--updates", "6") == 130
-    assert [path.partition("-")[0] for path in content(here / "mine")] == ["all/training"]
-    assert train("mine", "--updates", "6") == 0
+        assert "to go on: understudy train bc" in capsys.readouterr().err
+        assert [path.partition("-")[0] for path in content(here / "mine")] == ["all/training"]
+        reported.clear()
+        assert train("mine", "--updates", "6") == 0
+    assert [done for what, done in reported if what == "all"] == [5, 6], "updates were made twice"
     assert content(here / "mine") == content(here / "whole")
 
 

@@ -261,6 +261,35 @@ def test_environment_variables_choose_the_cache_folder(monkeypatch):
     assert frame_cache.folder() == Path("/here")
 
 
+@pytest.mark.parametrize("variable", ["UNDERSTUDY_CACHE", "XDG_CACHE_HOME"])
+def test_without_a_home_folder_one_line_says_what_to_set(variable, monkeypatch):
+    """Containers run with user numbers that have no home folder."""
+    monkeypatch.delenv("UNDERSTUDY_CACHE", raising=False)
+    monkeypatch.setenv(variable, "~nobody-of-this-name/c")
+    with pytest.raises(InputError, match="; set UNDERSTUDY_CACHE to an absolute path"):
+        frame_cache.folder()
+
+
+def test_a_cache_whose_name_is_not_utf8_is_refused_in_one_line(recorded, tmp_path):
+    history, _ = recorded
+    with pytest.raises(InputError, match=r"a folder whose name is UTF-8, .*; set UNDERSTUDY_CACHE"):
+        frame_store.open_store(history, processes=1, cache=tmp_path / os.fsdecode(b"caf\xe9"))
+
+
+def test_more_stores_are_opened_than_files_may_be_open(recorded, tmp_path):
+    """macOS starts shells with a limit of 256 open files, and a store keeps one open."""
+    resource = pytest.importorskip("resource")
+    history, _ = recorded
+    frame_store.open_store(history, processes=1, cache=tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+        stores = frame_store.open_stores([history] * 200, processes=1, cache=tmp_path)
+        assert all(store.holds(0) for store in stores)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 # Several processes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from understudy import cli
 from understudy.suite import games
-from understudy.suite.errors import InputError
+from understudy.suite.errors import InputError, MachineError
 from understudy.suite.histories import frame_cache, frame_store, history_format, imported, replay
 from understudy.suite.histories.imported import MoveBlock
 
@@ -37,6 +38,16 @@ def parts(whole: MoveBlock, sizes: tuple[int, ...]) -> Iterator[MoveBlock]:
         stop = min(MOVES, start + sizes[turn % len(sizes)])
         yield MoveBlock(*(column[start:stop].copy() for column in whole))
         start, turn = stop, turn + 1
+
+
+def test_a_cache_that_cannot_be_made_is_one_line_that_says_what_to_set(whole, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match=r"the frame store can't be used .*; set UNDERSTUDY_CACHE"):
+        imported.record(tmp_path / "history.parquet", GAME, [whole], {}, [], tmp_path / "file" / "cache")
+    cache = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(InputError, match=r"a folder whose name is UTF-8, .*; set UNDERSTUDY_CACHE"):
+        imported.record(tmp_path / "history.parquet", GAME, [whole], {}, [], cache)
+    assert not (tmp_path / "history.parquet").exists()
 
 
 @pytest.mark.parametrize("sizes", [(1500,), (1, 255, 256, 7), (300,), (256,)])
