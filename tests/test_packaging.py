@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,9 +110,9 @@ def test_the_commands_of_a_document_exist(document, capsys):
 
 def test_the_example_of_an_architecture_runs_and_agrees_with_itself():
     (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"__name__": "example"}
     exec(code, scope)
-    player = scope["Constant"](num_actions=3)
+    player = scope["Constant"](scope["ConstantConfig"](), SimpleNamespace(num_actions=3))
     with torch.no_grad():
         player.preference.copy_(torch.tensor([0.5, 2.0, 1.0]))
         first_of_run = torch.tensor([[True, False, False, False], [False, False, False, False]])  # [B, T]
@@ -124,14 +125,14 @@ def test_the_example_of_an_architecture_runs_and_agrees_with_itself():
             first=first_of_run,
             first_of_run=first_of_run,
         )
-        past = {"moves": torch.tensor([7, 7])}
+        past = {"age": torch.tensor([7, 7])}
         logits, state = player.unroll(timesteps, past)
         for t in range(T):
             step_logits, past = player.step(Timestep(*(part[:, t] for part in timesteps)), past)
             assert torch.equal(step_logits, logits[:, t])
     assert torch.equal(logits, torch.tensor([0.5, 2.0, 1.0]).expand(B, T, 3))
-    assert state["moves"].tolist() == past["moves"].tolist() == [4, 11]
-    assert player.initial_state(2)["moves"].tolist() == [0, 0]
+    assert state["age"].tolist() == past["age"].tolist() == [4, 11]
+    assert player.initial_state(2)["age"].tolist() == [0, 0]
 
 
 def test_the_readme_lists_every_command_and_no_other_with_options_that_exist(capsys):

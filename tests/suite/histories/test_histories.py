@@ -283,7 +283,7 @@ def test_more_stores_are_opened_than_files_may_be_open(recorded, tmp_path):
     frame_store.open_store(history, processes=1, cache=tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 100, hard))
         stores = frame_store.open_stores([history] * 200, processes=1, cache=tmp_path)
         assert all(store.holds(0) for store in stores)
     finally:
