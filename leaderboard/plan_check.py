@@ -74,7 +74,7 @@ def required(
         "benchmark_sha256": benchmark.sha256,
         "budget": budget.name,
         "kind": protocols.ROLES[role].kind,
-        "player.name": stored_names.stored(row["name"]),
+        "player.name": row["stored_name"],
         "player.sha256": row["sha256"],
         "player.track": row["track"],
         "player.checkpoint": checkpoint,

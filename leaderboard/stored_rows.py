@@ -41,7 +41,20 @@ def rows_in(results: Path) -> list[RowFolder]:
             f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
             "score something first: understudy score"
         )
+    for row in found:
+        _refuse_old_layout(row)
     return found
+
+
+def _refuse_old_layout(row: RowFolder) -> None:
+    """Raise InputError for a row in the layout of before names were changed: parts of it would be ignored."""
+    is_old_control = stored_names.current(row.name) != row.name and row_of(row)["control"]
+    if is_old_control or (row.path / stored_names.OLD_PREDICTIONS).is_dir():
+        raise InputError(
+            f"{row.path}: a row in the layout of before names were changed; rename its folder to "
+            f"{stored_names.current(row.name)}, and in it {stored_names.OLD_PREDICTIONS}/ to "
+            f"{records.AGREEMENT}/, run.json to {records.TIMING}, rederived.json to {records.RECHECKED}"
+        )
 
 
 def results_of(path: Path) -> tuple[Path, Path]:
@@ -81,7 +94,14 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
     missing = [name for name in ROW_KEYS if name not in found]
     if missing:
         raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
-    return {**found, **{key: stored_names.current(found[key]) for key in ("name", "architecture")}}
+    stored_name = str(found["name"])
+    is_renamed = stored_names.current(stored_name) == folder.name
+    return {
+        **found,
+        "name": folder.name if is_renamed else stored_name,
+        "stored_name": stored_name,
+        "architecture": stored_names.current(found["architecture"]),
+    }
 
 
 def checkpoints(row: RowFolder) -> list[str]:

@@ -57,7 +57,10 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
         f"{name} is not part of the submission" for name in submission_format.surplus_files(submission)
     ]
     return Report(
-        declaration.name, benchmark.name, _facts(submission, benchmark, sizes), (*warnings, *surplus)
+        resolution.shown_name(submission),
+        benchmark.name,
+        _facts(submission, benchmark, sizes),
+        (*warnings, *surplus),
     )
 
 

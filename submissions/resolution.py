@@ -48,7 +48,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
     watched.check(submission, benchmark, runs)
     declaration = submission.declaration
     return Entry(
-        name=declaration.name,
+        name=shown_name(submission),
         benchmark=benchmark.name,
         sha256=submission.sha256,
         architecture=declaration.architecture,
@@ -61,6 +61,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
+        stored_name=declaration.name,
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
     )
@@ -168,6 +169,7 @@ def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) 
         priming_moves=0,
         is_control=True,
         players=(player,),
+        stored_name=stored_names.stored(name),
     )
 
 
@@ -202,6 +204,13 @@ def _submitted_player(
         tasks=tasks.names(),
         load=Loader("understudy.submissions.parameters:load_player", (source,)),
     )
+
+
+def shown_name(submission: Submission) -> str:
+    """Return a submission's name; entries of the package are named by their folders."""
+    declared = submission.declaration.name
+    ours = submission.folder.resolve().is_relative_to(ENTRIES.resolve())
+    return stored_names.current(declared) if ours else declared
 
 
 def _game(run_name: str, benchmark: Benchmark) -> str:

@@ -57,7 +57,7 @@ def score(
     """
     engines.require_engine(engine)
     items: dict[WorkItem, None] = {}  # in order, each once
-    references: dict[tuple[str, str, str], RequestedRow] = {}
+    references = {row.request: row for row in rows}  # a control may be asked for as well as compared with
     for row in rows:
         wanted = _wanted(row, task_names)
         work.require_player(row, wanted, report)
@@ -153,7 +153,7 @@ def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
 
 
 def _reference_items(
-    row: RequestedRow, wanted: Sequence[str], known: dict[tuple[str, str, str], RequestedRow]
+    row: RequestedRow, wanted: Sequence[str], known: dict[Request, RequestedRow]
 ) -> list[WorkItem]:
     """Return the start runs of other controls with which a row's tasks compare it."""
     needed: dict[str, dict[str, None]] = {}  # player -> roles, in order
@@ -166,15 +166,10 @@ def _reference_items(
         if player == row.entry.name or lacks_networks:
             continue
         request = replace(row.request, name_or_path=player, restart=False, salt=jobs.DEV_SALT)
-        key = (
-            player,
-            row.benchmark.name,
-            f"{request.budget} {request.results} {request.lanes} {request.threads}",
-        )
-        if key not in known:
+        if request not in known:
             entry = resolution.resolve(player, row.benchmark, row.runs)
-            known[key] = RequestedRow(request, entry, row.benchmark, row.runs)
-        items += [WorkItem(known[key], work.PLAY, role) for role in needed_roles]
+            known[request] = RequestedRow(request, entry, row.benchmark, row.runs)
+        items += [WorkItem(known[request], work.PLAY, role) for role in needed_roles]
     return items
 
 

@@ -30,7 +30,7 @@ MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
-PlayerName = Annotated[  # of a player or an architecture; files keep earlier names
+ArchitectureName = Annotated[  # of a player or an architecture; files keep earlier names
     Name,
     pydantic.AfterValidator(stored_names.current),
     pydantic.PlainSerializer(stored_names.stored),
@@ -74,9 +74,9 @@ class Declaration(_Document):
     """The content of `submission.json`."""
 
     format: Literal[1]
-    name: PlayerName
+    name: Name
     benchmark: Name
-    architecture: PlayerName
+    architecture: ArchitectureName
     decoding: Literal["greedy", "sample"]
     track: Literal["frozen", "learning"]
     priming_moves: int = Field(ge=0, le=10**12)  # K: it is primed with the last K watched moves
@@ -90,7 +90,7 @@ class Declaration(_Document):
 class Config(_Document):
     """The content of a checkpoint's `config.json`; settings are numbers, so that they cannot name code."""
 
-    architecture: PlayerName
+    architecture: ArchitectureName
     family: Name  # of games
     parameters: Numbers  # the architecture's settings, within the bounds that it states
 

@@ -16,6 +16,9 @@ JOB_INTERVENTION: Final = "probe"  # key of `Job.intervention` in job.json, reco
 TRAINING_UPDATES: Final = "steps"  # key of `TrainingSettings.updates` in submission.json
 TRAINING_WARMUP_UPDATES: Final = "warmup_steps"  # key of `TrainingSettings.warmup_updates` in submission.json
 
+TRAINING_PROGRESS: Final = "teach.json"  # progress file of teacher runs that were begun before the renaming
+ROLLOUT_FIRST_OF_RUN: Final = "first_of_life"  # key in progress.json of jobs that were begun before it
+OLD_PREDICTIONS: Final = "likeness"  # folder of a row played before it
 TRAINING_FIT_STREAM: Final = "probe"  # from which the windows of a reported fit are drawn
 
 # Name now -> name in row.json, job.json, submission.json and config.json, and in the seeds of controls.

@@ -56,7 +56,9 @@ def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: st
         raise InputError(f"{where}: expected the {what} {missing[0]!r}, found none")
     try:
         found = model.model_validate({name: _tupled(value) for name, value in values.items()})
-        return kind(**{name: getattr(found, name) for name in model.model_fields}, **given)
+        fields = {name: getattr(found, name) for name in model.model_fields}
+        whole = {name: value for name, value in values.items() if isinstance(value, int)}  # 0, not 0.0
+        return kind(**{**fields, **whole}, **given)
     except pydantic.ValidationError as error:
         raise InputError(f"{where}: {problem_text(error.errors(include_url=False)[0])}") from error
     except ValueError as error:

@@ -141,7 +141,7 @@ def train(
         _parameter_groups(model, training), lr=training.learning_rate, betas=ADAM_BETAS
     )
     identity = {
-        "architecture": architecture.name,
+        "architecture": stored_names.stored(architecture.name),
         "config": dict(config),
         "game": game.name,
         "training": stored_settings(training),

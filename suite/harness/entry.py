@@ -76,5 +76,6 @@ class Entry:
     is_control: bool  # whether it is a control, which comes with the package
     players: tuple[Player, ...]  # in order of checkpoint; one for a control
     folder: Path | None = None  # the submission's; None for a control
+    stored_name: str = ""  # in rows and jobs, where it is another than `name`
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated

@@ -49,7 +49,6 @@ class Job:
         """Return the job as JSON, as stored in job.json and in records."""
         lanes = [lane.spec() for lane in self.lanes]
         spec = {**asdict(self), "lanes": lanes, "player": dict(self.player), "versions": dict(self.versions)}
-        spec["player"]["name"] = stored_names.stored(self.player["name"])
         spec[stored_names.JOB_INTERVENTION] = spec.pop("intervention")
         return spec
 
@@ -158,7 +157,7 @@ def _job(
         budget=budget.name,
         kind=ROLES[role].kind,
         player={
-            "name": entry.name,
+            "name": entry.stored_name or entry.name,
             "sha256": entry.sha256,
             "track": entry.track,
             "checkpoint": player.checkpoint,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import exploration, games
+from understudy.suite import exploration, games, stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import frozenness, records, states
 from understudy.suite.harness.feedback import Feedback
@@ -247,7 +247,8 @@ class _Session:
         self.state_bytes = progress["state_bytes"]
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
-        self.first_of_run = np.array(progress["first_of_run"], bool)
+        key = "first_of_run" if "first_of_run" in progress else stored_names.ROLLOUT_FIRST_OF_RUN
+        self.first_of_run = np.array(progress[key], bool)
         self._constants()
 
     def _constants(self) -> None:

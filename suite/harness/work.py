@@ -127,7 +127,7 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 def _declared(row: RequestedRow) -> dict[str, Any]:
     entry, benchmark = row.entry, row.benchmark
     return {
-        "name": stored_names.stored(entry.name),
+        "name": entry.stored_name or entry.name,
         "sha256": entry.sha256,
         "benchmark": benchmark.name,
         "benchmark_sha256": benchmark.sha256,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from understudy.suite import games
+from understudy.suite import games, stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
 from understudy.suite.histories.journal import Journal
@@ -76,6 +76,9 @@ def _read_run(folder: Path) -> dict[str, Any] | None:
     For a finished run without a progress file they are read from its history.
     """
     path, journal = folder / PROGRESS, Journal(folder / f"{HISTORY}.journal")
+    before = folder / stored_names.TRAINING_PROGRESS
+    if before.exists() and not path.exists():
+        path = before
     if path.exists():
         found = files.read_json(path)
         whole = isinstance(found, dict) and isinstance(found.get("moves"), int) and found.get("stages")

@@ -239,3 +239,15 @@ def test_a_score_that_is_not_shown_cannot_be_blanked():
     assert blanked.reward(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
     seen = np.full((1, *atari.observation_shape), 7, np.uint8)
     assert (blanked.observation(seen) == 0).any()
+
+
+# Rows in the layout of before names were changed
+
+
+@pytest.mark.parametrize("place", ["policy-at-w", "frozen-teacher/likeness"])
+def test_a_row_in_the_old_layout_is_refused_and_not_read_in_part(tmp_path, place):
+    source = stored_rows.RESULTS / "darkroom-v1" / "full" / "frozen-teacher"
+    shutil.copytree(source, tmp_path / "darkroom-v1" / "full" / place.partition("/")[0])
+    (tmp_path / "darkroom-v1" / "full" / place).mkdir(exist_ok=True)
+    with pytest.raises(InputError, match="before names were changed; rename its folder to frozen-teacher"):
+        stored_rows.rows_in(tmp_path)

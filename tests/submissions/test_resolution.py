@@ -10,6 +10,7 @@ from support.sound_submissions import WATCHED
 from understudy import cli
 from understudy.submissions import resolution
 from understudy.suite.errors import InputError
+from understudy.suite.io import files
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -53,3 +54,18 @@ def test_a_bare_name_is_an_entry(make_submission, here, monkeypatch):
     assert cli.main(["check", "ours"]) == 0
     with pytest.raises(InputError, match="unknown submission for minatar-v1"):
         rows.entry("ours", "minatar-v1")
+
+
+def test_only_the_packages_entries_have_other_names_in_stored_rows(make_submission, here, own_data):
+    """A stranger may call a submission as one of ours was called before."""
+    ours = rows.entry("bc")
+    assert (ours.name, ours.stored_name, ours.architecture) == ("bc", "markov", "bc")
+
+
+@pytest.mark.parametrize("name", ["markov", "bc", "policy-at-w"])
+def test_a_submissions_own_name_is_kept(make_submission, name):
+    folder = make_submission()
+    path = folder / "submission.json"
+    files.write_json(path, {**files.read_json(path), "name": name})
+    entry = rows.entry(str(folder))
+    assert (entry.name, entry.stored_name, entry.architecture) == (name, name, "bc")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from understudy.suite import draws, exploration
+from understudy.suite import draws, exploration, stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import isolation, rollout
 from understudy.suite.harness.jobs import Job
@@ -138,6 +138,10 @@ def test_interrupted_job_goes_on_to_the_same_bytes(tmp_path):
 
         with pytest.raises(KeyboardInterrupt):
             play(job(), folder, report=interrupt)
+        if stop == 20:  # as a job that was begun before the key was renamed
+            progress = files.read_json(folder / rollout.PROGRESS)
+            progress[stored_names.ROLLOUT_FIRST_OF_RUN] = progress.pop("first_of_run")
+            files.write_json(folder / rollout.PROGRESS, progress)
         play(job(), folder)
         for lane in range(LANES):
             for name in (HISTORY, RECORD):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from support.trainings import GAMES, ONE_RUN, TWO_RUNS, TrainingKilled, files_of, kill_at
 
-from understudy.suite import games
+from understudy.suite import games, stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format, segments
 from understudy.suite.io import file_names, files
@@ -47,6 +47,22 @@ def test_a_run_without_its_progress_file_is_extended(tmp_path):
     for path in (tmp_path / "parts").rglob(training_progress.PROGRESS):
         path.unlink()
     train_teacher.train(TWO_RUNS, tmp_path / "parts", 300, checkpoint_moves=60)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_a_run_begun_before_the_progress_file_was_renamed_is_resumed(tmp_path):
+    """An interrupted extension of a finished run keeps what it had learned since."""
+    train_teacher.train(ONE_RUN, tmp_path / "whole", 120)
+    train_teacher.train(ONE_RUN, tmp_path / "whole", 220)
+    train_teacher.train(ONE_RUN, tmp_path / "parts", 120)
+    with contextlib.suppress(TrainingKilled):
+        train_teacher.train(ONE_RUN, tmp_path / "parts", 220, 20, kill_at(190))
+    for path in list((tmp_path / "parts").rglob(training_progress.PROGRESS)):
+        assert files.read_json(path)["moves"] == 180
+        path.rename(path.with_name(stored_names.TRAINING_PROGRESS))
+    reported = []
+    train_teacher.train(ONE_RUN, tmp_path / "parts", 220, 20, lambda at: reported.append(at.moves))
+    assert min(reported) >= 180  # nothing is trained twice
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
 
 
