@@ -137,7 +137,10 @@ class Journal:
                 raise InputError(f"{path}: its SHA-256 is not that of its content; {GO_BACK}")
             self._check(body, rows)
             checkpoint = body["segments"]
-        return tuple(Segment(**segment) for segment in checkpoint)
+        segments = [Segment(**segment) for segment in checkpoint]
+        if segments and not segments[-1].length:  # as journals were written that noted an open, empty segment
+            segments.pop()
+        return tuple(segments)
 
     def _check(self, body: dict[str, Any], rows: np.ndarray) -> None:
         found = zlib.crc32(rows.tobytes())

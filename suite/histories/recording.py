@@ -97,14 +97,13 @@ class Recorder:
         assert len(lengths) == 1, "lanes are in lock-step"
         self.move = lengths.pop()
         for lane, (journal, history) in enumerate(zip(self._journals, histories, strict=True)):
-            self._segments[lane] = list(history.header.segments)
-            self._boundary[lane] = self._rule.next_boundary(self._segments[lane][-1].first_move)
+            self._take_segments(lane, history)
             if journal.exists:
                 journal.truncate(self.move)
             else:
                 journal.create(self.runs[lane].header)
                 journal.append(rows_of(history))
-                journal.checkpoint(self._segments[lane])
+                journal.checkpoint(list(history.header.segments))
         self._replay_open_segments(histories)
 
     def step(self, actions: np.ndarray, explored: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,8 +132,14 @@ class Recorder:
             journal.checkpoint(self.segments(lane))
 
     def segments(self, lane: int) -> list[Segment]:
-        """Return a lane's segments so far; the open one has its current length and checksum."""
+        """Return a lane's segments so far; the open one has its current length and checksum.
+
+        The open one is left out while it holds no move: whether the next move begins it follows from the
+        moves and the rule.
+        """
         *closed, last = self._segments[lane]
+        if last.first_move == self.move:
+            return closed
         return [*closed, replace(last, length=self.move - last.first_move, crc32=self._crc[lane])]
 
     def finish(self) -> list[Path]:
@@ -156,13 +161,26 @@ class Recorder:
         for lane in np.flatnonzero(due).tolist():
             if self._segments[lane]:
                 self._segments[lane] = self.segments(lane)
-            seed = draws.environment_seed(self.runs[lane].seed, len(self._segments[lane]))
-            seeds.append(seed)
-            self._segments[lane].append(Segment(self.move, 0, seed, 0))
-            self._crc[lane] = 0
-            self._boundary[lane] = self._rule.next_boundary(self.move)
+            seeds.append(self._open_segment(lane).seed)
         options = None if due.all() else {"reset_mask": due}
         self.observation, _ = self._env.reset(seed=np.array(seeds, np.int64), options=options)
+
+    def _open_segment(self, lane: int) -> Segment:
+        """Open a lane's next segment at the present move and return it; the emulator is not reseeded."""
+        seed = draws.environment_seed(self.runs[lane].seed, len(self._segments[lane]))
+        opened = Segment(self.move, 0, seed, 0)
+        self._segments[lane].append(opened)
+        self._crc[lane] = 0
+        self._boundary[lane] = self._rule.next_boundary(self.move)
+        return opened
+
+    def _take_segments(self, lane: int, history: History) -> None:
+        """Take a lane's segments from its history, and open the one that its next move begins, if any."""
+        self._segments[lane] = list(history.header.segments)
+        if history.num_moves:
+            self._boundary[lane] = self._rule.next_boundary(self._segments[lane][-1].first_move)
+        if not history.num_moves or (history.ended[-1] and self._boundary[lane] <= self.move):
+            self._open_segment(lane)
 
     def _replay_open_segments(self, histories: Sequence[History]) -> None:
         """Replay every lane from the start of its open segment, all ending at the current move."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from understudy.suite import games
+from understudy.suite import draws, games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import history_format
 from understudy.suite.histories.history_format import Header, Segment
@@ -155,6 +155,63 @@ def test_a_finished_run_can_be_continued(tmp_path):
     one, other = (history_format.read(folder / "lane-0.parquet") for folder in (whole, parts))
     assert one.header == other.header
     assert same_moves(one, other)
+
+
+@pytest.mark.parametrize("stop", [60, 120, 0])
+def test_a_run_that_ends_where_a_segment_would_begin_opens_it_when_it_is_continued(tmp_path, stop):
+    """Episodes of the dark room are 20 moves, so the moves 60 and 120 begin segments, if they are played."""
+    whole, parts = (random_runs(GAME, tmp_path / folder, 2) for folder in ("whole", "parts"))
+    for _ in play_on(whole, RULE, MOVES):
+        pass
+    for _ in play_on(parts, RULE, stop):
+        pass
+    for run in parts:
+        segments = history_format.read(run.path).header.segments
+        assert [(each.first_move, each.length) for each in segments] == [(k, 60) for k in range(0, stop, 60)]
+    for _ in play_on(parts, RULE, MOVES):
+        pass
+    for one, other in zip(whole, parts, strict=True):
+        assert other.path.read_bytes() == one.path.read_bytes()
+        cuts = [(each.first_move, each.length) for each in history_format.read(one.path).header.segments]
+        assert cuts == [(0, 60), (60, 60), (120, 20)]
+
+
+def test_lanes_whose_segments_begin_at_different_moves_are_continued_from_any_move(tmp_path):
+    """Runs of MinAtar's Breakout lose their ball at different moves; every stop gives the same bytes."""
+    game, rule = games.load("minatar/breakout"), SegmentRule(every_moves=7, also_at=(30,))
+    whole = random_runs(game, tmp_path / "whole", 3)
+    for _ in play_on(whole, rule, 60):
+        pass
+    starts = [[each.first_move for each in history_format.read(run.path).header.segments] for run in whole]
+    assert len({tuple(each) for each in starts}) == 3
+    for stop in range(60):
+        parts = random_runs(game, tmp_path / str(stop), 3)
+        for _ in play_on(parts, rule, stop):
+            pass
+        for run, begun in zip(parts, starts, strict=True):
+            found = [each.first_move for each in history_format.read(run.path).header.segments]
+            assert found == [move for move in begun if move < stop]
+        for _ in play_on(parts, rule, 60):
+            pass
+        for one, other in zip(whole, parts, strict=True):
+            assert other.path.read_bytes() == one.path.read_bytes()
+
+
+def test_a_journal_that_notes_an_empty_open_segment_is_resumed(tmp_path):
+    """Journals were written so: with the segment that the next move begins, of length 0."""
+    whole, parts = (random_runs(GAME, tmp_path / folder, 1) for folder in ("whole", "parts"))
+    for _ in play_on(whole, RULE, MOVES):
+        pass
+    for stop in (0, 60, 120):
+        for recorder in play_on(parts, RULE, MOVES, checkpoint_moves=60):
+            if recorder.move == stop:
+                break
+        journal, seed = parts[0].journal, draws.environment_seed(parts[0].seed, stop // 60)
+        journal.checkpoint([*journal.load(stop).header.segments, Segment(stop, 0, seed, 0)])
+        assert [each.length for each in journal.load(stop).header.segments] == [60] * (stop // 60)
+    for _ in play_on(parts, RULE, MOVES):
+        pass
+    assert parts[0].path.read_bytes() == whole[0].path.read_bytes()
 
 
 # The journal

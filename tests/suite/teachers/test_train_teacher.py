@@ -41,6 +41,21 @@ def test_a_finished_run_is_extended(tmp_path):
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("stop", [100, 180, 200])
+def test_a_run_that_ends_where_a_segment_would_begin_is_extended(tmp_path, stop):
+    """Dark-room episodes are 20 moves: those at 100 and 180 follow multiples of 90, W is 200."""
+    train_teacher.train(TWO_RUNS, tmp_path / "whole", 300, checkpoint_moves=60)
+    paths = train_teacher.train(TWO_RUNS, tmp_path / "parts", stop, checkpoint_moves=60)
+    starts = [0, 100, 180, 200, 280]
+    for path in paths:
+        found = [segment.first_move for segment in history_format.read(path).header.segments]
+        assert found == [move for move in starts if move < stop]
+    paths = train_teacher.train(TWO_RUNS, tmp_path / "parts", 300, checkpoint_moves=60)
+    for path in paths:
+        assert [segment.first_move for segment in history_format.read(path).header.segments] == starts
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
 def test_a_run_without_its_progress_file_is_extended(tmp_path):
     train_teacher.train(TWO_RUNS, tmp_path / "whole", 300, checkpoint_moves=60)
     train_teacher.train(TWO_RUNS, tmp_path / "parts", 180, checkpoint_moves=60)
