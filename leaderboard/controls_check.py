@@ -90,7 +90,7 @@ class ControlsCheck:
     """The controls' answers at one benchmark and budget."""
 
     benchmark: str
-    benchmark_sha256: str
+    benchmark_identity: str
     budget: str
     results: tuple[ControlResult, ...]
     runs_sha256: str  # over the records of the players' runs
@@ -167,7 +167,7 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> ControlsCheck
     lanes = sorted({number for row in scored.values() for number in row.other_lanes})
     runs_sha256 = _runs_sha256(rows.values())
     return ControlsCheck(
-        benchmark_name, benchmark.sha256, budget_name, results_found, runs_sha256, tuple(lanes)
+        benchmark_name, benchmark.identity, budget_name, results_found, runs_sha256, tuple(lanes)
     )
 
 
@@ -202,7 +202,7 @@ def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
         path = folder / benchmark_name / budget_name / CONTROLS
         if path.exists():
             kept = files.read_json(path)
-            if kept.get("benchmark_sha256") == benchmarks.load(benchmark_name).sha256:
+            if kept.get("benchmark_identity") == benchmarks.load(benchmark_name).identity:
                 version = kept["understudy"]
                 return str(kept["text"]) + ("" if version == understudy.__version__ else f" ({version})")
     return None

@@ -31,7 +31,7 @@ class Leak:
         return self.difference_nats > SUSPECTED_NATS and self.low is not None and self.low > 0
 
 
-def measured(row_folder: Path, submission_sha256: str) -> Leak | None:
+def measured(row_folder: Path, submission_identity: str) -> Leak | None:
     """Return the result of a submission's leak test, or None if it was not tested.
 
     Raises InputError if the stored result cannot be read.
@@ -42,6 +42,6 @@ def measured(row_folder: Path, submission_sha256: str) -> Leak | None:
     found = files.read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("difference_nats"), int | float):
         raise InputError(f"{path}: expected an object with the number difference_nats; test again")
-    if found.get("submission_sha256") != submission_sha256:
+    if found.get("submission_identity") != submission_identity:
         return None
     return Leak(found["difference_nats"], found.get("low"), found.get("high"))

@@ -13,10 +13,10 @@ from typing import Any
 
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite import benchmarks, protocols, stored_names
+from understudy.suite import benchmarks, protocols
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, lanes, records
+from understudy.suite.harness import interventions, lanes, records, rounds
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names
 
@@ -63,29 +63,34 @@ def required(
     checkpoint = job_folder.name
     if checkpoint not in row["checkpoints"]:
         raise InputError(f"{checkpoint!r} is no checkpoint of this row: {', '.join(row['checkpoints'])}")
-    sha256 = row["checkpoints"][checkpoint]
+    identity = row["checkpoints"][checkpoint]
+    of_round = rounds.of_controls() if row["control"] else rounds.load(row["round"])
+    salt = of_round.require(row["identity"], row["name"], row["control"])
     primed = lanes.is_primed(role, row["priming_moves"], intervention)
     teachers = list(dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]))
     num_lanes = len(job["lanes"])
-    assigned = lanes.assign(benchmark, role, teachers, num_lanes, primed, row["salt"], row["sha256"], sha256)
+    assigned = lanes.assign(benchmark, role, teachers, num_lanes, primed, salt, row["identity"], identity)
     budget = benchmark.budget(budget_name)
     return {
-        "benchmark": benchmark.name,
-        "benchmark_sha256": benchmark.sha256,
-        "budget": budget.name,
+        "labels.benchmark": benchmark.name,
+        "labels.budget": budget.name,
+        "labels.name": row["name"],
+        "labels.architecture": row["architecture"],
+        "labels.checkpoint": checkpoint,
+        "labels.training_targets": row["training_targets"],
+        "benchmark": benchmark.identity,
         "kind": protocols.ROLES[role].kind,
-        "player.name": row["stored_name"],
-        "player.sha256": row["sha256"],
+        "player.identity": row["identity"],
+        "player.checkpoint_identity": identity,
         "player.track": row["track"],
-        "player.checkpoint": checkpoint,
-        "player.checkpoint_sha256": sha256,
-        "salt": row["salt"],
+        "round": of_round.name,
+        "salt": salt,
         "decoding": intervention.decoding_of(row["decoding"]) if intervention else row["decoding"],
         "priming_moves": row["priming_moves"] if primed else 0,
         "moves": lanes.moves(budget, role, num_lanes),
         "exploration": benchmark.exploration,
         "segment_moves": benchmark.segment_moves,
-        stored_names.JOB_INTERVENTION: asdict(intervention) if intervention else None,
+        "intervention": asdict(intervention) if intervention else None,
         **{f"lanes.{index}": lane.spec() for index, lane in enumerate(assigned)},
     }
 

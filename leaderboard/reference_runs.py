@@ -92,7 +92,7 @@ class StoredReferences:
         path = self.results / self.benchmark.name / self.budget.name / name
         folder = RowFolder(path, self.benchmark.name, self.budget.name, name)
         if (path / records.ROW).exists():
-            stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.sha256)
+            stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.identity)
         return folder
 
     def _require_same_networks(self, folder: RowFolder, role: str) -> None:

@@ -139,7 +139,7 @@ class _BudgetScorer:
 
     def score(self, folder: RowFolder) -> ScoredRow:
         runs = _StoredRuns(folder, self)
-        stored_rows.require_benchmark(runs.row, folder, self.benchmark.sha256)
+        stored_rows.require_benchmark(runs.row, folder, self.benchmark.identity)
         found = tuple(runs.verdict(task) for task in self.budget.tasks)
         built_in = any(verdicts.BUILT_IN in verdict.marks for verdict in found)
         return ScoredRow(
@@ -151,7 +151,7 @@ class _BudgetScorer:
             "learning" if built_in else runs.track,
             runs.moved,
             stored_rows.state_bytes(folder),
-            leak_notes.measured(folder.path, runs.row["sha256"]),
+            leak_notes.measured(folder.path, runs.row["identity"]),
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from understudy.suite import stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format
@@ -14,8 +13,8 @@ from understudy.suite.io import file_names, files
 from understudy.suite.scoring.scored_runs import ScoredRun
 
 ROW_KEYS = (
-    *("name", "sha256", "benchmark_sha256", "architecture", "control", "decoding", "track", "priming_moves"),
-    *("salt", "checkpoints"),
+    *("name", "identity", "benchmark_identity", "architecture", "control", "decoding", "track"),
+    *("priming_moves", "round", "training_targets", "checkpoints"),
 )
 RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
 
@@ -41,20 +40,7 @@ def rows_in(results: Path) -> list[RowFolder]:
             f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
             "score something first: understudy score"
         )
-    for row in found:
-        _refuse_old_layout(row)
     return found
-
-
-def _refuse_old_layout(row: RowFolder) -> None:
-    """Raise InputError for a row in the layout of before names were changed: parts of it would be ignored."""
-    is_old_control = stored_names.current(row.name) != row.name and row_of(row)["control"]
-    if is_old_control or (row.path / stored_names.OLD_PREDICTIONS).is_dir():
-        raise InputError(
-            f"{row.path}: a row in the layout of before names were changed; rename its folder to "
-            f"{stored_names.current(row.name)}, and in it {stored_names.OLD_PREDICTIONS}/ to "
-            f"{records.AGREEMENT}/, run.json to {records.TIMING}, rederived.json to {records.RECHECKED}"
-        )
 
 
 def results_of(path: Path) -> tuple[Path, Path]:
@@ -94,14 +80,7 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
     missing = [name for name in ROW_KEYS if name not in found]
     if missing:
         raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
-    stored_name = str(found["name"])
-    is_renamed = stored_names.current(stored_name) == folder.name
-    return {
-        **found,
-        "name": folder.name if is_renamed else stored_name,
-        "stored_name": stored_name,
-        "architecture": stored_names.current(found["architecture"]),
-    }
+    return dict(found)
 
 
 def checkpoints(row: RowFolder) -> list[str]:
@@ -121,13 +100,13 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
         return ()
     found: list[ScoredRun] = []
     declared = row_of(row)
-    for number, (checkpoint, sha256) in enumerate(declared["checkpoints"].items()):
+    for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
         folder = row.path / role / checkpoint
         if not (folder / records.JOB).exists():
             return ()
         job = records.read_job(folder)
-        played_by = job["player"].get("sha256"), job["player"]["checkpoint_sha256"]
-        if played_by != (declared["sha256"], sha256):  # left over from before a restart
+        played_by = job["player"]["identity"], job["player"]["checkpoint_identity"]
+        if played_by != (declared["identity"], identity):  # left over from before a restart
             return ()
         lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
         if not all((lane / records.RECORD).exists() for lane in lanes):
@@ -148,12 +127,12 @@ def weights_moved(row: RowFolder) -> bool:
     return any(parameters["before"] != parameters["after"] for parameters in found)
 
 
-def require_benchmark(row: dict[str, Any], folder: RowFolder, benchmark_sha256: str) -> None:
-    """Raise InputError if a row was scored under another file of its benchmark."""
-    if row["benchmark_sha256"] != benchmark_sha256:
+def require_benchmark(row: dict[str, Any], folder: RowFolder, identity: str) -> None:
+    """Raise InputError if a row was scored under a benchmark of the same name with other values."""
+    if row["benchmark_identity"] != identity:
         raise InputError(
-            f"{folder.path}: scored under another {folder.benchmark} (file SHA-256 "
-            f"{row['benchmark_sha256'][:12]}, here {benchmark_sha256[:12]}); play its runs again"
+            f"{folder.path}: scored under another {folder.benchmark} (identity "
+            f"{row['benchmark_identity'][:12]}, here {identity[:12]}); play its runs again"
         )
 
 
@@ -202,7 +181,7 @@ def _provenance(job_folder: Path) -> dict[str, Any]:
     return records.provenance(
         [lane["history_sha256"] for lane in lanes],
         ", ".join(sorted(weights)),  # one, or a check cannot hold
-        job["player"]["checkpoint_sha256"],
+        job["player"]["checkpoint_identity"],
     )
 
 

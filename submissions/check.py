@@ -57,7 +57,7 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
         f"{name} is not part of the submission" for name in submission_format.surplus_files(submission)
     ]
     return Report(
-        resolution.shown_name(submission),
+        declaration.name,
         benchmark.name,
         _facts(submission, benchmark, sizes),
         (*warnings, *surplus),
@@ -95,7 +95,7 @@ def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) ->
     largest = max(sizes, key=lambda size: size.state_bytes)
     trials = declared.search_trials
     return (
-        ("SHA-256", submission.sha256),
+        ("identity", submission.identity),
         ("benchmark", benchmark.name),
         ("architecture", f"{declared.architecture}, {largest.parameters:,} parameters"),
         ("checkpoints", str(len(declared.checkpoints))),

@@ -15,7 +15,7 @@ class CheckpointSource:
 
     submission: Submission
     checkpoint: Checkpoint
-    sha256: str  # of the checkpoint's files
+    identity: str  # of the checkpoint
     benchmark: Benchmark
     watched: tuple[str, ...]  # names of the runs that it was trained on
     runs: Mapping[str, TeacherRun]  # those of them that are on this machine, by name

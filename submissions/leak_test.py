@@ -73,7 +73,7 @@ def measure(row: RequestedRow, held_back: Path, report: Report = lambda done, to
         "high": interval.high,
         "published_nats": float(np.mean(published)),
         "held_back_nats": float(np.mean(unseen)),
-        "submission_sha256": row.entry.sha256,
+        "submission_identity": row.entry.identity,
         "published": kinds["published"],
         "held_back": {name: benchmarks.read(hidden[name]).content_sha256 for name in kinds["held-back"]},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +22,13 @@ from understudy.submissions.submission_format import (
     Checkpoint,
     Config,
     Submission,
+    identity_of,
     parsed,
 )
+from understudy.submissions.tensors import unreadable
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
-from understudy.suite.io import git_lfs, module_wrappers
+from understudy.suite.io import module_wrappers
 from understudy.suite.protocols import Game, Imitator
 
 MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, including those that are not stored
@@ -127,7 +128,11 @@ def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) 
     """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite."""
     path = submission.folder / checkpoint.folder / WEIGHTS
     data = regular_files.read(path, MAX_WEIGHTS_BYTES, submission.folder)
-    if hashlib.sha256(data).hexdigest() != submission.file_sha256(f"{checkpoint.folder}/{WEIGHTS}"):
+    declared = parsed(
+        Config, submission.folder / checkpoint.folder / CONFIG, MAX_CONFIG_BYTES, submission.folder
+    )
+    identity = identity_of(declared, data, path)
+    if identity != submission.checkpoint_identity(checkpoint.folder):
         raise InputError(f"{path}: changed since the submission was read; start again")
     return _tensors(data, module, path)
 
@@ -136,8 +141,7 @@ def _tensors(data: bytes, module: nn.Module, path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:  # last two: unknown dtypes
-        git_lfs.refuse_pointer_bytes(data, path)
-        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
+        raise unreadable(data, path, error) from error
     _check_tensors(tensors, module.state_dict(), path)
     return tensors
 

@@ -63,7 +63,7 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
 def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
     config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
     architecture = baselines.load(config.architecture)
-    seed = draws.derive("redrawn", source.sha256, intervention.draw) % 2**63
+    seed = draws.derive("redrawn", source.identity, intervention.draw) % 2**63
     module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
     return module.eval().requires_grad_(False)
 
@@ -95,7 +95,7 @@ def _train(
             "trained on shuffled actions; declare the settings that it was trained with"
         )
     config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
-    own = loop.settings_from_stored(declared)
+    own = loop.settings_from(declared)
     trained = loop.train(
         baselines.load(config.architecture),
         config.parameters,

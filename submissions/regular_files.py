@@ -7,7 +7,6 @@ Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from understudy.suite.io import git_lfs
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would block forever
-CHUNK_BYTES = 1 << 20
 
 
 def read(path: Path, limit_bytes: int, folder: Path) -> bytes:
@@ -39,15 +37,6 @@ def read(path: Path, limit_bytes: int, folder: Path) -> bytes:
     if len(data) > limit_bytes:  # it grew since it was opened
         raise InputError(f"{path}: expected at most {limit_bytes:,} bytes, found more; make it smaller")
     return data
-
-
-def sha256(path: Path, limit_bytes: int, folder: Path) -> str:
-    """Return the SHA-256 of a submission's file in hex; arguments and InputError as of `read`."""
-    digest = hashlib.sha256()
-    with _opened(path, limit_bytes, folder) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def require_folder(path: Path) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import understudy
 from understudy.baselines import controls
 from understudy.submissions import submission_format, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import Checkpoint, Submission
-from understudy.suite import games, registry, stored_names, tasks
+from understudy.suite import games, registry, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import Entry, Loader, Player, PlayerRequest
@@ -21,6 +19,7 @@ from understudy.suite.io import files
 if TYPE_CHECKING:
     from torch import nn
 
+TRAINING_TARGETS = "chosen"  # explored actions are left out; the only kind that the training loop has
 ENTRIES = Path(__file__).parent / "entries"  # <benchmark>/<name>/
 
 
@@ -48,9 +47,9 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
     watched.check(submission, benchmark, runs)
     declaration = submission.declaration
     return Entry(
-        name=shown_name(submission),
+        name=declaration.name,
         benchmark=benchmark.name,
-        sha256=submission.sha256,
+        identity=submission.identity,
         architecture=declaration.architecture,
         decoding=declaration.decoding,
         track=declaration.track,
@@ -61,9 +60,9 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
-        stored_name=declaration.name,
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
+        training_targets=TRAINING_TARGETS if declaration.training is not None else None,
     )
 
 
@@ -142,8 +141,8 @@ def _folder(name_or_path: str, benchmark: str) -> Path:
 
 
 def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Entry:
-    control, _ = controls.load(name)
-    sha256 = _sha256("control", stored_names.stored(name), understudy.__version__)
+    control, variant = controls.load(name)
+    identity = _identity("control", f"{control.label}-{variant}" if variant else control.label)
     on_watched = {run.name: run for run in runs if run.game in benchmark.watched_games}
     networks = tuple(
         (run.name, files.sha256(run.network_path)) for run in on_watched.values() if run.network_path
@@ -154,7 +153,7 @@ def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) 
         checkpoint="control",
         training_seed=None,
         teachers=tuple(on_watched),
-        sha256=sha256,
+        identity=identity,
         networks_at_w=networks,
         tasks=tasks.names() if control.tasks is None else control.tasks,
         load=Loader(f"{__name__}:load_control", (name, benchmark, teachers, new_teachers)),
@@ -162,14 +161,13 @@ def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) 
     return Entry(
         name=name,
         benchmark=benchmark.name,
-        sha256=sha256,
+        identity=identity,
         architecture=name,
         decoding=control.decoding,
         track=control.track,
         priming_moves=0,
         is_control=True,
         players=(player,),
-        stored_name=stored_names.stored(name),
     )
 
 
@@ -188,34 +186,26 @@ def _submitted_player(
                 f"{submission.folder}: its teacher {teacher} is not on this machine, so it cannot be primed "
                 f"and scored; fetch that run of {benchmark.name}"
             )
-    hashes = [pair for pair in submission.file_hashes if pair[0].startswith(f"{checkpoint.folder}/")]
-    sha256 = _sha256("checkpoint", hashes)
+    identity = submission.checkpoint_identity(checkpoint.folder)
     names = [history.name for history in submission.declaration.watched.histories]
     trained_on = teachers if checkpoint.teacher else tuple(names)
     source = CheckpointSource(
-        submission, checkpoint, sha256, benchmark, trained_on, {n: runs[n] for n in trained_on if n in runs}
+        submission, checkpoint, identity, benchmark, trained_on, {n: runs[n] for n in trained_on if n in runs}
     )
     return Player(
         checkpoint=checkpoint.folder,
         training_seed=checkpoint.training_seed,
         teachers=teachers,
-        sha256=sha256,
+        identity=identity,
         networks_at_w=(),
         tasks=tasks.names(),
         load=Loader("understudy.submissions.parameters:load_player", (source,)),
     )
 
 
-def shown_name(submission: Submission) -> str:
-    """Return a submission's name; entries of the package are named by their folders."""
-    declared = submission.declaration.name
-    ours = submission.folder.resolve().is_relative_to(ENTRIES.resolve())
-    return stored_names.current(declared) if ours else declared
-
-
 def _game(run_name: str, benchmark: Benchmark) -> str:
     return f"{benchmark.family}/{run_name.partition('/')[0]}"
 
 
-def _sha256(*parts: object) -> str:
-    return hashlib.sha256(files.canonical_json(parts).encode()).hexdigest()
+def _identity(*parts: object) -> str:
+    return files.text_sha256(files.canonical_json(parts))

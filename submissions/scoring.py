@@ -9,7 +9,7 @@ from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
-from understudy.suite.harness import engines, jobs, records, work
+from understudy.suite.harness import engines, records, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -165,7 +165,7 @@ def _reference_items(
         lacks_networks = player == "frozen-teacher" and not has_networks_at_w(row.benchmark, row.runs)
         if player == row.entry.name or lacks_networks:
             continue
-        request = replace(row.request, name_or_path=player, restart=False, salt=jobs.DEV_SALT)
+        request = replace(row.request, name_or_path=player, restart=False)
         if request not in known:
             entry = resolution.resolve(player, row.benchmark, row.runs)
             known[request] = RequestedRow(request, entry, row.benchmark, row.runs)

@@ -1,12 +1,12 @@
 """Submission format 1: a folder with `submission.json`, and a `config.json` and weights for each checkpoint.
 
-`docs/submission-format.md` describes it for other programs.
+`docs/submission-format.md` describes it for other programs. A submission's identity is a hash of what plays:
+its tensors and their configurations.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import BaseModel, Field
 
-from understudy.submissions import regular_files
-from understudy.suite import registry, stored_names, validation
+from understudy.submissions import regular_files, tensors
+from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
 from understudy.suite.io.file_names import CARD
@@ -30,11 +30,6 @@ MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
-ArchitectureName = Annotated[  # of a player or an architecture; files keep earlier names
-    Name,
-    pydantic.AfterValidator(stored_names.current),
-    pydantic.PlainSerializer(stored_names.stored),
-]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
@@ -76,7 +71,7 @@ class Declaration(_Document):
     format: Literal[1]
     name: Name
     benchmark: Name
-    architecture: ArchitectureName
+    architecture: Name
     decoding: Literal["greedy", "sample"]
     track: Literal["frozen", "learning"]
     priming_moves: int = Field(ge=0, le=10**12)  # K: it is primed with the last K watched moves
@@ -90,7 +85,7 @@ class Declaration(_Document):
 class Config(_Document):
     """The content of a checkpoint's `config.json`; settings are numbers, so that they cannot name code."""
 
-    architecture: ArchitectureName
+    architecture: Name
     family: Name  # of games
     parameters: Numbers  # the architecture's settings, within the bounds that it states
 
@@ -101,12 +96,12 @@ class Submission:
 
     folder: Path
     declaration: Declaration
-    file_hashes: tuple[tuple[str, str], ...]  # (path inside the folder, SHA-256), sorted; without the card
-    sha256: str  # of that list: the submission's hash
+    checkpoints: tuple[tuple[str, str], ...]  # (folder, identity of what is in it), as declared
+    identity: str  # of all checkpoints together, in whatever order and folders
 
-    def file_sha256(self, path: str) -> str:
-        """Return the SHA-256 of a file of the submission at the time of reading."""
-        return dict(self.file_hashes)[path]
+    def checkpoint_identity(self, folder: str) -> str:
+        """Return the identity of a checkpoint at the time of reading."""
+        return dict(self.checkpoints)[folder]
 
 
 def read(folder: Path) -> Submission:
@@ -122,16 +117,23 @@ def read(folder: Path) -> Submission:
     _check_consistency(declaration, path)
     for checkpoint in declaration.checkpoints:
         regular_files.require_folder(folder / checkpoint.folder)
-    limits = _limits(declaration)
-    hashes = tuple(
-        sorted((name, regular_files.sha256(folder / name, limits[name], folder)) for name in limits)
+    found = tuple(
+        (checkpoint.folder, _checkpoint_identity(folder, checkpoint.folder))
+        for checkpoint in declaration.checkpoints
     )
-    return Submission(folder, declaration, hashes, _list_hash(hashes))
+    _refuse_copies(found, path)
+    return Submission(folder, declaration, found, _identity("submission", sorted(each for _, each in found)))
 
 
-def submission_hash(folder: Path) -> str:
-    """Return a submission's hash: SHA-256 of the sorted (path, SHA-256) list of its files, card excluded."""
-    return read(folder).sha256
+def identity_of(config: Config, weights: bytes, where: Path) -> str:
+    """Return the identity of a checkpoint: SHA-256 of its configuration and of its tensors.
+
+    The tensors count by name, dtype, shape and bytes; the file's metadata and their order in it do not.
+    Raises InputError, which names the file `where`, for bytes that are not a whole safetensors file.
+    """
+    parameters = dict(config.parameters)
+    values = [config.architecture, config.family, parameters, tensors.identities(weights, where)]
+    return _identity("checkpoint", values)
 
 
 def write(
@@ -166,7 +168,9 @@ def declare(values: Mapping[str, Any]) -> Declaration:
 
 def surplus_files(submission: Submission) -> tuple[str, ...]:
     """Return the files in the folder that are neither part of the submission nor its card, sorted."""
-    known = {path for path, _ in submission.file_hashes} | {CARD}
+    known = {DECLARATION, CARD}
+    for folder, _ in submission.checkpoints:
+        known |= {f"{folder}/{CONFIG}", f"{folder}/{WEIGHTS}"}
     inside = (path for path in submission.folder.rglob("*") if path.is_symlink() or not path.is_dir())
     found = {path.relative_to(submission.folder).as_posix() for path in inside}
     return tuple(sorted(found - known))
@@ -240,13 +244,23 @@ def _refuse_repeated(names: list[str], where: str) -> None:
         raise InputError(f"{where}: expected each once; found {repeated[0]!r} twice")
 
 
-def _limits(declaration: Declaration) -> dict[str, int]:
-    limits = {DECLARATION: MAX_DECLARATION_BYTES}
-    for checkpoint in declaration.checkpoints:
-        limits[f"{checkpoint.folder}/{CONFIG}"] = MAX_CONFIG_BYTES
-        limits[f"{checkpoint.folder}/{WEIGHTS}"] = MAX_WEIGHTS_BYTES
-    return limits
+def _checkpoint_identity(folder: Path, checkpoint: str) -> str:
+    config = parsed(Config, folder / checkpoint / CONFIG, MAX_CONFIG_BYTES, folder)
+    path = folder / checkpoint / WEIGHTS
+    return identity_of(config, regular_files.read(path, MAX_WEIGHTS_BYTES, folder), path)
 
 
-def _list_hash(hashes: Iterable[tuple[str, str]]) -> str:
-    return hashlib.sha256(files.canonical_json([list(pair) for pair in hashes]).encode()).hexdigest()
+def _refuse_copies(checkpoints: tuple[tuple[str, str], ...], path: Path) -> None:
+    """Raise InputError for two checkpoints of one content, which would count as two."""
+    first: dict[str, str] = {}
+    for folder, identity in checkpoints:
+        other = first.setdefault(identity, folder)
+        if other != folder:
+            raise InputError(
+                f"{path}: checkpoints: {other!r} and {folder!r} hold the same weights and configuration; "
+                "remove one"
+            )
+
+
+def _identity(kind: str, values: Any) -> str:
+    return files.text_sha256(files.canonical_json([kind, values]))

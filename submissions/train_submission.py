@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -191,7 +191,7 @@ class _Training:
                     }
                     for teacher in teachers
                 ),
-                "training": loop.stored_settings(self.settings),
+                "training": asdict(self.settings),
             }
         )
 

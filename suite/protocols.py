@@ -17,7 +17,7 @@ KINDS = ("start", "continue", "transfer")  # of runs
 
 
 class Role(NamedTuple):
-    """What a job's runs are for."""
+    """What a job's runs are for; the seeds of runs derive from its values, which therefore stay."""
 
     kind: str  # of its runs, one of KINDS
     on_new_games: bool  # played on the benchmark's new games rather than on the watched ones

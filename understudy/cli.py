@@ -41,6 +41,7 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "controls",
     "references",
     "leaks",
+    "rounds",
     "board",
 )
 

@@ -34,6 +34,7 @@ class Control(Protocol):
     """A player that is made from teachers' runs or by hand, and not trained."""
 
     name: str
+    label: str  # from which seeds derive; a control that is renamed keeps it
     decoding: str  # "greedy" or "sample": how its logits are decoded
     track: str  # "frozen", or "learning" if a hand-written rule learns in its state
     tasks: tuple[str, ...] | None  # that it is made for; None: all

@@ -20,6 +20,7 @@ class DQNContinued:
     """The control's registered object."""
 
     name = "dqn-continued"
+    label = "dqn-continued"
     decoding = "greedy"
     track = "learning"
     tasks = ("skill", "improvement")
@@ -52,7 +53,7 @@ class DQNContinued:
             memory.capacity,
             starts,
             [folders.index(folder) for folder in assignment.teachers],
-            snapshots.seeds(self.name, assignment),
+            snapshots.seeds(self.label, assignment),
             snapshots.shown_games(assignment),
         )
 

@@ -18,6 +18,7 @@ class DQNScratch:
     """The control's registered object."""
 
     name = "dqn-scratch"
+    label = "dqn-scratch"
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)
@@ -27,7 +28,7 @@ class DQNScratch:
         """Return the player; only the teachers' settings are used. InputError if these differ."""
         game = assignment.game
         settings = recompute.settings_of(snapshots.histories_of(assignment))
-        seeds = snapshots.seeds(self.name, assignment)
+        seeds = snapshots.seeds(self.label, assignment)
         starts = [Snapshot(flat_networks.initial(game, seed), updates=0, age=0) for seed in seeds]
         capacity = min(settings.memory_moves, assignment.moves)
         shown = snapshots.shown_games(assignment)

@@ -21,6 +21,7 @@ class DQNWarmStart:
     """The control's registered object."""
 
     name = "dqn-warm-start"
+    label = "dqn-warm-start"
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)
@@ -45,7 +46,7 @@ class DQNWarmStart:
             min(settings.memory_moves, assignment.moves),
             starts,
             [folders.index(folder) for folder in assignment.teachers],
-            snapshots.seeds(self.name, assignment),
+            snapshots.seeds(self.label, assignment),
             snapshots.shown_games(assignment),
         )
 

@@ -58,6 +58,7 @@ class FrozenTeacherControl:
     """The control's registered object."""
 
     name = "frozen-teacher"
+    label = "frozen-teacher"
     decoding = "greedy"
     track = "frozen"
     tasks = None

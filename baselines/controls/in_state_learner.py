@@ -159,6 +159,7 @@ class InStateLearnerControl:
     """The control's registered object."""
 
     name = "in-state-learner"
+    label = "in-state-learner"
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)

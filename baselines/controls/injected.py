@@ -104,6 +104,7 @@ class InjectedControl:
     """The control's registered object; its variants are the shares."""
 
     name = "injected"
+    label = "injected"
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement",)
@@ -135,7 +136,7 @@ class InjectedControl:
         return Injected(
             torch.stack(networks),
             [folders.index(folder) for folder in assignment.teachers],
-            snapshots.seeds(f"{self.name}-{assignment.variant}", assignment),
+            snapshots.seeds(f"{self.label}-{assignment.variant}", assignment),
             float(assignment.variant),
             N,
             game,

@@ -146,6 +146,7 @@ class NearestNeighboursControl:
     """The control's registered object."""
 
     name = "nearest-neighbours"
+    label = "nearest-neighbours"
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

@@ -67,6 +67,7 @@ class OpenLoopReplayControl:
     """The control's registered object."""
 
     name = "open-loop-replay"
+    label = "open-loop-replay"
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

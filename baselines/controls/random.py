@@ -41,6 +41,7 @@ class RandomControl:
     """The control's registered object; its logits are the random player's only if decoded by sampling."""
 
     name = "random"
+    label = "random"
     decoding = "sample"
     track = "frozen"
     tasks = None

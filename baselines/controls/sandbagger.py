@@ -84,6 +84,7 @@ class SandbaggerControl:
     """The control's registered object."""
 
     name = "sandbagger"
+    label = "sandbagger"
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

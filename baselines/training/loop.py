@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from understudy.baselines import Architecture
 from understudy.baselines.training import resuming
-from understudy.suite import draws, registry, stored_names, validation
+from understudy.suite import draws, validation
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
 from understudy.suite.io import interrupts
@@ -29,10 +29,6 @@ from understudy.suite.protocols import Game, Imitator, State, Timestep
 
 ADAM_BETAS = (0.9, 0.95)  # Source: Brown et al., Language models are few-shot learners (2020), appendix B
 FINAL_RATE = 0.1  # as a share of the highest; Source: as above
-STORED_KEYS = {  # field of TrainingSettings -> its key in submission.json, where they differ
-    "updates": stored_names.TRAINING_UPDATES,
-    "warmup_updates": stored_names.TRAINING_WARMUP_UPDATES,
-}
 
 
 @dataclass(frozen=True)
@@ -89,22 +85,6 @@ def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
     return validation.checked(TrainingSettings, values, "training", "setting")
 
 
-def settings_from_stored(values: Mapping[str, Any]) -> TrainingSettings:
-    """Return checked settings by the keys of `training` in submission.json.
-
-    Raises InputError for an unknown or unfit one.
-    """
-    names = {STORED_KEYS.get(field.name, field.name): field.name for field in fields(TrainingSettings)}
-    for key in values:
-        registry.choose(key, names, "setting of training")
-    return settings_from({names[key]: value for key, value in values.items()})
-
-
-def stored_settings(training: TrainingSettings) -> dict[str, Any]:
-    """Return all settings by the keys of `training` in submission.json."""
-    return {STORED_KEYS.get(name, name): value for name, value in asdict(training).items()}
-
-
 def train(
     architecture: Architecture,
     config: Mapping[str, Any],
@@ -141,10 +121,10 @@ def train(
         _parameter_groups(model, training), lr=training.learning_rate, betas=ADAM_BETAS
     )
     identity = {
-        "architecture": stored_names.stored(architecture.name),
+        "architecture": architecture.name,
         "config": dict(config),
         "game": game.name,
-        "training": stored_settings(training),
+        "training": asdict(training),
     }
     done = resuming.load(resume_file, identity, model, optimiser) if resume_file else 0
 

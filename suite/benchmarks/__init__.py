@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from understudy.suite import registry, stored_names
+from understudy.suite import registry
 from understudy.suite.benchmarks import declaration
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
 from understudy.suite.benchmarks.teacher_data import (
@@ -40,9 +39,7 @@ def load(name: str) -> Benchmark:
     """Return a benchmark by name; InputError with a suggestion if there is none."""
     registry.choose(name, names(), "benchmark")
     path = next(path for folder in __path__ if (path := Path(folder) / f"{name}.toml").is_file())
-    content = path.read_bytes()
-    sha256 = stored_names.benchmark_sha256(hashlib.sha256(content).hexdigest())
-    benchmark = declaration.parse(content.decode(), str(path), sha256)
+    benchmark = declaration.parse(path.read_text(encoding="utf-8"), str(path))
     if benchmark.name != name:
         raise InputError(f"{path}: expected name = {name!r}, the file's name; found {benchmark.name!r}")
     return benchmark

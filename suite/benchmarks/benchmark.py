@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cached_property
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
+from understudy.suite.io import files
 from understudy.suite.scoring.rules import Minima, PublishedReference, Rules, Thresholds
 
 
@@ -41,7 +43,28 @@ class Benchmark:
     minima: Minima
     budgets: tuple[Budget, ...]
     provisional_references: tuple[tuple[str, str, PublishedReference], ...]  # (budget, task, reference)
-    sha256: str  # of the file
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the values that decide what is played and how it is scored.
+
+        The values are listed in a fixed order and without their keys. The names of the benchmark, its budgets
+        and tasks, its references, its teacher data and the text of its file are no part of it. New values are
+        appended to the list, so that the identity of a benchmark without them stays.
+        """
+        budgets = sorted(
+            [each.moves, each.start_moves, each.end_moves, each.agreement_moves, each.lanes]
+            for each in self.budgets
+        )
+        values = [
+            *(self.family, self.watched_moves, self.episode_cap_moves, float(self.exploration)),
+            *(self.state_cap_bytes, self.segment_moves),
+            *(self.watched_games, self.new_games, self.extra_watchable_games),
+            [float(value) for value in astuple(self.thresholds)],
+            astuple(self.minima),
+            budgets,
+        ]
+        return files.text_sha256(files.canonical_json(["benchmark", values]))
 
     def budget(self, name: str) -> Budget:
         """Return a budget by name; InputError with a suggestion if there is none."""

@@ -15,11 +15,11 @@ Section = TypeVar("Section", Thresholds, Minima)
 TABLES = ("thresholds", "minima", "budgets", "provisional_references")
 
 
-def parse(text: str, where: str, sha256: str) -> Benchmark:
+def parse(text: str, where: str) -> Benchmark:
     """Return the benchmark that a file's text declares.
 
-    `where` names the file in messages; `sha256` is the file's. Raises InputError for a value that is missing,
-    unknown, of another type or inconsistent with others.
+    `where` names the file in messages. Raises InputError for a value that is missing, unknown, of another
+    type or inconsistent with others.
     """
     try:
         document = tomllib.loads(text)
@@ -35,7 +35,6 @@ def parse(text: str, where: str, sha256: str) -> Benchmark:
         minima=_section(Minima, document, "minima", where),
         budgets=_budgets(_table(document, "budgets", where), where),
         provisional_references=_references(document.get("provisional_references", {}), where),
-        sha256=sha256,
     )
     for problem in _problems(benchmark):
         raise InputError(f"{where}: {problem}")

@@ -54,7 +54,7 @@ class Player:
     checkpoint: str  # folder of the checkpoint; "control" for a control
     training_seed: int | None  # None: not trained
     teachers: tuple[str, ...]  # names of the runs on watched games that it watched: ("breakout/seed-0",)
-    sha256: str  # of the checkpoint's files; for a control, of its name and the package's version
+    identity: str  # of the checkpoint's tensors and configuration; for a control, of its label
     networks_at_w: tuple[
         tuple[str, str], ...
     ]  # (teacher, SHA-256) of the networks that a control plays; empty for a submission
@@ -68,7 +68,7 @@ class Entry:
 
     name: str
     benchmark: str
-    sha256: str  # the submission's hash; for a control, of its name and the package's version
+    identity: str  # of the submission's checkpoints; for a control, of its label
     architecture: str  # a control's own name
     decoding: str  # greedy or sample
     track: str  # frozen or learning
@@ -76,6 +76,6 @@ class Entry:
     is_control: bool  # whether it is a control, which comes with the package
     players: tuple[Player, ...]  # in order of checkpoint; one for a control
     folder: Path | None = None  # the submission's; None for a control
-    stored_name: str = ""  # in rows and jobs, where it is another than `name`
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated
+    training_targets: str | None = None  # the actions that it was trained to predict; None: not trained

@@ -8,31 +8,47 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import understudy
-from understudy.suite import stored_names, tasks
+from understudy.suite import tasks
 from understudy.suite.benchmarks import Benchmark, Budget
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes
 from understudy.suite.harness.entry import Entry, Player, PlayerRequest, Report
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane
+from understudy.suite.harness.rounds import DEV_ROUND, Round
 from understudy.suite.protocols import ROLES
 
 if TYPE_CHECKING:
     from torch import nn
 
-DEV_SALT = "dev"  # of local runs; the maintainers draw another salt after a submission is registered
+PRECISION = "float32"  # in which players compute
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a job's player, benchmark and budget are called, and how the player was trained.
+
+    Labels do not change a run's bytes: other names give the same seeds.
+    """
+
+    benchmark: str
+    budget: str
+    name: str  # of the submission or control
+    architecture: str  # a control's own name
+    checkpoint: str  # its folder; "control" for a control
+    training_seed: int | None  # None: not trained
+    training_targets: str | None  # None: not trained
 
 
 @dataclass(frozen=True)
 class Job:
     """A fixed group of runs played in lock-step: all that determines their bytes, except the parameters."""
 
-    benchmark: str
-    benchmark_sha256: str
-    budget: str
+    labels: Labels
+    benchmark: str  # its identity
     kind: str  # start: the state is restored at every episode start; continue; transfer
-    player: Mapping[str, Any]  # name, hash, architecture, checkpoint, training seed, track
+    player: Mapping[str, Any]  # identities of entry and checkpoint, track, networks at W that it plays with
+    round: str  # name
     salt: str  # of the round, from which the seeds derive
     decoding: str  # greedy or sample
     priming_moves: int  # K
@@ -41,16 +57,15 @@ class Job:
     segment_moves: int
     lanes: tuple[Lane, ...]
     threads: int
-    device: str
+    device: str  # its type
+    precision: str
     versions: Mapping[str, str]  # of the packages on which the bytes depend
     intervention: Intervention | None = None  # how these runs differ from the scored ones; None: scored
 
     def spec(self) -> dict[str, Any]:
         """Return the job as JSON, as stored in job.json and in records."""
         lanes = [lane.spec() for lane in self.lanes]
-        spec = {**asdict(self), "lanes": lanes, "player": dict(self.player), "versions": dict(self.versions)}
-        spec[stored_names.JOB_INTERVENTION] = spec.pop("intervention")
-        return spec
+        return {**asdict(self), "lanes": lanes, "player": dict(self.player), "versions": dict(self.versions)}
 
 
 @dataclass(frozen=True)
@@ -106,12 +121,14 @@ def plan(
     lanes: int | None = None,
     threads: int = 1,
     intervention: Intervention | None = None,
-    salt: str = DEV_SALT,
+    of_round: Round = DEV_ROUND,
 ) -> list[PlannedJob]:
     """Return a row's jobs of one role, one for each player.
 
-    Raises InputError for an unknown budget or a number of lanes out of range.
+    Raises InputError for an unknown budget, a number of lanes out of range, or a submission that was not
+    committed to the round.
     """
+    of_round.require(entry.identity, entry.name, entry.is_control)
     budget = benchmark.budget(budget_name)
     num_lanes = budget.lanes if lanes is None else lanes
     if not 1 <= num_lanes <= 1024:
@@ -120,7 +137,7 @@ def plan(
         raise InputError("yoked runs get the rewards of another lane: expected at least 2 lanes, found 1")
     return [
         PlannedJob(
-            _job(entry, player, benchmark, budget, role, num_lanes, threads, intervention, salt),
+            _job(entry, player, benchmark, budget, role, num_lanes, threads, intervention, of_round),
             player,
             role,
             budget.moves,
@@ -131,8 +148,7 @@ def plan(
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages on which a run's bytes depend."""
-    packages = ("understudy", "torch", "numpy", "gymnasium")
-    return {name: understudy.__version__ if name == "understudy" else version(name) for name in packages}
+    return {name: version(name) for name in ("torch", "numpy", "gymnasium")}
 
 
 def _job(
@@ -144,27 +160,33 @@ def _job(
     num_lanes: int,
     threads: int,
     intervention: Intervention | None,
-    salt: str,
+    of_round: Round,
 ) -> Job:
+    salt = of_round.require(entry.identity, entry.name, entry.is_control)
     primed = lanes.is_primed(role, entry.priming_moves, intervention)
     assigned = lanes.assign(
-        benchmark, role, player.teachers, num_lanes, primed, salt, entry.sha256, player.sha256
+        benchmark, role, player.teachers, num_lanes, primed, salt, entry.identity, player.identity
     )
     teachers = {lane.teacher for lane in assigned}
     return Job(
-        benchmark=benchmark.name,
-        benchmark_sha256=benchmark.sha256,
-        budget=budget.name,
+        labels=Labels(
+            benchmark.name,
+            budget.name,
+            entry.name,
+            entry.architecture,
+            player.checkpoint,
+            player.training_seed,
+            entry.training_targets,
+        ),
+        benchmark=benchmark.identity,
         kind=ROLES[role].kind,
         player={
-            "name": entry.stored_name or entry.name,
-            "sha256": entry.sha256,
+            "identity": entry.identity,
+            "checkpoint_identity": player.identity,
             "track": entry.track,
-            "checkpoint": player.checkpoint,
-            "checkpoint_sha256": player.sha256,
-            "training_seed": player.training_seed,
             "networks_at_w": {name: sha for name, sha in player.networks_at_w if name in teachers},
         },
+        round=of_round.name,
         salt=salt,
         decoding=intervention.decoding_of(entry.decoding) if intervention else entry.decoding,
         priming_moves=entry.priming_moves if primed else 0,
@@ -174,6 +196,7 @@ def _job(
         lanes=assigned,
         threads=threads,
         device="cpu",
+        precision=PRECISION,
         versions=versions(),
         intervention=intervention,
     )

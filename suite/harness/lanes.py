@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from understudy.suite import draws, stored_names
+from understudy.suite import draws
 from understudy.suite.benchmarks import Benchmark, Budget
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.protocols import ROLES
@@ -39,8 +39,8 @@ def assign(
     num_lanes: int,
     primed: bool,
     salt: str,
-    entry_sha256: str,
-    checkpoint_sha256: str,
+    entry: str,
+    checkpoint: str,
 ) -> tuple[Lane, ...]:
     """Return the lanes of a job.
 
@@ -51,8 +51,8 @@ def assign(
         num_lanes: number of lanes, B.
         primed: whether the lanes are primed.
         salt: of the round.
-        entry_sha256: the submission's or control's hash.
-        checkpoint_sha256: of the weights that play.
+        entry: identity of the submission or control.
+        checkpoint: identity of the weights that play.
     """
     chosen = teachers_of(teachers, num_lanes)
     on_new_games = ROLES[role][1]
@@ -60,16 +60,7 @@ def assign(
     for teacher, (game, unit) in zip(chosen, _games(benchmark, chosen, on_new_games), strict=True):
         number = numbers[unit]
         numbers[unit] += 1
-        seed = draws.derive(
-            stored_names.RUN_SEED_STREAM,
-            benchmark.sha256,
-            salt,
-            entry_sha256,
-            checkpoint_sha256,
-            role,
-            unit,
-            number,
-        )
+        seed = draws.derive("run", benchmark.identity, salt, entry, checkpoint, *ROLES[role], len(found))
         found.append(Lane(game, unit, teacher, number, seed, primed))
     return tuple(found)
 

@@ -10,7 +10,8 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import files
 
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
+ROW_FORMAT = 2
 ROW, JOB = "row.json", "job.json"  # in a row's folder and in a job's folder
 RECORD, TIMING = "record.json", "timing.json"  # in a run's folder, beside its history
 AGREEMENT = "agreement"  # folder of a row: <row>/agreement/<checkpoint>/<teacher>.safetensors
@@ -27,7 +28,7 @@ def predictions_path(row_folder: Path, checkpoint: str, teacher: str) -> Path:
 
 
 def run_of(job: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """Return the part of a job that one run's record holds: its own lane, and the job without the others.
+    """Return what the log and the record of one run hold of a job: its own lane, and no label.
 
     The records of a job therefore grow with the number of its runs, not with its square.
 
@@ -41,12 +42,18 @@ def run_of(job: Mapping[str, Any], index: int) -> dict[str, Any]:
     }
     return {
         "lane": {"index": index, **lane},
-        "job": {**job, "lanes": len(job["lanes"]), "player": {**player, "networks_at_w": networks}},
+        "job": {
+            **{key: value for key, value in job.items() if key != "labels"},
+            "lanes": len(job["lanes"]),
+            "player": {**player, "networks_at_w": networks},
+        },
     }
 
 
 def record(
     history: History,
+    labels: Mapping[str, Any],
+    software: Mapping[str, str | None],
     parameters_sha256: Mapping[str, str],
     state_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -54,12 +61,16 @@ def record(
 
     Args:
         history: the run's log; its header holds what `run_of` returns.
+        labels: of the job; no part of the log.
+        software: version of the package that played, and its commit.
         parameters_sha256: of the player's parameters and buffers, `before` and `after`.
         state_bytes: of the run's state, at `start` and `end`.
     """
     body = {
         "format": RECORD_FORMAT,
         **history.header.run,
+        "labels": dict(labels),
+        "software": dict(software),
         "history_sha256": history.content_sha256,
         **measured(history),
         "parameters_sha256": dict(parameters_sha256),
@@ -73,8 +84,8 @@ def read_job(folder: Path) -> dict[str, Any]:
     path = folder / JOB
     found = files.read_json(path)
     player = found.get("player") if isinstance(found, dict) else None
-    named = isinstance(player, dict) and {"checkpoint", "checkpoint_sha256", "training_seed"} <= set(player)
-    if not (named and isinstance(found.get("lanes"), list)):
+    named = isinstance(player, dict) and {"identity", "checkpoint_identity"} <= set(player)
+    if not (named and isinstance(found.get("lanes"), list) and isinstance(found.get("labels"), dict)):
         raise InputError(f"{path}: expected a job's lanes and its player; fetch or play it again")
     return dict(found)
 
@@ -110,13 +121,13 @@ def checked_moves(moves: int) -> dict[str, int]:
 
 
 def provenance(
-    histories_sha256: Sequence[str], parameters_sha256: str, checkpoint_sha256: str
+    histories_sha256: Sequence[str], parameters_sha256: str, checkpoint_identity: str
 ) -> dict[str, Any]:
     """Return the hashes of what a check checked: each lane's log, and the weights that played."""
     return {
         "histories_sha256": list(histories_sha256),
         "parameters_sha256": parameters_sha256,
-        "checkpoint_sha256": checkpoint_sha256,
+        "checkpoint_identity": checkpoint_identity,
     }
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.suite.benchmarks import Benchmark, TeacherRun
-from understudy.suite.harness import jobs
+from understudy.suite.harness import jobs, rounds
 from understudy.suite.harness.entry import Entry
 from understudy.suite.harness.interventions import Intervention
-from understudy.suite.harness.jobs import DEV_SALT, PlannedJob
+from understudy.suite.harness.jobs import PlannedJob
+from understudy.suite.harness.rounds import DEV_ROUND, Round
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Request:
     lanes: int | None = None  # None: the budget's
     threads: int = 1
     restart: bool = False
-    salt: str = DEV_SALT  # of the round; drawn by the maintainers after a submission is registered
+    round: Round = DEV_ROUND  # ignored for a control
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,11 @@ class RequestedRow:
     def folder(self) -> Path:
         """The row's folder below the results."""
         return self.request.results / self.benchmark.name / self.request.budget / self.entry.name
+
+    @property
+    def round(self) -> Round:
+        """The round that the row is played under; controls are always played under the first."""
+        return rounds.of_controls() if self.entry.is_control else self.request.round
 
     @functools.cached_property
     def runs_by_name(self) -> dict[str, TeacherRun]:
@@ -74,7 +80,7 @@ class RequestedRow:
                 request.lanes,
                 request.threads,
                 intervention,
-                request.salt,
+                self.round,
             )
         return planned[key]
 

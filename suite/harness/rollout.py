@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import exploration, games, stored_names
+from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import frozenness, records, states
+from understudy.suite.harness import frozenness, records, software, states
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.records import CHECKS, JOB, RECORD, TIMING
@@ -218,13 +218,15 @@ class _Session:
         after = frozenness.parameters_sha256(self.player)
         self.checkpoint()
         paths = self.recorder.finish()
-        rows = len(self.job.lanes)
+        rows, labels = len(self.job.lanes), self.job.spec()["labels"]
         for path, run in zip(paths, self.run_folders, strict=True):
             history = history_format.read(path)
             parameters = {"before": self.parameters_before, "after": after}
             size = {"start": self.state_bytes // rows, "end": states.size_bytes(self.state) // rows}
             files.write_json(run / TIMING, timing)
-            files.write_json(run / RECORD, records.record(history, parameters, size))
+            files.write_json(
+                run / RECORD, records.record(history, labels, software.versions(), parameters, size)
+            )
         (self.folder / PROGRESS).unlink(missing_ok=True)
         self._drop_states(keep=None)
 
@@ -247,8 +249,7 @@ class _Session:
         self.state_bytes = progress["state_bytes"]
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
-        key = "first_of_run" if "first_of_run" in progress else stored_names.ROLLOUT_FIRST_OF_RUN
-        self.first_of_run = np.array(progress[key], bool)
+        self.first_of_run = np.array(progress["first_of_run"], bool)
         self._constants()
 
     def _constants(self) -> None:
@@ -290,13 +291,13 @@ def refuse_other_job(job: Job, folder: Path) -> None:
     spec, kept = job.spec(), files.read_json(path)
     if not isinstance(kept, dict):
         raise InputError(f"{path}: not a job's file; restore it, or remove {folder}")
-    differing = games.differing_settings(spec, kept)
+    differing = games.differing_settings({**spec, "labels": None}, {**kept, "labels": None})
     if differing:
         lanes = [len(each["lanes"]) if isinstance(each.get("lanes"), list) else 0 for each in (spec, kept)]
         counts = [f"{lanes[0]} lanes, not {lanes[1]}"] if lanes[0] != lanes[1] else []
         raise InputError(
             f"{folder}: holds another job's runs (this one has {[*counts, *differing][0][:200]}); "
-            "give the same --num-envs, --threads and --salt, another --out, or --restart to play them again"
+            "give the same --num-envs, --threads and --round, another --out, or --restart to play them again"
         )
 
 

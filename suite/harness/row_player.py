@@ -182,7 +182,7 @@ class RowPlayer:
         expected = records.provenance(
             [history.content_sha256 for history in histories],
             record["parameters_sha256"]["after"],
-            planned.job.player["checkpoint_sha256"],
+            planned.job.player["checkpoint_identity"],
         )
         same = isinstance(stored, dict) and all(stored.get(key) == value for key, value in expected.items())
         return bool(stored["holds"]) if same else None
@@ -192,7 +192,7 @@ class RowPlayer:
         return records.provenance(
             [history.content_sha256 for history in histories],
             frozenness.parameters_sha256(player),
-            planned.job.player["checkpoint_sha256"],
+            planned.job.player["checkpoint_identity"],
         )
 
     def _start_state(self, player: nn.Module, planned: PlannedJob) -> StartState:

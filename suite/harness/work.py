@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from understudy.suite import games, protocols, stored_names
+from understudy.suite import games, protocols
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, jobs, records, rollout
 from understudy.suite.harness.interventions import Intervention
@@ -113,8 +113,6 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     """
     path, declared = row.folder / records.ROW, _declared(row)
     stored = files.read_json(path) if path.exists() else declared
-    if isinstance(stored, dict):  # rows of an earlier version did not name their checkpoints
-        stored = {"checkpoints": declared["checkpoints"], **stored}
     differing = games.differing_settings(declared, stored) if isinstance(stored, dict) else [f"{stored!r}"]
     if differing and not row.request.restart:
         raise InputError(
@@ -127,19 +125,21 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 def _declared(row: RequestedRow) -> dict[str, Any]:
     entry, benchmark = row.entry, row.benchmark
     return {
-        "name": entry.stored_name or entry.name,
-        "sha256": entry.sha256,
+        "format": records.ROW_FORMAT,
+        "name": entry.name,
+        "identity": entry.identity,
         "benchmark": benchmark.name,
-        "benchmark_sha256": benchmark.sha256,
-        "architecture": stored_names.stored(entry.architecture),
+        "benchmark_identity": benchmark.identity,
+        "architecture": entry.architecture,
         "control": entry.is_control,
         "decoding": entry.decoding,
         "track": entry.track,
         "watched": entry.watched,
         "priming_moves": entry.priming_moves,
         "search_trials": entry.search_trials,
-        "salt": row.request.salt,
-        "checkpoints": {player.checkpoint: player.sha256 for player in entry.players},
+        "training_targets": entry.training_targets,
+        "round": row.round.name,
+        "checkpoints": {player.checkpoint: player.identity for player in entry.players},
     }
 
 

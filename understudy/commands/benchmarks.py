@@ -60,7 +60,7 @@ def _settings(benchmark: Benchmark) -> list[str]:
         f"watched moves: {benchmark.watched_moves:,}",
         f"episode cap in moves: {benchmark.episode_cap_moves:,}",
         f"exploration: {benchmark.exploration:g}",
-        f"SHA-256: {benchmark.sha256}",
+        f"identity: {benchmark.identity}",
     ]
 
 

@@ -51,7 +51,9 @@ def score(
         list[str] | None,
         typer.Option(help="Also play this intervention (docs/protocol.md); may be repeated."),
     ] = None,
-    salt: Annotated[str, typer.Option(help="Salt of the round, from which the runs' seeds derive.")] = "dev",
+    of_round: Annotated[
+        str, typer.Option("--round", help="dev, or the number of a round; see: understudy rounds list.")
+    ] = "dev",
 ) -> None:
     """Play a submission's runs, score them and print its table."""
     import shlex
@@ -59,12 +61,12 @@ def score(
     from understudy import screen
     from understudy.leaderboard import board
     from understudy.submissions import scoring
-    from understudy.suite.harness import interventions, requests, work
+    from understudy.suite.harness import interventions, requests, rounds, work
 
     named = interventions.chosen(intervention or [])
     applied = [*(interventions.CLAIM if claim else ()), *named]
     rows = scoring.rows_of(
-        [requests.Request(submission, benchmark, budget, out, lanes, threads, restart, salt)]
+        [requests.Request(submission, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round))]
     )
     scoring.refuse_meaningless(rows, named)
     with screen.progress() as shown:

@@ -79,7 +79,7 @@ def train(
             f"{fit.checkpoint}: on {fit.targets:,} watched moves, loss {fit.loss:.3f} nats, agreement "
             f"{fit.agreement:.1%}, constant player {fit.constant_agreement:.1%}"
         )
-    typer.echo(f"{submission.folder}: submission {submission.sha256[:12]}; next: understudy check {out}")
+    typer.echo(f"{submission.folder}: identity {submission.identity[:12]}; next: understudy check {out}")
 
 
 def _numbers(settings: Sequence[str]) -> dict[str, float]:

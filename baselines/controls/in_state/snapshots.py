@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from understudy.baselines.controls import Assignment
-from understudy.suite import draws, games, stored_names
+from understudy.suite import draws, games
 from understudy.suite.histories.history_format import History
 from understudy.suite.protocols import Game, State
 from understudy.suite.teachers import recompute, recomputed
@@ -29,13 +29,13 @@ def histories_of(assignment: Assignment) -> list[History]:
     return [recomputed.history_of(folder) for folder in assignment.teachers]
 
 
-def seeds(name: str, assignment: Assignment) -> list[int]:
-    """Return the seed of each lane's draws, derived from the control's stored name, the teacher and the lane.
+def seeds(label: str, assignment: Assignment) -> list[int]:
+    """Return the seed of each lane's draws, derived from the control's label, the teacher and the lane.
 
     It does not change when the teacher's run is extended.
     """
     teachers = [(history.header.game, recompute.run_seed(history)) for history in histories_of(assignment)]
-    return [draws.derive(stored_names.stored(name), *teacher, lane) for lane, teacher in enumerate(teachers)]
+    return [draws.derive(label, *teacher, lane) for lane, teacher in enumerate(teachers)]
 
 
 def shown_games(assignment: Assignment) -> list[Game]:

@@ -1,0 +1,170 @@
+"""Rounds: the salts from which the seeds of ranked runs derive.
+
+A round's salt is drawn after the identities of its submissions were committed, so nobody can choose weights
+for the luck of their seeds. Runs of round `dev` may be played by anyone at any time; their rows are
+self-reported. Controls have nothing to choose and are always played under the first round.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import pydantic
+from pydantic import BaseModel, Field
+
+from understudy.suite import validation
+from understudy.suite.errors import InputError
+from understudy.suite.io import files
+
+ROUNDS: Final = Path(__file__).resolve().parents[2] / "leaderboard" / "rounds.json"
+DEV: Final = "dev"  # name of the round that was never drawn, and its salt
+FORMAT: Final = 1
+SALT_BYTES: Final = 16
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A submission that was committed to a round."""
+
+    identity: str
+    benchmark: str
+    name: str  # for readers
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of rows; without a salt it is open, and submissions can be committed to it."""
+
+    name: str  # "1", "2", ... or "dev"
+    committed: tuple[Committed, ...] = ()
+    salt: str | None = None
+    drawn: str | None = None  # ISO date
+
+    def require(self, identity: str, name: str, control: bool) -> str:
+        """Return the salt; InputError unless the round was drawn and a submission was committed before."""
+        if self.name == DEV:
+            return DEV
+        if self.salt is None:
+            raise InputError(f"--round {self.name}: it has no salt yet; draw it: understudy rounds draw")
+        if not control and identity not in {each.identity for each in self.committed}:
+            raise InputError(
+                f"{name}: identity {identity[:12]} was not committed before the salt of round {self.name} was "
+                "drawn; play it with --round dev, or commit it to the next round: understudy rounds commit"
+            )
+        return self.salt
+
+
+DEV_ROUND: Final = Round(DEV)
+
+
+class _Committed(BaseModel):
+    model_config = validation.STRICT
+    identity: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    benchmark: str
+    name: str
+
+
+class _Round(BaseModel):
+    model_config = validation.STRICT
+    round: int = Field(ge=1)
+    committed: tuple[_Committed, ...]
+    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
+    drawn: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None
+
+
+class _File(BaseModel):
+    model_config = validation.STRICT
+    format: Literal[1]
+    rounds: tuple[_Round, ...]
+
+
+def read(path: Path = ROUNDS) -> list[Round]:
+    """Return the rounds in a file, in order; none if there is no such file.
+
+    Raises InputError unless the file is well formed, its rounds are numbered from 1, and all but the last are
+    drawn.
+    """
+    if not path.exists():
+        return []
+    try:
+        found = _File.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        problem = validation.problem_text(error.errors(include_url=False)[0])
+        raise InputError(f"{path}: {problem}; restore it") from error
+    for number, each in enumerate(found.rounds, 1):
+        is_last = number == len(found.rounds)
+        if each.round != number or (each.salt is None) != (each.drawn is None):
+            raise InputError(
+                f"{path}: rounds.{number - 1}: expected round {number}, with salt and date or neither"
+            )
+        if each.salt is None and not is_last:
+            raise InputError(f"{path}: round {number} has no salt, and only the last may be open; restore it")
+    return [
+        Round(
+            str(each.round),
+            tuple(Committed(one.identity, one.benchmark, one.name) for one in each.committed),
+            each.salt,
+            each.drawn,
+        )
+        for each in found.rounds
+    ]
+
+
+def load(name: str, path: Path = ROUNDS) -> Round:
+    """Return a round by name: a number, or `dev`; InputError if there is none."""
+    if name == DEV:
+        return DEV_ROUND
+    known = {each.name: each for each in read(path)}
+    if name not in known:
+        raise InputError(
+            f"--round: expected {DEV} or one of {', '.join(known) or 'none yet'}; found {name!r}"
+        )
+    return known[name]
+
+
+def of_controls(path: Path = ROUNDS) -> Round:
+    """Return the round under which controls are played: the first, or `dev` while none is drawn."""
+    first = next(iter(read(path)), None)
+    return first if first is not None and first.salt is not None else DEV_ROUND
+
+
+def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
+    """Add submissions to the open round, which is begun if there is none; return it.
+
+    A submission that is in it already is not added again.
+    """
+    found = read(path)
+    if not found or found[-1].salt is not None:
+        found.append(Round(str(len(found) + 1)))
+    known = {each.identity for each in found[-1].committed}
+    new = {each.identity: each for each in entries if each.identity not in known}
+    found[-1] = replace(found[-1], committed=(*found[-1].committed, *new.values()))
+    _write(found, path)
+    return found[-1]
+
+
+def draw(path: Path = ROUNDS) -> Round:
+    """Draw the salt of the open round and write it with today's date; return the round.
+
+    Raises InputError if no round is open.
+    """
+    found = read(path)
+    if not found or found[-1].salt is not None:
+        raise InputError(f"{path}: no round is open; commit submissions first: understudy rounds commit")
+    found[-1] = replace(found[-1], salt=secrets.token_hex(SALT_BYTES), drawn=date.today().isoformat())
+    _write(found, path)
+    return found[-1]
+
+
+def _write(rounds: Sequence[Round], path: Path) -> None:
+    files.write_json(path, {"format": FORMAT, "rounds": [_json(each) for each in rounds]})
+
+
+def _json(each: Round) -> dict[str, Any]:
+    committed = [asdict(one) for one in each.committed]
+    return {"round": int(each.name), "committed": committed, "salt": each.salt, "drawn": each.drawn}

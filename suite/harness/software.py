@@ -1,0 +1,38 @@
+"""The version of this package and, in a checkout, the commit that it stands at."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from pathlib import Path
+
+import understudy
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@functools.cache
+def versions() -> dict[str, str | None]:
+    """Return the package's version and its commit; the commit is None outside a git checkout.
+
+    `+changes` follows the commit if tracked Python files differ from it.
+    """
+    return {"understudy": understudy.__version__, "commit": _commit()}
+
+
+def _commit() -> str | None:
+    if not (CHECKOUT / ".git").exists():
+        return None
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

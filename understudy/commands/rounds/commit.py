@@ -1,0 +1,33 @@
+"""`understudy rounds commit SUBMISSION...`: add submissions to the open round (for maintainers)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+COMMAND = typer.Typer()
+
+
+@COMMAND.command("commit")
+def commit(
+    submissions: Annotated[list[str], typer.Argument(help="Submissions' folders, or names of entries.")],
+    benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
+) -> None:
+    """Add submissions' identities to the open round; commit the file to git before the salt is drawn."""
+    from understudy.submissions import resolution
+    from understudy.suite import benchmarks
+    from understudy.suite.errors import InputError
+    from understudy.suite.harness import rounds
+
+    benchmarks.load(benchmark)
+    entries = []
+    for name in submissions:
+        found = resolution.find(name, benchmark)
+        if found is None:
+            raise InputError(f"{name} is a control, whose label is fixed: it needs no round; leave it out")
+        entries.append(rounds.Committed(found.identity, benchmark, found.declaration.name))
+    added = rounds.commit(entries)
+    for entry in entries:
+        typer.echo(f"round {added.name}: {entry.identity[:12]}  {entry.benchmark} {entry.name}")
+    typer.echo(f"{rounds.ROUNDS}: commit this file to git, then: understudy rounds draw")
