@@ -53,8 +53,8 @@ class Round:
             raise InputError(f"--round {self.name}: it has no salt yet; draw it: understudy rounds draw")
         if not control and identity not in {each.identity for each in self.committed}:
             raise InputError(
-                f"{name}: identity {identity[:12]} was not committed before the salt of round {self.name} was "
-                "drawn; play it with --round dev, or commit it to the next round: understudy rounds commit"
+                f"{name}: identity {identity[:12]} was not committed to round {self.name} before its salt "
+                "was drawn; play it with --round dev, or commit it to the next round: understudy rounds commit"
             )
         return self.salt
 

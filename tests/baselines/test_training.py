@@ -218,19 +218,6 @@ def test_learning_rate_by_hand():
     assert loop.learning_rate(settings, 110) == pytest.approx(0.1)
 
 
-def test_settings_are_stored_under_the_keys_of_format_1():
-    settings = loop.settings_from({"updates": 7, "warmup_updates": 3, "seed": 5})
-    stored = loop.stored_settings(settings)
-    assert (stored["steps"], stored["warmup_steps"], stored["seed"]) == (7, 3, 5)
-    assert not {"updates", "warmup_updates"} & stored.keys()
-    assert loop.settings_from_stored(stored) == settings
-    assert loop.settings_from_stored({"steps": 7}) == loop.settings_from({"updates": 7})
-    with pytest.raises(InputError, match="did you mean 'steps'"):
-        loop.settings_from_stored({"step": 3})
-    with pytest.raises(InputError, match="unknown setting of training 'updates'"):
-        loop.settings_from_stored({"updates": 3})
-
-
 def test_training_refuses(darkroom):
     with pytest.raises(InputError, match="at least twice the model's context of 6 moves; found 11"):
         trained("transformer", darkroom, Echo(darkroom, 1), updates=1, window_moves=11)

@@ -216,7 +216,7 @@ def test_benchmarks_shows_one(capsys, name):
     shown = capsys.readouterr().out
     benchmark = benchmarks.load(name)
     assert f"watched moves: {benchmark.watched_moves:,}" in shown
-    assert benchmark.sha256 in shown
+    assert benchmark.identity in shown
     for budget in benchmark.budget_names:
         assert f" {budget} " in shown
 

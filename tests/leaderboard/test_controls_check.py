@@ -154,13 +154,13 @@ def test_a_check_of_another_benchmark_file_counts_for_nothing(checked, small, tm
     kept = path.read_bytes()
     monkeypatch.setattr(stored_rows, "RESULTS", tmp_path)
     try:
-        files.write_json(path, {**files.read_json(path), "benchmark_sha256": "0" * 64})
+        files.write_json(path, {**files.read_json(path), "benchmark_identity": "0" * 64})
         assert controls_check.status(checked, "darkroom-v1", "quick") is None
         files.write_json(path, {**json.loads(kept), "understudy": "0.0.1"})
         assert controls_check.status(checked, "darkroom-v1", "quick").endswith("4 of 4 as expected (0.0.1)")
-        files.write_json(path, {**json.loads(kept), "benchmark_sha256": "0" * 64})
+        files.write_json(path, {**json.loads(kept), "benchmark_identity": "0" * 64})
         (finding, *_) = [one for one in verification.verify(checked, processes=1) if one.failures]
-        assert "benchmark_sha256" in finding.failures[0]
+        assert "benchmark_identity" in finding.failures[0]
     finally:
         path.write_bytes(kept)
     assert controls_check.status(checked, "minatar-v1", "quick") is None

@@ -9,7 +9,7 @@ import pytest
 
 from understudy.leaderboard import plan_check, predictions, scores, stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite import benchmarks, games, stored_names
+from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import feedback, interventions, lanes, records
 from understudy.suite.io import file_names, files
@@ -54,7 +54,7 @@ def test_runs_of_another_player_in_place_of_an_interventions_are_named(copied):
     put(QUICK / "random" / "transfer" / "control", row.path / "transfer@yoked" / "control")
     texts = found(row)
     assert any("player.name is 'random', expected 'sandbagger' in this folder" in text for text in texts)
-    assert any(f"{stored_names.JOB_INTERVENTION} is None" in text for text in texts)
+    assert any("intervention is None" in text for text in texts)
     assert any("lanes.0" in text for text in texts)  # seeds are of the player
 
 
@@ -118,10 +118,10 @@ def test_a_checkpoint_left_out_is_named_and_the_others_do_not_count_without_it(c
 def test_runs_left_over_from_before_a_restart_do_not_count(copied):
     row = copied("random")
     declared = files.read_json(row.path / records.ROW)
-    files.write_json(row.path / records.ROW, {**declared, "sha256": "0" * 64})
+    files.write_json(row.path / records.ROW, {**declared, "identity": "0" * 64})
     assert stored_rows.runs(row, "transfer") == ()
     files.write_json(row.path / records.ROW, {"name": "random", "checkpoints": {}})
-    with pytest.raises(InputError, match="sha256 is missing; score the row again"):
+    with pytest.raises(InputError, match="identity is missing; score the row again"):
         stored_rows.runs(row, "transfer")
 
 
@@ -136,8 +136,8 @@ def test_checkpoints_of_one_training_seed_stay_apart(copied):
     row = copied("random")
     path = row.path / records.ROW
     declared = files.read_json(path)
-    (sha256,) = declared["checkpoints"].values()
-    files.write_json(path, {**declared, "checkpoints": {"a": sha256, "control": sha256}})
+    (identity,) = declared["checkpoints"].values()
+    files.write_json(path, {**declared, "checkpoints": {"a": identity, "control": identity}})
     put(row.path / "transfer" / "control", row.path / "transfer" / "a")
     runs = stored_rows.runs(row, "transfer")
     assert len({(run.unit, run.checkpoint, run.lane) for run in runs}) == len(runs) == 32
@@ -220,8 +220,8 @@ def test_unprimed_lanes_of_one_checkpoint_are_runs_of_a_model(tmp_path, control,
     declared = {**dict.fromkeys(stored_rows.ROW_KEYS, ""), "control": control, "checkpoints": {"all": ""}}
     files.write_json(tmp_path / records.ROW, declared)
     primed = priming_moves if lanes.is_primed(role, priming_moves, None) else 0
-    player = {"checkpoint": "all", "checkpoint_sha256": "", "training_seed": 0}
-    job = {"lanes": [], "player": player, "priming_moves": primed}
+    player = {"identity": "", "checkpoint_identity": ""}
+    job = {"lanes": [], "labels": {}, "player": player, "priming_moves": primed}
     files.write_json(tmp_path / role / "all" / records.JOB, job)
     units = [f"breakout/seed-{seed}" for seed in range(8)]
     one = np.zeros(1, np.float32), np.zeros(1, bool)

@@ -301,7 +301,7 @@ def test_starts_of_other_networks_are_refused(played, tmp_path, monkeypatch):
 def test_starts_under_another_benchmark_are_refused(played, tmp_path):
     out = shutil.copytree(played, tmp_path / "copy")
     path = out / "darkroom-v1" / "quick" / "random" / records.ROW
-    files.write_json(path, {**files.read_json(path), "benchmark_sha256": "0" * 64})
+    files.write_json(path, {**files.read_json(path), "benchmark_identity": "0" * 64})
     benchmark = benchmarks.load("darkroom-v1")
     compared = reference_runs.StoredReferences(out, benchmark, benchmark.budget("quick"))
     with pytest.raises(InputError, match="scored under another darkroom-v1"):

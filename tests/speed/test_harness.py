@@ -12,7 +12,7 @@ from speed.ratios import describe
 from understudy.baselines.controls.random import Random
 from understudy.suite import draws, games
 from understudy.suite.harness import rollout
-from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.jobs import Job, Labels
 from understudy.suite.harness.lanes import Lane
 
 CLOCK = MoveClock(time.perf_counter)
@@ -60,11 +60,11 @@ def test_bare_emulator(turn, benchmark):
 def job(seed):
     """Return the job of LANES runs on one game."""
     return Job(
-        benchmark="atari-v1",
-        benchmark_sha256="0" * 64,
-        budget="quick",
+        labels=Labels("atari-v1", "quick", "random", "random", "control", None, None),
+        benchmark="0" * 64,
         kind="transfer",
-        player={"name": "random", "training_seed": None},
+        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64},
+        round="dev",
         salt="speed",
         decoding="sample",
         priming_moves=0,
@@ -76,5 +76,6 @@ def job(seed):
         ),
         threads=THREADS,
         device="cpu",
+        precision="float32",
         versions={},
     )

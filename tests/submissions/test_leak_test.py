@@ -112,12 +112,12 @@ def test_a_suspicion_is_an_error_and_is_stored(held_back, tmp_path, monkeypatch,
         "leak suspected: 0.5300 nats on 3 continuations held back, 0.5000 on 62 published: +0.0300" in message
     )
     row = tmp_path / "darkroom-v1" / "quick" / "bc"
-    sha256 = rows.entry("bc").sha256
-    assert leak_notes.measured(row, sha256).suspected
+    identity = rows.entry("bc").identity
+    assert leak_notes.measured(row, identity).suspected
     assert leak_notes.measured(row, "0" * 64) is None  # of another submission
     (row / records.LEAKS).write_text("[]")
     with pytest.raises(InputError, match="expected an object with the number difference_nats"):
-        leak_notes.measured(row, sha256)
+        leak_notes.measured(row, identity)
 
 
 def test_what_is_not_held_back_is_refused(held_back, data, tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ from support.sound_submissions import WATCHED
 from understudy import cli
 from understudy.submissions import resolution
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -22,7 +21,7 @@ def test_controls_have_names_and_no_folder(name, decoding):
     assert entry.is_control
     (player,) = entry.players
     assert player.teachers == WATCHED
-    assert rows.entry(name).sha256 == entry.sha256
+    assert rows.entry(name).identity == entry.identity
     assert resolution.find(name, "darkroom-v1") is None
 
 
@@ -54,18 +53,3 @@ def test_a_bare_name_is_an_entry(make_submission, here, monkeypatch):
     assert cli.main(["check", "ours"]) == 0
     with pytest.raises(InputError, match="unknown submission for minatar-v1"):
         rows.entry("ours", "minatar-v1")
-
-
-def test_only_the_packages_entries_have_other_names_in_stored_rows(make_submission, here, own_data):
-    """A stranger may call a submission as one of ours was called before."""
-    ours = rows.entry("bc")
-    assert (ours.name, ours.stored_name, ours.architecture) == ("bc", "markov", "bc")
-
-
-@pytest.mark.parametrize("name", ["markov", "bc", "policy-at-w"])
-def test_a_submissions_own_name_is_kept(make_submission, name):
-    folder = make_submission()
-    path = folder / "submission.json"
-    files.write_json(path, {**files.read_json(path), "name": name})
-    entry = rows.entry(str(folder))
-    assert (entry.name, entry.stored_name, entry.architecture) == (name, name, "bc")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from support import ROOT, rows
 from support.sound_submissions import SIZES, WATCHED, built, content, declaration, entries
@@ -18,6 +19,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import PlayerRequest
 from understudy.suite.histories import history_format
+from understudy.suite.io import files
 from understudy.suite.testing import imitator_checks
 
 DOCUMENT = ROOT / "docs" / "submission-format.md"
@@ -42,17 +44,69 @@ def test_a_checkpoint_plays_as_what_was_saved(make_submission, architecture):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
-def test_the_hash_is_the_documented_one_and_covers_every_file_but_the_card(make_submission):
+def test_the_identity_is_the_documented_one(make_submission):
     (code,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.M | re.S)
     documented: dict[str, Any] = {}
     exec(code, documented)
     folder = make_submission()
-    expected = documented["submission_hash"](folder)
+    expected = documented["identity"](folder)
+    assert submission_format.read(folder).identity == expected == rows.entry(str(folder)).identity
+
+
+def test_names_descriptions_and_files_bytes_are_no_part_of_the_identity(make_submission):
+    folder = make_submission()
+    before = submission_format.read(folder)
     (folder / "README.md").write_text("a card")
-    assert submission_format.submission_hash(folder) == expected == rows.entry(str(folder)).sha256
     with (folder / "all" / "config.json").open("a") as file:
         file.write(" ")
-    assert submission_format.submission_hash(folder) != expected
+    weights = folder / "all" / "model.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    reordered = dict(sorted(tensors.items(), reverse=True))
+    safetensors.torch.save_file(reordered, weights, {"format": "pt", "note": "saved again"})
+    (folder / "all").rename(folder / "final")
+    path = folder / "submission.json"
+    declared = files.read_json(path)
+    declared["checkpoints"][0]["folder"] = "final"
+    files.write_json(path, {**declared, "name": "other", "description": "anew", "decoding": "sample"})
+    after = submission_format.read(folder)
+    assert after.declaration != before.declaration
+    assert after.identity == before.identity
+
+
+def test_every_weight_and_setting_is_part_of_the_identity(make_submission):
+    folder = make_submission()
+    weights = folder / "all" / "model.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    found = [submission_format.read(folder).identity]
+    for name in tensors:
+        changed = {**tensors, name: tensors[name] + 1e-6}
+        safetensors.torch.save_file(changed, weights)
+        found.append(submission_format.read(folder).identity)
+    first, *others = tensors
+    renamed = {f"{first}s": tensors[first], **{name: tensors[name] for name in others}}
+    reshaped = {**tensors, first: tensors[first].reshape(-1, 1)}
+    halved = {**tensors, first: tensors[first].half()}
+    for changed in (renamed, reshaped, halved):
+        safetensors.torch.save_file(changed, weights)
+        found.append(submission_format.read(folder).identity)
+    safetensors.torch.save_file(tensors, weights)
+    config = files.read_json(folder / "all" / "config.json")
+    (setting,) = config["parameters"]
+    config["parameters"][setting] += 1
+    files.write_json(folder / "all" / "config.json", config)
+    found.append(submission_format.read(folder).identity)
+    assert len(set(found)) == len(found)
+
+
+def test_a_copy_of_a_checkpoint_is_refused(make_submission):
+    folder = make_submission()
+    shutil.copytree(folder / "all", folder / "again")
+    path = folder / "submission.json"
+    declared = files.read_json(path)
+    declared["checkpoints"].append({**declared["checkpoints"][0], "folder": "again", "training_seed": 1})
+    files.write_json(path, declared)
+    with pytest.raises(InputError, match="'all' and 'again' hold the same weights and configuration"):
+        submission_format.read(folder)
 
 
 def test_what_is_written_is_read_back(data, here):
@@ -65,7 +119,7 @@ def test_what_is_written_is_read_back(data, here):
     assert submission_format.read(here / "written") == written
     assert (here / "written" / "all" / "model.safetensors").read_bytes() == weights
     again = submission_format.write(here / "again", declared, {"all": (made, weights)})
-    assert again.sha256 == written.sha256
+    assert again.identity == written.identity
 
 
 def tupled(found: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from understudy.suite import benchmarks, draws, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, isolation, recheck, rollout, states, work
 from understudy.suite.harness.feedback import Feedback
-from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.jobs import Job, Labels
 from understudy.suite.harness.lanes import Lane
 from understudy.suite.histories import history_format
 from understudy.suite.io import files
@@ -53,11 +53,11 @@ def job(reward="own", kind="continue", decoding="greedy"):
         for goal in (40, 41, 49)
     )
     return Job(
-        "darkroom-v1",
+        Labels("darkroom-v1", "quick", "summer", "summer", "control", None, None),
         "0" * 64,
-        "quick",
         kind,
-        {"name": "summer", "training_seed": None, "track": "frozen"},
+        {"identity": "1" * 64, "checkpoint_identity": "2" * 64, "track": "frozen"},
+        "dev",
         "test",
         decoding,
         0,
@@ -67,7 +67,8 @@ def job(reward="own", kind="continue", decoding="greedy"):
         lanes,
         1,
         "cpu",
-        {"understudy": "test"},
+        "float32",
+        {"torch": "test"},
         None if reward == "own" else interventions.Intervention(reward, reward=reward),
     )
 

@@ -39,14 +39,14 @@ def test_an_isolation_check_names_the_runs_and_weights_that_it_is_of(checked):
     assert found["holds"]
     assert found["histories_sha256"] == [lane["history_sha256"] for lane in lanes]
     assert {found["parameters_sha256"]} == {lane["parameters_sha256"]["before"] for lane in lanes}
-    assert {found["checkpoint_sha256"]} == {lane["job"]["player"]["checkpoint_sha256"] for lane in lanes}
+    assert {found["checkpoint_identity"]} == {lane["job"]["player"]["checkpoint_identity"] for lane in lanes}
     verification.require(verification.verify(checked, processes=1))
     assert isolation_of(checked) is True
     files.write_json(checked / JOB / records.ISOLATION, {**found, "holds": False, "differs_at": 3})
     assert isolation_of(checked) is False
 
 
-@pytest.mark.parametrize("place", ["histories_sha256", "parameters_sha256", "checkpoint_sha256"])
+@pytest.mark.parametrize("place", ["histories_sha256", "parameters_sha256", "checkpoint_identity"])
 def test_an_isolation_check_of_other_runs_or_weights_counts_for_nothing(checked, place):
     path = checked / JOB / records.ISOLATION
     found = files.read_json(path)

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from understudy.suite import draws, exploration, stored_names
+from understudy.suite import draws, exploration
 from understudy.suite.errors import InputError
 from understudy.suite.harness import isolation, rollout
-from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.jobs import Job, Labels
 from understudy.suite.harness.lanes import Lane
 from understudy.suite.harness.records import ISOLATION, RECORD
 from understudy.suite.histories import history_format
@@ -55,11 +55,11 @@ def job(kind="continue", moves=100, exploration=0.2, **changes):
         for goal in (0, 7, 14)
     )
     whole = Job(
-        benchmark="darkroom-v1",
-        benchmark_sha256="0" * 64,
-        budget="quick",
+        labels=Labels("darkroom-v1", "quick", "spy", "spy", "control", None, None),
+        benchmark="0" * 64,
         kind=kind,
-        player={"name": "spy", "training_seed": None},
+        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64},
+        round="dev",
         salt="test",
         decoding="greedy",
         priming_moves=0,
@@ -69,7 +69,8 @@ def job(kind="continue", moves=100, exploration=0.2, **changes):
         lanes=lanes,
         threads=1,
         device="cpu",
-        versions={"understudy": "test"},
+        precision="float32",
+        versions={"torch": "test"},
     )
     return replace(whole, **changes)
 
@@ -138,10 +139,6 @@ def test_interrupted_job_goes_on_to_the_same_bytes(tmp_path):
 
         with pytest.raises(KeyboardInterrupt):
             play(job(), folder, report=interrupt)
-        if stop == 20:  # as a job that was begun before the key was renamed
-            progress = files.read_json(folder / rollout.PROGRESS)
-            progress[stored_names.ROLLOUT_FIRST_OF_RUN] = progress.pop("first_of_run")
-            files.write_json(folder / rollout.PROGRESS, progress)
         play(job(), folder)
         for lane in range(LANES):
             for name in (HISTORY, RECORD):
@@ -246,7 +243,11 @@ def test_changed_weights_resume_where_an_interruption_left_them(tmp_path):
 
 def test_a_learners_weights_are_restored_in_start_runs_too(tmp_path):
     learner = Learner()
-    play(job("start", player={"name": "spy", "training_seed": None, "track": "learning"}), tmp_path, learner)
+    play(
+        job("start", player={"identity": "", "checkpoint_identity": "", "track": "learning"}),
+        tmp_path,
+        learner,
+    )
     assert learner.weights == [1.0 + move % 20 for move in range(100)]
 
 
