@@ -54,7 +54,7 @@ class Round:
         if not control and identity not in {each.identity for each in self.committed}:
             raise InputError(
                 f"{name}: identity {identity[:12]} was not committed to round {self.name} before its salt "
-                "was drawn; play it with --round dev, or commit it to the next round: understudy rounds commit"
+                "was drawn; give --round dev, or commit it to the next round: understudy rounds commit"
             )
         return self.salt
 
