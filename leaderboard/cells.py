@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from understudy.leaderboard import controls_check
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
-from understudy.suite.scoring import gains
+from understudy.suite.harness import rounds
+from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.verdicts import Verdict
 
@@ -50,6 +51,8 @@ WHOLE_NUMBERS: Final = (
         "h50_refuted",
     ),
 )
+
+REFERENCE_INCOMPLETE: Final = verdicts.REFERENCE_INCOMPLETE.partition(":")[0]
 
 
 def frame(scored: Sequence[ScoredRow]) -> pd.DataFrame:
@@ -142,6 +145,12 @@ def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | No
 def _notes(one: ScoredRow) -> Iterator[str]:
     """Yield remarks about a row that its cells do not show."""
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
+    if row["round"] == rounds.DEV and not row["control"]:
+        yield "self-reported: not ranked"
+    if one.other_data:
+        yield "compared with other teacher data than the benchmark's: not ranked"
+    if any(str(verdict.reason).startswith(REFERENCE_INCOMPLETE) for verdict in one.verdicts):
+        yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
     if one.rechecked is False:

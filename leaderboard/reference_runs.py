@@ -1,4 +1,4 @@
-"""Reference runs: the teacher runs of this machine, and stored start runs of two controls."""
+"""Reference runs: the pinned teacher runs on this machine, and stored start runs of two controls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, games
-from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun
+from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.io import files
@@ -27,7 +27,10 @@ class StoredReferences:
 
     def __init__(self, results: Path, benchmark: Benchmark, budget: Budget) -> None:
         self.results, self.benchmark, self.budget = results, benchmark, budget
-        self.runs = benchmarks.teacher_runs(benchmark)
+        self.pins = pins.of(benchmark)
+        here = {run: pins.verified_moves(self.pins, run) for run in benchmarks.teacher_runs(benchmark)}
+        self._moves = {run.name: moves for run, moves in here.items() if moves}  # pinned and the same
+        self.runs = [run for run in here if run.name in self._moves]
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}
 
     def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
@@ -54,7 +57,21 @@ class StoredReferences:
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched run among the units, or among all."""
         chosen = [run for run in self._watched if self.unit(run) in units] or self._watched
-        return min((benchmarks.read(run).num_moves for run in chosen), default=None)
+        return min((self._moves[run.name] for run in chosen), default=None)
+
+    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> tuple[int, int]:
+        """Return how many pinned runs over the budget's moves are here, and how many there are.
+
+        Arguments as of `tasks.ReferenceRuns`.
+        """
+        benchmark = self.benchmark
+        moves = self.budget.moves if on_new_games else benchmark.watched_moves
+        if not (on_new_games or to_w):
+            moves += self.budget.moves
+        names = self.pins.names(
+            benchmark, benchmark.new_games if on_new_games else benchmark.watched_games, moves
+        )
+        return sum(self._moves.get(name, 0) >= moves for name in names), len(names)
 
     def ends_by_failure(self, on_new_games: bool) -> bool:
         """Return whether some episode of a teacher was ended by the game, not by the cap."""
@@ -83,8 +100,8 @@ class StoredReferences:
         benchmarks.require_same_training_settings(self.runs)
         found, lanes = [], Counter[str]()
         for run in chosen:
-            history, unit = benchmarks.read(run), self.unit(run)
-            found.append(ScoredRun(unit, 0, lanes[unit], history.reward[start:], history.ended[start:]))
+            history, unit, end = benchmarks.read(run), self.unit(run), self._moves[run.name]
+            found.append(ScoredRun(unit, 0, lanes[unit], history.reward[start:end], history.ended[start:end]))
             lanes[unit] += 1
         return tuple(found)
 

@@ -45,6 +45,7 @@ class ScoredRow:
     gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+    other_data: bool = False  # whether its references are of a data folder of one's own
 
     def verdict(self, task: str) -> Verdict | None:
         """Return the verdict on a task; None if the budget does not have it."""
@@ -155,6 +156,7 @@ class _BudgetScorer:
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
+            not self.references.pins.are_the_packages,
         )
 
     def rules(self, task: str) -> Rules:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from understudy.submissions import watched
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.row_player import RowPlayer
+from understudy.suite.histories import moves_hash
 from understudy.suite.io import files
 from understudy.suite.scoring import intervals
 
@@ -95,7 +95,9 @@ def _asked(
                     f"{run.history_path}: {name} is published up to move {published.num_moves:,}, beyond "
                     f"W = {start:,}, so its continuation is not held back"
                 )
-            if watched.sha256(own, published.num_moves) != watched.sha256(published, published.num_moves):
+            if moves_hash.sha256(own, published.num_moves) != moves_hash.sha256(
+                published, published.num_moves
+            ):
                 raise InputError(
                     f"{run.history_path}: it does not begin as the published {name}; hold back a "
                     "continuation of that run"

@@ -14,13 +14,13 @@ from torch import nn
 
 from understudy import baselines
 from understudy.baselines.training import loop
-from understudy.submissions import loading, watched
+from understudy.submissions import loading
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.suite import benchmarks, draws, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import PlayerRequest
 from understudy.suite.harness.interventions import Intervention
-from understudy.suite.histories import frame_store
+from understudy.suite.histories import frame_store, moves_hash
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.windows import WatchedRuns
 from understudy.suite.io import file_lock, files
@@ -53,7 +53,7 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
     Each action occurs as often as before, but no longer depends on observations or rewards.
     """
     moves = min(watched_moves, history.num_moves)
-    key = draws.derive("shuffled actions", watched.sha256(history, moves), draw)
+    key = draws.derive("shuffled actions", moves_hash.sha256(history, moves), draw)
     order = np.random.Generator(np.random.Philox(key=key)).permutation(moves)
     action, explored = history.action.copy(), history.explored.copy()
     action[:moves], explored[:moves] = action[order], explored[order]

@@ -11,7 +11,8 @@ from understudy.submissions import submission_format, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import games, registry, tasks
-from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
+from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import Entry, Loader, Player, PlayerRequest
 from understudy.suite.io import files
@@ -37,13 +38,14 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
     """
     submission = find(name_or_path, benchmark.name)
     by_name = {run.name: run for run in runs}
-    on_watched = [run for run in runs if run.game in benchmark.watched_games]
-    if not on_watched:
+    pinned = pins.of(benchmark)
+    if not pinned.names(benchmark, benchmark.watched_games):
         raise InputError(
-            f"no teacher run of a watched game of {benchmark.name} here; see: understudy benchmarks"
+            f"{benchmark.name}: no teacher run of a watched game is pinned in {pinned.path}; see: "
+            f"understudy histories pin --benchmark {benchmark.name}"
         )
     if submission is None:
-        return _control_entry(name_or_path, benchmark, runs)
+        return _control_entry(name_or_path, benchmark, by_name, pinned)
     watched.check(submission, benchmark, runs)
     declaration = submission.declaration
     return Entry(
@@ -56,7 +58,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
         priming_moves=declaration.priming_moves,
         is_control=False,
         players=tuple(
-            _submitted_player(submission, checkpoint, benchmark, by_name)
+            _submitted_player(submission, checkpoint, benchmark, by_name, pinned)
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
@@ -98,7 +100,7 @@ def entries(benchmark: str) -> tuple[str, ...]:
 def load_control(
     name: str,
     benchmark: Benchmark,
-    teachers: Mapping[str, Path],
+    teachers: Mapping[str, TeacherRun],
     new_teachers: Mapping[str, Sequence[Path]],
     request: PlayerRequest,
 ) -> nn.Module:
@@ -107,20 +109,28 @@ def load_control(
     Args:
         name: of the control, with its variant.
         benchmark: of its runs.
-        teachers: folder of each watched teacher's run, by name.
+        teachers: the watched teachers' runs that are on this machine, by name.
         new_teachers: folders of the teachers' runs on each new game; the lanes of a game use them in turn.
         request: lanes and kind of run.
 
-    Raises InputError if a teacher's folder lacks what the player needs.
+    Raises InputError if a lane's teacher is not on this machine, or is not the pinned run of its name.
     """
     control, variant = controls.load(name)
+    if control.uses_teachers:
+        for teacher in dict.fromkeys(lane.teacher for lane in request.lanes):
+            if teacher not in teachers:
+                raise InputError(
+                    f"{name}: the teacher's run {teacher} is not on this machine; fetch it: understudy "
+                    f"histories pull --benchmark {benchmark.name}"
+                )
+            pins.require(benchmark, teachers[teacher])
     on_new = (new_teachers.get(lane.game, ()) for lane in request.lanes)
     assignment = controls.Assignment(
         game=games.load(benchmark.watched_games[0]),
         watched_moves=benchmark.watched_moves,
         moves=request.run_moves,
         on_new_game=request.on_new_games,
-        teachers=tuple(teachers[lane.teacher] for lane in request.lanes),
+        teachers=tuple(teachers[lane.teacher].folder for lane in request.lanes if control.uses_teachers),
         new_teachers=tuple(
             folders[lane.number % len(folders)] if folders else None
             for lane, folders in zip(request.lanes, on_new, strict=True)
@@ -140,19 +150,21 @@ def _folder(name_or_path: str, benchmark: str) -> Path:
     return ENTRIES / benchmark / name_or_path
 
 
-def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Entry:
+def _control_entry(name: str, benchmark: Benchmark, runs: Mapping[str, TeacherRun], pinned: Pins) -> Entry:
+    """Return a control's entry: its teachers are the pinned runs, whether they are here or not."""
     control, variant = controls.load(name)
     identity = _identity("control", f"{control.label}-{variant}" if variant else control.label)
-    on_watched = {run.name: run for run in runs if run.game in benchmark.watched_games}
-    networks = tuple(
-        (run.name, files.sha256(run.network_path)) for run in on_watched.values() if run.network_path
-    )
-    teachers = {name: run.folder for name, run in on_watched.items()}
-    new_teachers = {game: [run.folder for run in runs if run.game == game] for game in benchmark.new_games}
+    watched_names = pinned.names(benchmark, benchmark.watched_games)
+    networks = tuple((name, str(pinned.of_run(name)[-1].network_at_w)) for name in watched_names)
+    teachers = {name: runs[name] for name in watched_names if name in runs}
+    new_teachers = {
+        game: [runs[name].folder for name in pinned.names(benchmark, [game]) if name in runs]
+        for game in benchmark.new_games
+    }
     player = Player(
         checkpoint="control",
         training_seed=None,
-        teachers=tuple(on_watched),
+        teachers=watched_names,
         identity=identity,
         networks_at_w=networks,
         tasks=tasks.names() if control.tasks is None else control.tasks,
@@ -172,23 +184,36 @@ def _control_entry(name: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) 
 
 
 def _submitted_player(
-    submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark, runs: Mapping[str, TeacherRun]
+    submission: Submission,
+    checkpoint: Checkpoint,
+    benchmark: Benchmark,
+    runs: Mapping[str, TeacherRun],
+    pinned: Pins,
 ) -> Player:
-    watched_here = [
-        history.name
-        for history in submission.declaration.watched.histories
-        if _game(history.name, benchmark) in benchmark.watched_games
-    ]
-    teachers = (checkpoint.teacher,) if checkpoint.teacher else tuple(watched_here)
-    for teacher in teachers:
-        if teacher not in runs:
+    """Return a checkpoint's player; it is primed with, and compared with, pinned runs only.
+
+    These are the pinned ones that it watched; all of the watched games if it watched none of them.
+    """
+    usable = pinned.names(benchmark, benchmark.watched_games)
+    histories = submission.declaration.watched.histories
+    if checkpoint.teacher:
+        teachers: tuple[str, ...] = (checkpoint.teacher,)
+        if checkpoint.teacher not in usable:
             raise InputError(
-                f"{submission.folder}: its teacher {teacher} is not on this machine, so it cannot be primed "
-                f"and scored; fetch that run of {benchmark.name}"
+                f"{submission.folder}: in mode single the teacher is a pinned run of {benchmark.name}; found "
+                f"{checkpoint.teacher}; train on one of {usable[0]} ... {usable[-1]}, or in mode multi"
             )
+    else:
+        teachers = tuple(each.name for each in histories if each.name in usable) or usable
+    if submission.declaration.priming_moves:
+        for teacher in teachers:
+            if teacher not in runs:
+                raise InputError(
+                    f"{submission.folder}: its teacher {teacher} is not on this machine, so it cannot be "
+                    f"primed and scored; fetch it: understudy histories pull --benchmark {benchmark.name}"
+                )
     identity = submission.checkpoint_identity(checkpoint.folder)
-    names = [history.name for history in submission.declaration.watched.histories]
-    trained_on = teachers if checkpoint.teacher else tuple(names)
+    trained_on = teachers if checkpoint.teacher else tuple(each.name for each in histories)
     source = CheckpointSource(
         submission, checkpoint, identity, benchmark, trained_on, {n: runs[n] for n in trained_on if n in runs}
     )
@@ -201,10 +226,6 @@ def _submitted_player(
         tasks=tasks.names(),
         load=Loader("understudy.submissions.parameters:load_player", (source,)),
     )
-
-
-def _game(run_name: str, benchmark: Benchmark) -> str:
-    return f"{benchmark.family}/{run_name.partition('/')[0]}"
 
 
 def _identity(*parts: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
-from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import engines, records, work
 from understudy.suite.harness.interventions import Intervention
@@ -127,9 +127,10 @@ def seconds_played(rows: Sequence[RequestedRow]) -> float:
 
 
 def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
-    """Return whether the network at W of every watched run is stored."""
-    watched = [run for run in runs if run.game in benchmark.watched_games]
-    return all(run.network_path is not None for run in watched)
+    """Return whether every pinned watched run is here with its network at W."""
+    networks = {run.name: run.network_path for run in runs}
+    names = pins.of(benchmark).names(benchmark, benchmark.watched_games)
+    return all(networks.get(name) is not None for name in names)
 
 
 def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
@@ -142,12 +143,12 @@ def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
     for name in wanted:
         tasks.load(name)  # raises, with a suggestion, where there is no such task
         benchmark.rules(budget.name, name)  # raises where the budget is too short for it
-    benchmarks.require_same_training_settings(row.runs)
+    pinned = pins.of(benchmark)
+    benchmarks.require_same_training_settings([run for run in row.runs if pinned.of_run(run.name)])
     if row.entry.name == "frozen-teacher" and not has_networks_at_w(benchmark, row.runs):
         raise InputError(
-            f"frozen-teacher: a watched teacher run of {benchmark.name} is shorter than W = "
-            f"{benchmark.watched_moves:,} moves, so it has no network at W; continue it: understudy "
-            "train-teacher"
+            f"frozen-teacher: some pinned teacher run of {benchmark.name} or its network at W is not here; "
+            f"fetch them: understudy histories pull --benchmark {benchmark.name}"
         )
     return [name for name in wanted if name in row.entry.players[0].tasks]
 
@@ -183,5 +184,4 @@ def _has_reference_runs(
         return False
     compared = benchmark.new_games if on_new_games else benchmark.watched_games
     needed = benchmark.budget(budget_name).moves + (0 if on_new_games else benchmark.watched_moves)
-    long = [run for run in runs if run.game in compared and benchmarks.read(run).num_moves >= needed]
-    return len(long) >= benchmark.minima.reference_runs
+    return len(pins.of(benchmark).names(benchmark, compared, needed)) >= benchmark.minima.reference_runs

@@ -47,7 +47,7 @@ class WatchedHistory(_Document):
 
     name: RunName  # variant/seed-k, as in `understudy benchmarks`
     moves: int = Field(ge=1, le=10**12)  # at most the benchmark's watched moves
-    sha256: Sha256  # of those moves: watched.sha256
+    sha256: Sha256  # of those moves: moves_hash.sha256
 
 
 class Watched(_Document):
@@ -218,6 +218,7 @@ def _check_consistency(declaration: Declaration, path: Path) -> None:
     watched, checkpoints = declaration.watched, declaration.checkpoints
     names = [history.name for history in watched.histories]
     _refuse_repeated(names, f"{path}: watched.histories")
+    _refuse_copied_histories(watched.histories, path)
     _refuse_repeated([checkpoint.folder for checkpoint in checkpoints], f"{path}: checkpoints.folder")
     for checkpoint in checkpoints:
         where = f"{path}: checkpoint {checkpoint.folder}: teacher"
@@ -234,6 +235,18 @@ def _check_consistency(declaration: Declaration, path: Path) -> None:
             f"{path}: priming_moves: expected at most the {shortest.moves:,} watched moves of "
             f"{shortest.name}; found {declaration.priming_moves:,}"
         )
+
+
+def _refuse_copied_histories(histories: tuple[WatchedHistory, ...], path: Path) -> None:
+    """Raise InputError for two runs with the same moves, which are one run under two names."""
+    first: dict[str, str] = {}
+    for history in histories:
+        other = first.setdefault(history.sha256, history.name)
+        if other != history.name:
+            raise InputError(
+                f"{path}: watched.histories: {other} and {history.name} have the same moves and are one run; "
+                "declare one"
+            )
 
 
 def _refuse_repeated(names: list[str], where: str) -> None:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from understudy.submissions.submission_format import DECLARATION, Submission, WatchedHistory
 from understudy.suite import benchmarks, registry
-from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.errors import InputError
-from understudy.suite.histories import history_format
+from understudy.suite.histories import moves_hash
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import files
-
-
-def sha256(history: History, moves: int) -> str:
-    """Return the SHA-256 of a run's moves [0, moves): the game, the number, each column's bytes in order.
-
-    It stays the same when the run is continued beyond them, unlike `content_sha256`.
-    """
-    digest = hashlib.sha256(files.canonical_json([history.header.game, moves]).encode())
-    for name, dtype in history_format.COLUMNS.items():
-        column = getattr(history, name)[:moves]
-        digest.update(f"\n{name} {dtype}\n".encode())
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()
 
 
 def declared(name: str, history: History, watched_moves: int) -> WatchedHistory:
     """Return a run's item in `submission.json`: its first `watched_moves` moves, or all if it is shorter."""
     moves = min(watched_moves, history.num_moves)
-    return WatchedHistory(name=name, moves=moves, sha256=sha256(history, moves))
+    return WatchedHistory(name=name, moves=moves, sha256=moves_hash.sha256(history, moves))
 
 
 def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> list[str]:
@@ -45,30 +28,37 @@ def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRu
     """
     path = submission.folder / DECLARATION
     here = {run.name: run for run in runs}
+    pinned = pins.of(benchmark)
     unknown = []
     for entry in submission.declaration.watched.histories:
         _check_allowed(submission, entry, benchmark, path)
-        if entry.name not in here:
+        hashes = {pin.sha256 for pin in pinned.of_run(entry.name) if pin.moves == entry.moves}
+        if hashes:  # nothing needs to be read
+            if entry.sha256 not in hashes:
+                raise InputError(_other_data(path, entry, hashes.pop()))
+        elif entry.name not in here:
             unknown.append(f"watched run {entry.name} is not on this machine: its hash is not checked")
-            continue
-        history = benchmarks.read(here[entry.name])
-        if history.num_moves < entry.moves:
+        elif (history := benchmarks.read(here[entry.name])).num_moves < entry.moves:
             unknown.append(
                 f"watched run {entry.name} has {history.num_moves:,} of the declared {entry.moves:,} moves "
                 "on this machine: its hash is not checked"
             )
         elif (own := _known_sha256(here[entry.name], history.content_sha256, entry.moves)) != entry.sha256:
-            raise InputError(
-                f"{path}: watched run {entry.name}: its first {entry.moves:,} moves have the SHA-256 "
-                f"{own[:12]} here, found {entry.sha256[:12]} declared; it was trained on other data"
-            )
+            raise InputError(_other_data(path, entry, own))
     return unknown
+
+
+def _other_data(path: Path, entry: WatchedHistory, sha256: str) -> str:
+    return (
+        f"{path}: watched run {entry.name}: its first {entry.moves:,} moves have the SHA-256 {sha256[:12]} "
+        f"here, found {entry.sha256[:12]} declared; it was trained on other data"
+    )
 
 
 @functools.lru_cache(maxsize=1024)
 def _known_sha256(run: TeacherRun, content_sha256: str, moves: int) -> str:
     """Return a stored run's hash, computed once in a process for each content."""
-    return sha256(benchmarks.read(run), moves)
+    return moves_hash.sha256(benchmarks.read(run), moves)
 
 
 def _check_allowed(submission: Submission, entry: WatchedHistory, benchmark: Benchmark, path: Path) -> None:

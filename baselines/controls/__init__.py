@@ -38,6 +38,7 @@ class Control(Protocol):
     decoding: str  # "greedy" or "sample": how its logits are decoded
     track: str  # "frozen", or "learning" if a hand-written rule learns in its state
     tasks: tuple[str, ...] | None  # that it is made for; None: all
+    uses_teachers: bool  # whether it needs the files of its teachers' runs
     variants: tuple[str, ...]  # suffixes of its name, e.g. ("0.1", "0.5"); empty for a single player
 
     def build_control(self, assignment: Assignment) -> nn.Module:

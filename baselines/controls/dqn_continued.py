@@ -21,6 +21,7 @@ class DQNContinued:
 
     name = "dqn-continued"
     label = "dqn-continued"
+    uses_teachers = True
     decoding = "greedy"
     track = "learning"
     tasks = ("skill", "improvement")

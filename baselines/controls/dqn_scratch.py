@@ -19,6 +19,7 @@ class DQNScratch:
 
     name = "dqn-scratch"
     label = "dqn-scratch"
+    uses_teachers = True
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)

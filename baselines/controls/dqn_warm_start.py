@@ -22,6 +22,7 @@ class DQNWarmStart:
 
     name = "dqn-warm-start"
     label = "dqn-warm-start"
+    uses_teachers = True
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)

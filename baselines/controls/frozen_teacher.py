@@ -59,6 +59,7 @@ class FrozenTeacherControl:
 
     name = "frozen-teacher"
     label = "frozen-teacher"
+    uses_teachers = True
     decoding = "greedy"
     track = "frozen"
     tasks = None

@@ -160,6 +160,7 @@ class InStateLearnerControl:
 
     name = "in-state-learner"
     label = "in-state-learner"
+    uses_teachers = True
     decoding = "greedy"
     track = "learning"
     tasks = ("transfer",)

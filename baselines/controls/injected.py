@@ -105,6 +105,7 @@ class InjectedControl:
 
     name = "injected"
     label = "injected"
+    uses_teachers = True
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement",)

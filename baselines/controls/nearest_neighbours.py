@@ -147,6 +147,7 @@ class NearestNeighboursControl:
 
     name = "nearest-neighbours"
     label = "nearest-neighbours"
+    uses_teachers = True
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

@@ -68,6 +68,7 @@ class OpenLoopReplayControl:
 
     name = "open-loop-replay"
     label = "open-loop-replay"
+    uses_teachers = True
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

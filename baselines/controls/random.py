@@ -42,6 +42,7 @@ class RandomControl:
 
     name = "random"
     label = "random"
+    uses_teachers = False
     decoding = "sample"
     track = "frozen"
     tasks = None

@@ -85,6 +85,7 @@ class SandbaggerControl:
 
     name = "sandbagger"
     label = "sandbagger"
+    uses_teachers = True
     decoding = "greedy"
     track = "frozen"
     tasks = ("improvement", "transfer")

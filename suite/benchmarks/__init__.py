@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from understudy.suite import registry
-from understudy.suite.benchmarks import declaration
+from understudy.suite.benchmarks import declaration, pins
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
 from understudy.suite.benchmarks.teacher_data import (
     TeacherRun,
@@ -23,6 +23,7 @@ __all__ = [
     "differences_from_games",
     "load",
     "names",
+    "pins",
     "read",
     "require_same_training_settings",
     "roots",

@@ -25,6 +25,7 @@ ENVIRONMENT_VARIABLE = (
     "UNDERSTUDY_DATA"  # folders or hf://..., separated as in PATH; replaces the default folders
 )
 TEACHER = "teacher"  # a history's player.kind
+EMBEDDED = Path(__file__).resolve().parent.parent / "data"  # the runs that come with the package
 KEPT_HISTORIES = (
     4096  # histories cached in a process; fewer than a benchmark's runs would read all of them every time
 )
@@ -55,10 +56,9 @@ def roots() -> tuple[Path, ...]:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return tuple(map(_root, _parts(chosen)))
-    suite = Path(__file__).resolve().parent.parent
-    checkout = suite.parent
+    checkout = EMBEDDED.parent.parent
     beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
-    return (suite / "data", *beside)
+    return (EMBEDDED, *beside)
 
 
 def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherRun]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import TeacherRun
+from understudy.suite.benchmarks import TeacherRun, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
@@ -32,6 +32,7 @@ from understudy.suite.histories import history_format
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_names, files
+from understudy.suite.protocols import Imitator
 
 
 class RowPlayer:
@@ -64,8 +65,9 @@ class RowPlayer:
         for done, teacher in enumerate(teachers):
             self._report_making(records.AGREEMENT, done, len(teachers))
             path = records.predictions_path(self.row.folder, planned.player.checkpoint, teacher)
-            run = self.row.runs_by_name[teacher]
-            if (path.exists() and not self.row.request.restart) or not self.reaches_past_w(run):
+            run = self.row.runs_by_name.get(teacher)
+            done_before = path.exists() and not self.row.request.restart
+            if run is None or done_before or not self.reaches_past_w(run):
                 continue
             files.write_columns(path, self._predictions(planned, run))
 
@@ -101,6 +103,7 @@ class RowPlayer:
     def _predictions(self, planned: PlannedJob, run: TeacherRun) -> dict[str, np.ndarray]:
         """Return a player's predictions of a teacher's moves after W, primed with that run."""
         benchmark = self.row.benchmark
+        pins.require(benchmark, run)
         moves, start = benchmark.budget(self.row.request.budget).agreement_moves, benchmark.watched_moves
         torch.set_num_threads(planned.job.threads)
         unit = benchmark.unit(run.name)
@@ -197,6 +200,8 @@ class RowPlayer:
 
     def _start_state(self, player: nn.Module, planned: PlannedJob) -> StartState:
         """Return the state in which a job's runs start."""
+        if planned.job.priming_moves == 0:  # its teachers need not be here
+            return rollout.empty_start_state(cast(Imitator, player), len(planned.job.lanes))
         runs = [self.row.runs_by_name[lane.teacher] for lane in planned.job.lanes]
         return self._start_state_of(player, runs, planned.job)
 
@@ -211,6 +216,7 @@ class RowPlayer:
 
     def _primed(self, imitator: Any, run: TeacherRun, priming_moves: int, source: str) -> StartState:
         """Return the state after a teacher's last watched moves, or after those of an intervention."""
+        pins.require(self.row.benchmark, run)
         history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
         stop = min(self.row.benchmark.watched_moves, history.num_moves)
         if source == "first":

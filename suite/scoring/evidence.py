@@ -47,6 +47,7 @@ class Evidence:
     random_starts: tuple[ScoredRun, ...] = ()  # start job of the random player, on the game that is played
     predictions: tuple[Predictions, ...] = ()
     watched_moves: int | None = None  # recorded in the shortest watched teacher run; None: none is used
+    pinned: tuple[int, int] | None = None  # reference runs that are here, and all pinned ones; None: unknown
     skill_answer: str | None = None  # Q1's skill verdict on the same row, used by improvement
     yoked: tuple[ScoredRun, ...] = ()  # `runs` given another lane's reward; `reward` is what they scored
     flipped: tuple[ScoredRun, ...] = ()  # `runs` given the negative of their own reward
@@ -69,7 +70,7 @@ class Evidence:
                 f"expected one checkpoint, found {len(checkpoints)}"
             )
         for name, value in vars(self).items():
-            if isinstance(value, tuple) and name != "predictions":
+            if isinstance(value, tuple) and name not in ("predictions", "pinned"):
                 keys = [(run.unit, run.checkpoint, run.lane) for run in value]
                 if len(keys) != len(set(keys)):
                     raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {keys}")

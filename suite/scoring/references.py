@@ -24,6 +24,7 @@ class Reference:
     fewest_ends: int | None = None  # in the end window of any of its runs; None: unknown
     left_out: int = 0  # runs too short for the budget, or without a start job
     published: PublishedReference | None = None
+    pinned: tuple[int, int] | None = None  # as in Evidence
 
     @property
     def m(self) -> int:
@@ -41,7 +42,7 @@ class Reference:
     def only(self, units: Sequence[str]) -> Reference:
         """Return the reference restricted to some of its units; a start over other units is kept whole."""
         start = self.start.only(units) if set(units) <= set(self.start.units) else self.start
-        return Reference(self.end.only(units), start, self.fewest_ends, self.left_out)
+        return Reference(self.end.only(units), start, self.fewest_ends, self.left_out, None, self.pinned)
 
 
 def continuations(evidence: Evidence, rules: Rules) -> Reference:
@@ -51,7 +52,8 @@ def continuations(evidence: Evidence, rules: Rules) -> Reference:
     runs = [run for run in runs if run.unit in starts.units]
     end = _ends(runs, rules)
     left_out = len(evidence.reference_runs) - len(runs)
-    return _or_published(Reference(end, starts.only(end.units), _fewest_ends(runs, rules), left_out), rules)
+    found = Reference(end, starts.only(end.units), _fewest_ends(runs, rules), left_out, None, evidence.pinned)
+    return _or_published(found, rules)
 
 
 def runs_from_scratch(evidence: Evidence, rules: Rules) -> Reference:
@@ -60,7 +62,8 @@ def runs_from_scratch(evidence: Evidence, rules: Rules) -> Reference:
     end = _ends(runs, rules)
     start = random_sample(evidence, rules, end)
     left_out = len(evidence.reference_runs) - len(runs)
-    return _or_published(Reference(end, start, _fewest_ends(runs, rules), left_out), rules)
+    found = Reference(end, start, _fewest_ends(runs, rules), left_out, None, evidence.pinned)
+    return _or_published(found, rules)
 
 
 def watched_incomplete(evidence: Evidence, rules: Rules) -> str | None:
@@ -69,6 +72,13 @@ def watched_incomplete(evidence: Evidence, rules: Rules) -> str | None:
     if recorded is None or recorded >= rules.watched_moves:
         return None
     return verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
+
+
+def incomplete(pinned: tuple[int, int] | None) -> str | None:
+    """Return the reason for no verdict where pinned runs are not on this machine, otherwise None."""
+    if pinned is None or pinned[0] == pinned[1]:
+        return None
+    return verdicts.REFERENCE_INCOMPLETE.format(found=pinned[0], expected=pinned[1])
 
 
 def teacher_gain(reference: Reference, rules: Rules) -> Interval | None:
@@ -83,6 +93,9 @@ def unusable(reference: Reference, rules: Rules) -> str | None:
 
     There are too few runs, the gain is not clearly above 0, or the end window is too short.
     """
+    missing = incomplete(reference.pinned)
+    if missing:
+        return missing
     measured = teacher_gain(reference, rules)
     if reference.m < rules.minima.reference_runs or measured is None or not measured.above(0):
         return verdicts.NO_REFERENCE
@@ -115,7 +128,8 @@ def _fewest_ends(runs: Sequence[ScoredRun], rules: Rules) -> int | None:
 
 
 def _or_published(reference: Reference, rules: Rules) -> Reference:
-    if rules.published is None or reference.m >= rules.minima.reference_runs:
+    enough = reference.m >= rules.minima.reference_runs
+    if rules.published is None or enough or incomplete(reference.pinned):
         return reference
     return Reference(NOTHING, NOTHING, rules.published.fewest_ends, 0, rules.published)
 

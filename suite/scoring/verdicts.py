@@ -16,6 +16,7 @@ ANSWERS = (YES, YES_UNVERIFIED, ABOVE, PARTIAL, NO, UNDECIDED)
 
 NO_ROOM, NO_REFERENCE, FEW_UNITS = "no room", "no reference", "fewer than {minimum} units"
 TEACHER_INCOMPLETE = "teacher run incomplete: {found:,} of {expected:,}"
+REFERENCE_INCOMPLETE = "reference incomplete: {found} of {expected}"  # pinned teacher runs on this machine
 RUN_INCOMPLETE = "run incomplete: {found:,} of {expected:,}"
 NOT_PLAYED = "not played"
 NO_AGREEMENT, NO_CEILING = "agreement not measured", "ceiling not above the best constant player"
@@ -23,6 +24,7 @@ REWARD_FREE = "gain does not depend on reward"
 SCORE_READ = "gain does not survive a blanked score"
 NOT_ISOLATED = "isolation does not hold"
 BUILT_IN, PROVISIONAL = "built-in", "provisional"
+OTHER_DATA = "other teacher data"  # the references are not the benchmark's pinned runs
 SURVIVAL = "survival"  # the gain survives yoked rewards and vanishes under negated rewards
 FEW_ENDS = "few ends"  # a mark; a reason where the reference's end window holds too few
 

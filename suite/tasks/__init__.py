@@ -59,6 +59,14 @@ class ReferenceRuns(Protocol):
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched run among the units, or among all."""
 
+    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> tuple[int, int]:
+        """Return how many pinned teacher runs over the budget's moves are here, and how many there are.
+
+        Args:
+            on_new_games: runs from scratch on the new games, rather than the watched ones continued.
+            to_w: watched runs, with their moves up to W only.
+        """
+
     def ends_by_failure(self, on_new_games: bool) -> bool:
         """Return whether some episode of a teacher ended by the game and not by the cap."""
 

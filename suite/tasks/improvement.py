@@ -23,6 +23,7 @@ def reference_evidence(reference_runs: ReferenceRuns) -> Evidence:
         reference_runs=reference_runs.continuations(),
         reference_starts=reference_runs.starts("frozen-teacher", "start"),
         watched_moves=reference_runs.watched_moves(),
+        pinned=reference_runs.pinned(),
     )
 
 
@@ -62,6 +63,7 @@ class Improvement:
             reference_starts=reference_runs.starts("frozen-teacher", "start"),
             random_starts=reference_runs.starts("random", "start"),
             watched_moves=reference_runs.watched_moves(units),
+            pinned=reference_runs.pinned(),
             skill_answer=skill.part("skill").answer if skill.parts else None,
         )
 

@@ -47,6 +47,7 @@ class Skill:
             random_starts=reference_runs.starts("random", "start"),
             predictions=row.predictions(),
             watched_moves=reference_runs.watched_moves(units),
+            pinned=reference_runs.pinned(to_w=True),
         )
 
     def verdict(self, evidence: Evidence, rules: Rules) -> Verdict:
@@ -54,7 +55,7 @@ class Skill:
 
         The verdict's parts are called `skill` and `agreement`; it is yes (or above) if both are.
         """
-        incomplete = references.watched_incomplete(evidence, rules)
+        incomplete = references.watched_incomplete(evidence, rules) or references.incomplete(evidence.pinned)
         if incomplete:
             return Verdict(self.name, evidence.claim, None, incomplete, numbers=_points(evidence, rules))
         if not evidence.starts:

@@ -23,6 +23,7 @@ def reference_evidence(reference_runs: ReferenceRuns) -> Evidence:
         reference_runs=reference_runs.runs_from_scratch(),
         random_starts=reference_runs.starts("random", "start-new"),
         watched_moves=reference_runs.watched_moves(),
+        pinned=reference_runs.pinned(on_new_games=True),
     )
 
 
@@ -59,6 +60,7 @@ class Transfer:
             reference_runs=reference_runs.runs_from_scratch(),
             random_starts=reference_runs.starts("random", "start-new"),
             watched_moves=reference_runs.watched_moves(),
+            pinned=reference_runs.pinned(on_new_games=True),
         )
 
     def verdict(self, evidence: Evidence, rules: Rules) -> Verdict:

@@ -18,7 +18,7 @@ from understudy.submissions.submission_format import Config
 from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import PlayerRequest
-from understudy.suite.histories import history_format
+from understudy.suite.histories import history_format, moves_hash
 from understudy.suite.io import files
 from understudy.suite.testing import imitator_checks
 
@@ -155,7 +155,7 @@ def test_watched_runs_are_read_once_however_often_an_entry_is_resolved(make_subm
     folder = str(make_submission())
     first = rows.entry(folder)
     monkeypatch.setattr(history_format, "read", lambda path: pytest.fail(f"{path} is read again"))
-    monkeypatch.setattr(watched, "sha256", lambda *_: pytest.fail("a watched run is hashed again"))
+    monkeypatch.setattr(moves_hash, "sha256", lambda *_: pytest.fail("a watched run is hashed again"))
     assert rows.entry(folder) == first
 
 
@@ -166,6 +166,6 @@ def test_the_watched_hash_outlives_the_continuation(data):
     assert watched.declared(WATCHED[0], history, W).model_dump() == expected
     changed = history.action.copy()
     changed[W] ^= 1
-    assert watched.sha256(replace(history, action=changed), W) == expected["sha256"]
+    assert moves_hash.sha256(replace(history, action=changed), W) == expected["sha256"]
     changed[W - 1] ^= 1
-    assert watched.sha256(replace(history, action=changed), W) != expected["sha256"]
+    assert moves_hash.sha256(replace(history, action=changed), W) != expected["sha256"]

@@ -63,6 +63,7 @@ def scored(
         "track": "frozen",
         "watched": "multi",
         "priming_moves": 0,
+        "round": "1",
         **(row or {}),
     }
     return ScoredRow(folder, declared, tuple(verdicts), **fields)

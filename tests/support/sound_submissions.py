@@ -12,6 +12,7 @@ import safetensors.torch
 from torch import nn
 
 from understudy.suite import benchmarks, games
+from understudy.suite.benchmarks import pinning
 from understudy.suite.histories import history_format
 from understudy.suite.histories.history_format import Header
 from understudy.suite.histories.recording import Recorder, Run, SegmentRule
@@ -79,6 +80,7 @@ def write_runs(data: Path) -> None:
     watched_moves = benchmarks.load(BENCHMARK).watched_moves
     for name, moves in zip((*WATCHED, NEW), (watched_moves + 100, 600, 600), strict=True):
         record(data / BENCHMARK / name / "history.parquet", f"darkroom/{name.partition('/')[0]}", moves)
+    pinning.pin(benchmarks.load(BENCHMARK), data)
 
 
 def record(path: Path, game_name: str, moves: int) -> None:

@@ -1,0 +1,77 @@
+"""Pinning: hash a benchmark's recorded teacher runs, publish them if asked, and add them to its pins."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from understudy.suite.benchmarks import pins, teacher_data
+from understudy.suite.benchmarks.benchmark import Benchmark
+from understudy.suite.benchmarks.pins import Pin
+from understudy.suite.benchmarks.teacher_data import TeacherRun
+from understudy.suite.errors import InputError
+from understudy.suite.histories import moves_hash
+from understudy.suite.io import files
+
+Report = Callable[[str], None]
+
+
+def pin(
+    benchmark: Benchmark,
+    data: Path | None = None,
+    publish: str | None = None,
+    report: Report = lambda line: None,
+) -> tuple[Path, int]:
+    """Pin runs; return the file of the pins and how many were added.
+
+    A run is pinned over all its moves, and a longer one also over the first W, which submissions declare.
+
+    Args:
+        benchmark: whose runs are pinned.
+        data: a data folder of one's own, which gets a file of pins; None: the runs of this machine, in the
+            package's file.
+        publish: "user/repo" of a dataset on the Hub, to which the runs are published first.
+        report: called with lines about what is published.
+
+    Raises InputError if there is no run, or as `pins.append` and `publishing.prepare`.
+    """
+    runs = teacher_data.teacher_runs(benchmark, None if data is None else [data])
+    if not runs:
+        raise InputError(f"{benchmark.name}: no teacher run here to pin; see: understudy benchmarks")
+    teacher_data.require_same_training_settings(runs)
+    source = None if publish is None else _publish(benchmark, runs, publish, report)
+    path = (pins.HERE if data is None else data) / f"{benchmark.name}{pins.SUFFIX}"
+    before = len(pins.read(path).pins)
+    found = [each for run in runs for each in _pins(benchmark, run, source)]
+    return path, len(pins.append(path, found).pins) - before
+
+
+def _pins(benchmark: Benchmark, run: TeacherRun, source: str | None) -> Iterator[Pin]:
+    history = teacher_data.read(run)
+    network = files.sha256(run.network_path) if run.network_path is not None else None
+    embedded = run.folder.is_relative_to(teacher_data.EMBEDDED)
+    lengths = {min(benchmark.watched_moves, history.num_moves), history.num_moves}
+    for moves in sorted(lengths):
+        where = pins.EMBEDDED if embedded else source
+        yield Pin(run.name, moves, moves_hash.sha256(history, moves), network, where)
+
+
+def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report: Report) -> str:
+    """Publish the runs in one commit and return the dataset's pinned name."""
+    from understudy.suite.histories import publishing
+    from understudy.suite.hub import commits, locations
+
+    location = locations.parse_repo(repo, "dataset")
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            target = Path(folder) / benchmark.name / run.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(run.folder.resolve(), target, target_is_directory=True)
+        publication = publishing.prepare(Path(folder), location.repo)
+        report(f"{location}: {len(publication.runs)} runs")
+        published = commits.publish(
+            publication.contents, location, f"{benchmark.name}: {len(runs)} teacher runs", False, None
+        )
+    return str(published)

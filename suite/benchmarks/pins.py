@@ -1,0 +1,194 @@
+"""Pins: the teacher runs that a benchmark's references are made of, named by hashes of their moves.
+
+`<benchmark>.data.json` beside the benchmark's file lists them. Pins are only ever added: a run that was
+continued is pinned again with more moves. A data folder of one's own that holds such a file replaces them,
+and its verdicts are marked.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import pydantic
+from pydantic import BaseModel, Field
+
+from understudy.suite import validation
+from understudy.suite.benchmarks import teacher_data
+from understudy.suite.benchmarks.benchmark import Benchmark
+from understudy.suite.benchmarks.teacher_data import TeacherRun
+from understudy.suite.errors import InputError
+from understudy.suite.io import files
+
+SUFFIX: Final = ".data.json"
+FORMAT: Final = 1
+EMBEDDED: Final = "embedded"  # the source of runs that come with the package
+HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The first moves of one teacher's run, pinned by their hash."""
+
+    run: str  # variant/seed-k
+    moves: int
+    sha256: str  # of those moves: `moves_hash.sha256`
+    network_at_w: str | None  # SHA-256 of the file of the network at W; None on new games
+    source: str | None  # EMBEDDED, hf://datasets/...@<commit>, or None: not published yet
+
+
+@dataclass(frozen=True)
+class Pins:
+    """The pins of one benchmark."""
+
+    path: Path  # of the file, which need not exist
+    pins: tuple[Pin, ...]
+
+    @property
+    def are_the_packages(self) -> bool:
+        """Whether they come with the package, rather than with a data folder of one's own."""
+        return self.path.parent == HERE
+
+    def of_run(self, name: str) -> tuple[Pin, ...]:
+        """Return a run's pins, the shortest first."""
+        return self._by_run.get(name, ())
+
+    def names(self, benchmark: Benchmark, games: Sequence[str], moves: int = 1) -> tuple[str, ...]:
+        """Return the runs of some games that are pinned over at least so many moves, by game and seed."""
+        variants = [game.partition("/")[2] for game in games]
+        found = [name for name, pins in self._by_run.items() if pins[-1].moves >= moves]
+        chosen = [name for name in found if name.partition("/")[0] in variants]
+        return tuple(sorted(chosen, key=lambda name: (variants.index(name.partition("/")[0]), _seed(name))))
+
+    @functools.cached_property
+    def _by_run(self) -> dict[str, tuple[Pin, ...]]:
+        found: dict[str, list[Pin]] = {}
+        for pin in self.pins:
+            found.setdefault(pin.run, []).append(pin)
+        return {name: tuple(sorted(pins, key=lambda pin: pin.moves)) for name, pins in found.items()}
+
+
+class _Pin(BaseModel):
+    model_config = validation.STRICT
+    run: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
+    moves: int = Field(ge=1)
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    network_at_w: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    source: Annotated[str, Field(pattern=r"^(embedded|hf://datasets/[^@]+@[0-9a-f]{40})$")] | None
+
+
+class _File(BaseModel):
+    model_config = validation.STRICT
+    format: Literal[1]
+    runs: tuple[_Pin, ...]
+
+
+def of(benchmark: Benchmark) -> Pins:
+    """Return a benchmark's pins: those in a chosen data folder if it has some, else the package's.
+
+    Raises InputError if the file is malformed or pins one run twice.
+    """
+    name = f"{benchmark.name}{SUFFIX}"
+    chosen = teacher_data.roots() if os.environ.get(teacher_data.ENVIRONMENT_VARIABLE) else ()
+    return read(next((folder / name for folder in chosen if (folder / name).is_file()), HERE / name))
+
+
+def read(path: Path) -> Pins:
+    """Return the pins of a file, none if there is no such file; InputError as `of`."""
+    return _read(path, path.stat().st_mtime_ns) if path.is_file() else Pins(path, ())
+
+
+def verified_moves(pins: Pins, run: TeacherRun) -> int:
+    """Return how many moves of a stored run are pinned and the same; 0 where it is another run.
+
+    Raises InputError if the run cannot be read.
+    """
+    of_run = pins.of_run(run.name)
+    if not of_run:
+        return 0
+    return _verified(of_run, run, teacher_data.read(run).content_sha256)
+
+
+def require(benchmark: Benchmark, run: TeacherRun) -> None:
+    """Raise InputError unless a stored run is the pinned one of its name, up to W or to its pinned end."""
+    pinned = of(benchmark)
+    longest = max((pin.moves for pin in pinned.of_run(run.name)), default=1)
+    if verified_moves(pinned, run) < min(benchmark.watched_moves, longest):
+        raise InputError(
+            f"{run.history_path}: not the run {run.name} that {benchmark.name} pins, or without its network; "
+            f"fetch it: understudy histories pull --benchmark {benchmark.name}"
+        )
+
+
+def append(path: Path, new: Iterable[Pin]) -> Pins:
+    """Add pins to a file, which is made if there is none, and return all of them.
+
+    Pins that are there already stay as they are, except that one without a source may get it.
+
+    Raises InputError for a pin that contradicts one that is there, or for two runs with the same moves.
+    """
+    found = list(read(path).pins)
+    known = {(pin.run, pin.moves): index for index, pin in enumerate(found)}
+    for pin in new:
+        index = known.get((pin.run, pin.moves))
+        if index is None:
+            known[pin.run, pin.moves] = len(found)
+            found.append(pin)
+            continue
+        old = found[index]
+        if (old.sha256, old.network_at_w) != (pin.sha256, pin.network_at_w):
+            raise InputError(
+                f"{path}: {pin.run}: its first {pin.moves:,} moves or its network are pinned as "
+                f"{old.sha256[:12]}, found {pin.sha256[:12]}; pins never change: number the run otherwise"
+            )
+        found[index] = pin if old.source is None else old
+    _refuse_contradictions(found, path)
+    files.write_json(path, {"format": FORMAT, "runs": [asdict(pin) for pin in found]})
+    return Pins(path, tuple(found))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, modified_ns: int) -> Pins:
+    try:
+        document = _File.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        problem = validation.problem_text(error.errors(include_url=False)[0])
+        raise InputError(f"{path}: {problem}; restore it") from error
+    found = tuple(Pin(**dict(pin)) for pin in document.runs)
+    _refuse_contradictions(found, path)
+    return Pins(path, found)
+
+
+@functools.lru_cache(maxsize=4096)
+def _verified(pins: tuple[Pin, ...], run: TeacherRun, content_sha256: str) -> int:
+    from understudy.suite.histories import moves_hash
+
+    history = teacher_data.read(run)
+    network = files.sha256(run.network_path) if run.network_path is not None else None
+    for pin in reversed(pins):
+        if pin.moves > history.num_moves or network != pin.network_at_w:
+            continue
+        if moves_hash.sha256(history, pin.moves) == pin.sha256:
+            return pin.moves
+    return 0
+
+
+def _refuse_contradictions(pins: Sequence[Pin], path: Path) -> None:
+    """Raise InputError for two pins of one run and length, or two runs with the same moves."""
+    lengths: set[tuple[str, int]] = set()
+    runs: dict[str, str] = {}
+    for pin in pins:
+        if (pin.run, pin.moves) in lengths:
+            raise InputError(f"{path}: {pin.run} with {pin.moves:,} moves is pinned twice; remove one")
+        lengths.add((pin.run, pin.moves))
+        other = runs.setdefault(pin.sha256, pin.run)
+        if other != pin.run:
+            raise InputError(f"{path}: {other} and {pin.run} have the same moves and are one run; remove one")
+
+
+def _seed(name: str) -> int:
+    return int(name.rpartition("-")[2])
