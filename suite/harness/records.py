@@ -55,7 +55,7 @@ def record(
     Args:
         history: the run's log; its header holds what `run_of` returns.
         parameters_sha256: of the player's parameters and buffers, `before` and `after`.
-        state_bytes: of the run's state, at `start` and `end`.
+        state_bytes: of the run's state, at the `start` and the `largest` over its moves.
     """
     body = {
         "format": RECORD_FORMAT,
