@@ -116,7 +116,7 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
 
 
 def state_bytes(row: RowFolder) -> int | None:
-    """Return the largest size of a run's state, at its start or end; None if nothing was played."""
+    """Return the largest size of a run's state that its record names; None if nothing was played."""
     found = (records.read(path)["state_bytes"] for path in run_folders(row))
     return max((max(sizes.values()) for sizes in found), default=None)
 

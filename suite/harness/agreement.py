@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from understudy.suite import games
+from understudy.suite import exploration, games
+from understudy.suite.harness.player_checks import PlayerChecks
 from understudy.suite.harness.rollout import PRIMING_CHUNK_MOVES, StartState
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
@@ -17,36 +20,82 @@ from understudy.suite.histories.timesteps import timesteps, timesteps_with_empty
 from understudy.suite.protocols import Timestep
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """A teacher's run, whose moves after W are predicted."""
+
+    name: str  # of the run, e.g. "breakout/seed-0"
+    history: History
+    store: FrameStore  # of the moves that are predicted
+    network_path: Path  # of the teacher's network at W
+
+
 def measure(
+    player: str,
     imitator: Any,
     start_state: StartState,
-    history: History,
-    store: FrameStore,
+    teachers: Sequence[Continuation],
     start: int,
     moves: int,
-    network_path: Path,
-) -> dict[str, np.ndarray]:
-    """Return predictions on the moves [start, start + moves) of a teacher's run, each column [moves].
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, np.ndarray]]:
+    """Return predictions on the moves [start, start + moves) of each teacher's run, columns [moves].
 
     The columns of `teachers_columns`, and: predicted int64, the most likely legal action; loss_nats float64,
-    the loss on the executed action.
+    the loss on the executed action. The runs are the lanes of one batch, given to `step` move by move, as
+    `rollout` plays: what predicts is what plays, even if `unroll` is something else.
+
+    Args:
+        player: its name, for messages.
+        imitator: the player.
+        start_state: before the move `start`, one row for each run.
+        teachers: the runs [B], of one family of games.
+        start: the first move.
+        moves: how many, T.
+        report: called with the moves done and T.
+
+    Raises PlayerRefused if logits or state have not the declared form at some move.
     """
-    game = games.load(history.header.game)
-    fresh = bool(start_state.first_of_run.all())
-    window = (timesteps_with_empty_memory if fresh else timesteps)(history, store, start, start + moves)
-    legal = torch.tensor(game.legal_actions)
-    own = teachers_columns(history, store, start, moves, network_path)
-    state, executed = start_state.state, torch.from_numpy(own["chosen"])
-    predicted, losses = [], []
-    with torch.inference_mode():
-        for begin in range(0, moves, PRIMING_CHUNK_MOVES):
-            chunk = Timestep(*(column[:, begin : begin + PRIMING_CHUNK_MOVES] for column in window))
-            target = executed[begin : begin + PRIMING_CHUNK_MOVES]
-            logits, state = imitator.unroll(chunk, state)
-            masked = logits[0].masked_fill(~legal, -torch.inf)
-            predicted.append(_greedy(masked))
-            losses.append(-masked.double().log_softmax(1).gather(1, target[:, None])[:, 0])
-    return {**own, "predicted": torch.cat(predicted).numpy(), "loss_nats": torch.cat(losses).numpy()}
+    own = [teachers_columns(each.history, each.store, start, moves, each.network_path) for each in teachers]
+    legal = np.array([each.store.game.legal_actions for each in teachers])  # [B, A]
+    executed = np.stack([columns["chosen"] for columns in own])  # [B, T]
+    predicted, losses = np.empty(executed.shape, np.int64), np.empty(executed.shape)
+    state, lanes = start_state.state, [each.name for each in teachers]
+    checks = PlayerChecks(player, lanes, legal.shape[1], state, "teacher's move")
+    for begin in range(0, moves, PRIMING_CHUNK_MOVES):
+        report(begin, moves)
+        end = min(begin + PRIMING_CHUNK_MOVES, moves)
+        fresh = begin == 0 and bool(start_state.first_of_run.all())
+        chunk = _moves_first(teachers, start + begin, start + end, fresh)
+        for t in range(begin, end):
+            timestep = Timestep(*(column[t - begin] for column in chunk))
+            with torch.inference_mode():
+                answer = imitator.step(timestep, state)
+            logits, state = checks.step(answer, start + t)
+            predicted[:, t] = exploration.greedy_actions(logits, legal)
+            losses[:, t] = _losses(logits, legal, executed[:, t])
+    report(moves, moves)
+    return [
+        {**columns, "predicted": predicted[row], "loss_nats": losses[row]} for row, columns in enumerate(own)
+    ]
+
+
+def _moves_first(teachers: Sequence[Continuation], start: int, stop: int, fresh: bool) -> Timestep:
+    """Return the timesteps of the moves [start, stop) of all runs, tensors [T, B, ...]."""
+    window = timesteps_with_empty_memory if fresh else timesteps
+    parts = [window(each.history, each.store, start, stop) for each in teachers]
+    return Timestep(
+        *(torch.stack([column[0] for column in columns], dim=1) for columns in zip(*parts, strict=True))
+    )
+
+
+def _losses(logits: np.ndarray, legal: np.ndarray, executed: np.ndarray) -> np.ndarray:
+    """Return the loss float64 [B], in nats, on the actions [B] under the softmax of legal logits [B, A]."""
+    masked = np.where(legal, logits.astype(np.float64), -np.inf)
+    highest = masked.max(axis=1)
+    total = np.log(np.exp(masked - highest[:, None]).sum(axis=1))
+    losses: np.ndarray = total + highest - masked[np.arange(len(executed)), executed]
+    return losses
 
 
 def teachers_columns(

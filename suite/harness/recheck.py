@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from understudy.suite import exploration, games
-from understudy.suite.harness import states
+from understudy.suite.harness import player_checks, states
 from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.player_checks import PlayerChecks
 from understudy.suite.harness.rollout import PRIMING_CHUNK_MOVES, StartState
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.histories.history_format import History
@@ -74,8 +75,14 @@ class Feed:
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
 
     def decisions(self, state: State, begin: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each move in [begin, end) and the player's logits [B, A] before it."""
+        """Yield each move in [begin, end) and the player's logits [B, A] before it.
+
+        Raises PlayerRefused if logits or state have not the declared form at some move.
+        """
         state = states.clone(state)
+        rows = [f"row {row} ({history.header.game})" for row, history in enumerate(self.histories)]
+        name = player_checks.name_of(self.job.labels)
+        checks = PlayerChecks(name, rows, self.legal.shape[1], state, "repeated move")
         stores = {id(history): open_store(history, begin, end) for history in self.histories}
         for start in range(begin, end, PRIMING_CHUNK_MOVES):
             stop = min(end, start + PRIMING_CHUNK_MOVES)
@@ -85,8 +92,9 @@ class Feed:
                 timestep = Timestep(*(column[:, move - start] for column in chunk))
                 state, timestep = self._as_played(move, timestep, state)
                 with torch.inference_mode():
-                    logits, state = self.imitator.step(timestep, state)
-                yield move, logits.numpy()
+                    answer = self.imitator.step(timestep, state)
+                logits, state = checks.step(answer, move)
+                yield move, logits
 
     def values(self, move: int, logits: np.ndarray) -> np.ndarray:
         """Return the values [B, A] whose maximum is chosen: legal logits, plus Gumbel noise if sampled."""

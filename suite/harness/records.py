@@ -64,7 +64,7 @@ def record(
         labels: of the job; no part of the log.
         software: version of the package that played, and its commit.
         parameters_sha256: of the player's parameters and buffers, `before` and `after`.
-        state_bytes: of the run's state, at `start` and `end`.
+        state_bytes: of the run's state, at the `start` and the `largest` over its moves.
     """
     body = {
         "format": RECORD_FORMAT,

@@ -1,7 +1,7 @@
 """Rollout: plays runs of one player in lock-step and writes a history and a record of each.
 
 It holds what must be the same for every player: legal masks, decoding, exploration, priming, restoring the
-state in start jobs, seeds, and the check that parameters do not change.
+state in start jobs, seeds, and the checks of logits, state and parameters.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch import nn
 
 from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import frozenness, records, software, states
+from understudy.suite.harness import frozenness, player_checks, records, software, states
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.player_checks import PlayerChecks, PlayerRefused
 from understudy.suite.harness.records import CHECKS, JOB, RECORD, TIMING
 from understudy.suite.histories import history_format
 from understudy.suite.histories.frame_store import FrameStore
@@ -60,15 +61,26 @@ def empty_start_state(imitator: Imitator, lanes: int) -> StartState:
 
 
 def primed_start_state(
-    imitator: Imitator, history: History, store: FrameStore, start: int, stop: int
+    imitator: Imitator,
+    history: History,
+    store: FrameStore,
+    start: int,
+    stop: int,
+    player: str = "the player",
+    teacher: str = "its teacher",
 ) -> StartState:
-    """Return the start state of one run, primed with the teacher's moves [start, stop)."""
+    """Return the start state of one run, primed with the teacher's moves [start, stop).
+
+    Raises PlayerRefused, naming player and teacher, if logits or state have not the declared form.
+    """
     with torch.inference_mode():
         state = imitator.initial_state(1)
+        checks = PlayerChecks(player, [f"primed by {teacher}"], store.game.num_actions, state, "priming move")
         whole = timesteps_with_empty_memory(history, store, start, stop)
         for begin in range(0, stop - start, PRIMING_CHUNK_MOVES):
             chunk = Timestep(*(column[:, begin : begin + PRIMING_CHUNK_MOVES] for column in whole))
-            _, state = imitator.unroll(chunk, state)
+            answer = imitator.unroll(chunk, state)
+            _, state = checks.unroll(answer, begin, chunk.first.shape[1])
     previous = history.action[stop - 1 : stop].astype(np.int64), history.reward[stop - 1 : stop]
     return StartState(state, *previous, np.zeros(1, bool))
 
@@ -100,7 +112,9 @@ def play(
 
     A record says whether the player's parameters or buffers changed; if so, the row belongs to the learning
     track. A second process waits for the first, calling `waiting` now and then, and finds its runs.
-    Raises InputError if the folder holds another job's runs (other lanes, threads, versions ...).
+    Raises InputError if the folder holds another job's runs (other lanes, threads, versions ...), and
+    PlayerRefused if logits or state have not the declared form at some move. Nothing is kept of such a job,
+    so the same command plays it from its first move and says the same.
     """
     torch.set_num_threads(job.threads)
     run_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
@@ -113,9 +127,13 @@ def play(
         if all((run / RECORD).exists() for run in run_folders):
             return run_folders
         files.write_json(folder / JOB, job.spec())
-        session = _Session(job, player, make_start_state(), folder, run_folders)
-        began, begun_at = time.time(), session.recorder.move
-        session.play(report)
+        try:
+            session = _Session(job, player, make_start_state(), folder, run_folders)
+            began, begun_at = time.time(), session.recorder.move
+            session.play(report)
+        except PlayerRefused:
+            _forget(folder, run_folders)
+            raise
         session.finish({"seconds": time.time() - began, "moves": job.moves - begun_at})
     return run_folders
 
@@ -146,6 +164,9 @@ class _Session:
             Run(run / HISTORY, game, lane.seed, _header(job, index, game.fingerprint))
             for index, (run, lane, game) in enumerate(zip(run_folders, job.lanes, lane_games, strict=True))
         ]
+        lanes = [f"lane {index} ({lane.game})" for index, lane in enumerate(job.lanes)]
+        name, num_actions = player_checks.name_of(job.labels), self.legal.shape[1]
+        self.checks = PlayerChecks(name, lanes, num_actions, start_state.state)
         self.recorder = Recorder(runs, SegmentRule(job.segment_moves), job.threads)
         progress = folder / PROGRESS
         if progress.exists():
@@ -183,11 +204,12 @@ class _Session:
             torch.from_numpy(self.first_of_run),
         )
         with torch.inference_mode():
-            logits, self.state = self.imitator.step(timestep, self.state)
+            answer = self.imitator.step(timestep, self.state)
+        logits, self.state = self.checks.step(answer, move)
         if self.sampler is None:
-            chosen = exploration.greedy_actions(logits.numpy(), self.legal)
+            chosen = exploration.greedy_actions(logits, self.legal)
         else:
-            chosen = self.sampler.sample(move, logits.numpy(), self.legal)
+            chosen = self.sampler.sample(move, logits, self.legal)
         actions, explored = self.explorer.execute(move, chosen, self.job.exploration)
         reward, _, _ = recorder.step(actions, explored)
         self.previous_action, self.previous_reward = actions, self.feedback.reward(reward)
@@ -210,7 +232,8 @@ class _Session:
             "previous_reward": self.previous_reward.tolist(),
             "first_of_run": self.first_of_run.tolist(),
         }
-        files.write_json(self.folder / PROGRESS, {"moves": move, "state_bytes": self.state_bytes, **last})
+        size = {"state_bytes": self.state_bytes, "largest_state_bytes": self.checks.largest_bytes}
+        files.write_json(self.folder / PROGRESS, {"moves": move, **size, **last})
         self._drop_states(keep=move)
 
     def finish(self, timing: dict[str, Any]) -> None:
@@ -222,7 +245,7 @@ class _Session:
         for path, run in zip(paths, self.run_folders, strict=True):
             history = history_format.read(path)
             parameters = {"before": self.parameters_before, "after": after}
-            size = {"start": self.state_bytes // rows, "end": states.size_bytes(self.state) // rows}
+            size = {"start": self.state_bytes // rows, "largest": self.checks.largest_bytes // rows}
             files.write_json(run / TIMING, timing)
             files.write_json(
                 run / RECORD, records.record(history, labels, software.versions(), parameters, size)
@@ -233,7 +256,7 @@ class _Session:
     def _begin(self) -> None:
         self.recorder.start()
         self.state = states.clone(self.start_state.state)
-        self.state_bytes = states.size_bytes(self.state)
+        self.state_bytes = self.checks.largest_bytes = states.size_bytes(self.state)
         self.previous_action = self.start_state.previous_action
         self.previous_reward = self.start_state.previous_reward
         self.first_of_run = self.start_state.first_of_run
@@ -247,6 +270,7 @@ class _Session:
             states.load(self.folder / f"state-{progress['moves']}.safetensors")
         )
         self.state_bytes = progress["state_bytes"]
+        self.checks.largest_bytes = progress.get("largest_state_bytes", self.state_bytes)
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
         self.first_of_run = np.array(progress["first_of_run"], bool)
@@ -303,6 +327,7 @@ def refuse_other_job(job: Job, folder: Path) -> None:
 
 def _forget(folder: Path, run_folders: Sequence[Path]) -> None:
     """Remove the files of a job from its folder, and no others."""
+    (folder / PROGRESS).unlink(missing_ok=True)  # first: without it nothing that is left is taken up
     for run in run_folders:
         for name in (RECORD, TIMING, HISTORY):
             (run / name).unlink(missing_ok=True)
@@ -311,7 +336,7 @@ def _forget(folder: Path, run_folders: Sequence[Path]) -> None:
             for file in journal.iterdir():
                 file.unlink()
             journal.rmdir()
-    for name in (JOB, PROGRESS, *CHECKS, KEPT_STATE):
+    for name in (JOB, *CHECKS, KEPT_STATE):
         (folder / name).unlink(missing_ok=True)
     for path in folder.glob("state-*.safetensors"):
         path.unlink()

@@ -19,6 +19,7 @@ from understudy.suite.harness import (
     frozenness,
     interventions,
     isolation,
+    player_checks,
     recheck,
     records,
     rollout,
@@ -62,14 +63,13 @@ class RowPlayer:
         """Store a player's predictions of its teachers' moves from W on, as far as these are recorded."""
         planned = self.row.jobs("start")[player_index]
         teachers = sorted({lane.teacher for lane in planned.job.lanes})
-        for done, teacher in enumerate(teachers):
-            self._report_making(records.AGREEMENT, done, len(teachers))
-            path = records.predictions_path(self.row.folder, planned.player.checkpoint, teacher)
-            run = self.row.runs_by_name.get(teacher)
-            done_before = path.exists() and not self.row.request.restart
-            if run is None or done_before or not self.reaches_past_w(run):
-                continue
-            files.write_columns(path, self._predictions(planned, run))
+        here = [self.row.runs_by_name[name] for name in teachers if name in self.row.runs_by_name]
+        runs = [run for run in here if self.reaches_past_w(run)]
+        due = [(run, self._predictions_path(planned, run)) for run in runs]
+        if self.row.request.restart or not all(path.exists() for _, path in due):
+            for (_, path), columns in zip(due, self._predictions(planned, runs), strict=True):
+                if self.row.request.restart or not path.exists():
+                    files.write_columns(path, columns)
 
     def reaches_past_w(self, run: TeacherRun) -> bool:
         """Return whether a teacher's run holds the moves to predict after W and has its network at W."""
@@ -80,7 +80,7 @@ class RowPlayer:
 
     def loss_after_w(self, player_index: int, run: TeacherRun) -> float:
         """Return a player's mean next-action loss, in nats, on a run's unexplored moves after W."""
-        measured = self._predictions(self.row.jobs("start")[player_index], run)
+        (measured,) = self._predictions(self.row.jobs("start")[player_index], [run])
         return float(measured["loss_nats"][~measured["explored"]].mean())
 
     def check_isolation(self, role: str) -> bool | None:
@@ -100,20 +100,33 @@ class RowPlayer:
     def _report_making(self, what: str, done: int, total: int) -> None:
         self.report(PlayProgress(self.row.entry.name, what, done, total))
 
-    def _predictions(self, planned: PlannedJob, run: TeacherRun) -> dict[str, np.ndarray]:
-        """Return a player's predictions of a teacher's moves after W, primed with that run."""
-        benchmark = self.row.benchmark
-        pins.require(benchmark, run)
+    def _predictions_path(self, planned: PlannedJob, run: TeacherRun) -> Path:
+        return records.predictions_path(self.row.folder, planned.player.checkpoint, run.name)
+
+    def _predictions(self, planned: PlannedJob, runs: Sequence[TeacherRun]) -> list[dict[str, np.ndarray]]:
+        """Return a player's predictions of teachers' moves after W, each run in a lane primed with it."""
+        if not runs:
+            return []
+        benchmark, job = self.row.benchmark, planned.job
+        for run in runs:
+            pins.require(benchmark, run)
         moves, start = benchmark.budget(self.row.request.budget).agreement_moves, benchmark.watched_moves
-        torch.set_num_threads(planned.job.threads)
-        unit = benchmark.unit(run.name)
-        lane = replace(planned.job.lanes[0], game=run.game, unit=unit, teacher=run.name)
-        imitator = planned.load(self.row.folder, self._report_making, [lane])
-        start_state = self._start_state_of(imitator, [run], planned.job)
-        history, network_path = benchmarks.read(run), run.network_path
-        assert network_path is not None
-        store = open_store(history, start, start + moves)
-        return agreement.measure(imitator, start_state, history, store, start, moves, network_path)
+        torch.set_num_threads(job.threads)
+        lanes = [
+            replace(job.lanes[0], game=run.game, unit=benchmark.unit(run.name), teacher=run.name)
+            for run in runs
+        ]
+        imitator = planned.load(self.row.folder, self._report_making, lanes)
+        teachers = [_continuation(run, start, start + moves) for run in runs]
+        return agreement.measure(
+            player_checks.name_of(job.labels),
+            imitator,
+            self._start_state_of(imitator, runs, job),
+            teachers,
+            start,
+            moves,
+            lambda done, total: self._report_making(records.AGREEMENT, done, total),
+        )
 
     def _check(
         self,
@@ -158,13 +171,13 @@ class RowPlayer:
 
     def _predicted_otherwise(self, planned: PlannedJob) -> float:
         """Return the share of a checkpoint's stored predictions that its player does not repeat."""
+        runs = [run for run in self.row.runs if self._predictions_path(planned, run).exists()]
+        runs.sort(key=lambda run: run.name)  # the batch in which they were made
         differing = total = 0
-        for run in self.row.runs:
-            path = records.predictions_path(self.row.folder, planned.player.checkpoint, run.name)
-            if path.exists():
-                predicted = self._predictions(planned, run)["predicted"]
-                differing += int((files.read_columns(path)["predicted"] != predicted).sum())
-                total += predicted.size
+        for run, columns in zip(runs, self._predictions(planned, runs), strict=True):
+            stored = files.read_columns(self._predictions_path(planned, run))["predicted"]
+            differing += int((stored != columns["predicted"]).sum())
+            total += stored.size
         return differing / max(total, 1)
 
     def _whole_jobs(self, role: str) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
@@ -211,10 +224,13 @@ class RowPlayer:
         if job.priming_moves == 0:
             return rollout.empty_start_state(imitator, len(runs))
         source = job.intervention.priming if job.intervention else "last"
-        primed = {run: self._primed(imitator, run, job.priming_moves, source) for run in set(runs)}
+        player = player_checks.name_of(job.labels)
+        primed = {run: self._primed(imitator, run, job.priming_moves, source, player) for run in set(runs)}
         return rollout.join_start_states([primed[run] for run in runs])
 
-    def _primed(self, imitator: Any, run: TeacherRun, priming_moves: int, source: str) -> StartState:
+    def _primed(
+        self, imitator: Any, run: TeacherRun, priming_moves: int, source: str, player: str
+    ) -> StartState:
         """Return the state after a teacher's last watched moves, or after those of an intervention."""
         pins.require(self.row.benchmark, run)
         history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
@@ -222,7 +238,8 @@ class RowPlayer:
         if source == "first":
             stop = min(stop, priming_moves)
         start = max(0, stop - priming_moves)
-        return rollout.primed_start_state(imitator, history, open_store(history, start, stop), start, stop)
+        store = open_store(history, start, stop)
+        return rollout.primed_start_state(imitator, history, store, start, stop, player, run.name)
 
     def _run_of_another_game(self, run: TeacherRun) -> TeacherRun:
         """Return a teacher's run on a new game, always the same one for a watched run."""
@@ -232,3 +249,9 @@ class RowPlayer:
             raise InputError(f"{benchmark.name}: no teacher run of a new game here to prime with")
         watched = [other.name for other in self.row.runs if other.game in benchmark.watched_games]
         return new[watched.index(run.name) % len(new)]
+
+
+def _continuation(run: TeacherRun, start: int, stop: int) -> agreement.Continuation:
+    history, network_path = benchmarks.read(run), run.network_path
+    assert network_path is not None  # `reaches_past_w` asks for it
+    return agreement.Continuation(run.name, history, open_store(history, start, stop), network_path)

@@ -38,8 +38,18 @@ def copy_rows(state: State, source: State, mask: Tensor) -> State:
 
 
 def size_bytes(state: State) -> int:
-    """Return the size of all rows in bytes."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    """Return the size of all rows in bytes: of the tensors, or of the storages behind them where larger.
+
+    A small view of a large storage keeps all of it, and tensors that share a storage keep it once.
+    """
+    storages: dict[int, int] = {}  # address -> bytes
+    tensors: dict[int, int] = {}  # address of the storage -> bytes of the tensors in it
+    for tensor in state.values():
+        storage = tensor.untyped_storage()
+        address = storage.data_ptr()
+        storages[address] = max(storages.get(address, 0), storage.nbytes())
+        tensors[address] = tensors.get(address, 0) + tensor.numel() * tensor.element_size()
+    return sum(max(size, tensors[address]) for address, size in storages.items())
 
 
 def save(state: State, path: Path) -> None:

@@ -47,6 +47,9 @@ def verdict(
     if found.claim == METHOD and len(measured.end.units) < rules.minima.method_units:
         few = verdicts.FEW_UNITS.format(minimum=rules.minima.method_units)
         return replace(found, answer=None, reason=few)
+    missing = references.incomplete(measured.reference.pinned)
+    if missing:
+        return replace(found, answer=None, reason=missing)
     unusable = references.unusable(measured.reference, rules)
     if unusable:
         return replace(found, reason=unusable)

@@ -191,7 +191,7 @@ def test_no_reference_where_too_few_teachers_are_here(results, tmp_path, monkeyp
         shutil.copytree(source, tmp_path / "data" / "darkroom-v1" / variant)
     monkeypatch.setenv("UNDERSTUDY_DATA", str(tmp_path / "data"))
     found = answer(results, row)
-    assert (found.answer, found.reason, found.m) == ("undecided", "no reference", 3)
+    assert (found.answer, found.reason, found.m) == (None, "reference incomplete: 3 of 64", 3)
 
 
 def test_an_undecided_verdict_says_how_many_runs_would_decide_it(results):

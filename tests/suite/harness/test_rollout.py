@@ -283,7 +283,7 @@ def test_record_is_a_function_of_job_and_log(tmp_path):
     assert record["episodes"] == 5
     assert record["explored"] == history.explored.sum()
     assert record["history_sha256"] == history.content_sha256
-    assert record["state_bytes"] == {"start": 8, "end": 8}
+    assert record["state_bytes"] == {"start": 8, "largest": 8}
 
 
 class Leaking(Spy):
