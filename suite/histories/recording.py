@@ -23,8 +23,12 @@ FLUSH_MOVES = 4096
 class SegmentRule:
     """Where segments begin: at the first episode start at or after each boundary."""
 
-    every_moves: int  # its multiples are boundaries
+    every_moves: int  # its multiples are boundaries; at least 1
     also_at: tuple[int, ...] = ()  # further boundaries, in moves of the run
+
+    def __post_init__(self) -> None:
+        if self.every_moves < 1:
+            raise ValueError(f"every_moves: expected at least 1, found {self.every_moves}")
 
     def next_boundary(self, first_move: int) -> int:
         """Return the first boundary after `first_move`, at which the current segment began."""

@@ -16,9 +16,9 @@ import torch
 
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import frame_store
+from understudy.suite.histories import derived_segments, frame_store
 from understudy.suite.histories.history_format import Header, History
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import file_lock, files, interrupts
 from understudy.suite.io.file_names import CHECKPOINT, HISTORY, LOCK, NETWORK_AT_W
 from understudy.suite.protocols import Game
@@ -183,7 +183,7 @@ class _Trainer:
     def open(self, found: SavedProgress | None) -> None:
         """Begin at move 0, or resume from the last checkpoint or the finished runs."""
         training = self.training
-        rule = SegmentRule(training.segment_moves, (training.watched_moves - 5_000, training.watched_moves))
+        rule = derived_segments.teacher_rule(training.segment_moves, training.watched_moves)
         self.stages = [[self.new_stage] for _ in self.folders] if found is None else found.stages
         runs = [
             Run(folder / HISTORY, game, seed, self._header(game, number, seed, stages))

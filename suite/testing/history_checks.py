@@ -60,7 +60,7 @@ def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
 
 def check_segments(game: Game, history: History, rule: SegmentRule) -> None:
     """Check that segments start at the first episode start at or after each boundary, and nowhere else."""
-    starts = [segment.first_move for segment in history.header.segments if segment.length]
+    starts = [segment.first_move for segment in history.header.segments]
     expected, boundary = [], 0
     for move in np.flatnonzero(history.first).tolist():
         if move >= boundary:

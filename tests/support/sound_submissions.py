@@ -87,7 +87,9 @@ def record(path: Path, game_name: str, moves: int) -> None:
     game = games.load(game_name)
     player = {"kind": "teacher", "seed": 0}
     header = Header(game.name, dict(game.fingerprint), player, {"kind": "test"}, (), {})
-    recorder = Recorder([Run(path, game, 7, header)], SegmentRule(500))
+    benchmark = benchmarks.load(BENCHMARK)
+    rule = SegmentRule(benchmark.segment_moves, (benchmark.watched_moves,))
+    recorder = Recorder([Run(path, game, 7, header)], rule)
     recorder.start()
     rng = np.random.default_rng(len(game_name) + moves)
     for _ in range(moves):
