@@ -20,8 +20,8 @@ from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import derived_segments, history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.io import file_names, files
 
 Report = Callable[[int, int], None]  # moves done and to do

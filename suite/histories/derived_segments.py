@@ -7,17 +7,32 @@ meets. Imported runs have no seeds, follow no rule, and can't be replayed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from understudy.suite.histories.history_format import Header, History
-from understudy.suite.histories.recording import SegmentRule
 
-BEFORE_W_MOVES = (
-    5_000  # a teacher's segment begins this long before W, so that players primed there replay it
-)
+BEFORE_W_MOVES = 5_000  # a teacher's segment also begins this long before W
 TEACHER = "teacher"  # player.kind
+
+
+@dataclass(frozen=True)
+class SegmentRule:
+    """Where segments begin: at the first episode start at or after each boundary."""
+
+    every_moves: int  # its multiples are boundaries; at least 1
+    also_at: tuple[int, ...] = ()  # further boundaries, in moves of the run
+
+    def __post_init__(self) -> None:
+        if self.every_moves < 1:
+            raise ValueError(f"every_moves: expected at least 1, found {self.every_moves}")
+
+    def next_boundary(self, first_move: int) -> int:
+        """Return the first boundary after `first_move`, at which the current segment began."""
+        regular = (first_move // self.every_moves + 1) * self.every_moves
+        return min([regular, *(move for move in self.also_at if move > first_move)])
 
 
 class Span(NamedTuple):

@@ -18,8 +18,9 @@ import numpy as np
 from understudy.suite import draws
 from understudy.suite.errors import CheckFailed
 from understudy.suite.histories import frame_store, history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import COLUMNS, Header, History
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import files
 from understudy.suite.protocols import Game
 

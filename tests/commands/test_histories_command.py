@@ -14,8 +14,8 @@ from understudy import cli
 from understudy.commands.histories.info import sparkline
 from understudy.suite import games
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, History, Segment
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 
@@ -61,7 +61,7 @@ def test_info_equals_a_count_by_hand(tmp_path, capsys):
     facts = dict(line.split(maxsplit=1) for line in shown[1:])
     assert facts["game"] == "darkroom/goal-40"
     assert facts["player"] == "kind teacher, seed 3"
-    assert facts["moves"] == "40 in 1 segment, 10.0 % explored"
+    assert facts["moves"] == "40 in 1 segment (by no rule that the header states), 10.0 % explored"
     assert facts["episodes"] == "20 finished: 15 terminated, 5 truncated"
     assert facts["returns"] == "1 to 20; mean of the first tenth 1.5, of the last 19.5"
     assert facts["skill"] == "▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██ 1 to 20 points per episode, in 20 blocks"

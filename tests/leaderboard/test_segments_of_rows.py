@@ -13,8 +13,9 @@ from understudy.leaderboard import scores, verification
 from understudy.suite import exploration, games
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import COLUMNS, History, Segment
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import file_names, files
 
 RUN = Path("darkroom-v1/quick/random/start/control/lane-3")

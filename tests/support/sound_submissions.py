@@ -13,8 +13,9 @@ from torch import nn
 
 from understudy.suite import benchmarks, games
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 
 BENCHMARK = "darkroom-v1"
 WATCHED = ("goal-00/seed-0", "goal-01/seed-0")

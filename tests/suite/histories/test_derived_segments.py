@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.suite.histories import derived_segments
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, History, Segment
-from understudy.suite.histories.recording import SegmentRule
 
 
 def ends(n: int, *moves: int) -> np.ndarray:
