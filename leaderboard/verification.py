@@ -19,7 +19,8 @@ from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records
-from understudy.suite.histories import history_format, replay
+from understudy.suite.histories import derived_segments, history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_names, files
 
@@ -119,7 +120,10 @@ def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
 
 
 def _draw_differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
-    """Yield the emulator seeds and explored moves that were not drawn from the run's seed."""
+    """Yield the segments that are not cut by the job's rule, and seeds and moves not drawn from the run's."""
+    cut = derived_segments.difference(history, SegmentRule(record["job"]["segment_moves"]))
+    if cut:
+        yield cut
     seed = int(record["lane"]["seed"], 16)
     for index, segment in enumerate(history.header.segments):
         expected = draws.environment_seed(seed, index)

@@ -41,6 +41,8 @@ class TeacherRun:
     folder: Path
     history_path: Path
     network_path: Path | None  # the teacher's network at W; None if there is none, as on new games
+    segment_moves: int  # of the benchmark
+    watched_moves: int  # W of the benchmark
 
     @property
     def name(self) -> str:
@@ -90,8 +92,8 @@ def read(run: TeacherRun) -> History:
     """Return a teacher's run; it is read and checked once in a process while its file is unchanged.
 
     Raises InputError if it cannot be read, is not a teacher's, is of another game or seed than its folder
-    names, was recorded under settings that this installation does not have, or is stored beside another
-    run's network.
+    names, was recorded under settings that this installation does not have, has other segments than its
+    moves and the benchmark's rule give, or is stored beside another run's network.
     """
     try:
         stored = run.history_path.stat()
@@ -102,7 +104,7 @@ def read(run: TeacherRun) -> History:
 
 @functools.lru_cache(maxsize=KEPT_HISTORIES)
 def _read(run: TeacherRun, modified_ns: int, size_bytes: int) -> History:
-    from understudy.suite.histories import history_format, provenance, replay
+    from understudy.suite.histories import derived_segments, history_format, provenance, replay
 
     history = history_format.read(run.history_path)
     problem = _misplaced(run, history)
@@ -112,6 +114,10 @@ def _read(run: TeacherRun, modified_ns: int, size_bytes: int) -> History:
         replay.require_comparable(history)
     except InputError as error:
         raise InputError(f"{run.history_path}: {error}") from error
+    rule = derived_segments.teacher_rule(run.segment_moves, run.watched_moves)
+    problem = derived_segments.difference(history, rule)
+    if problem:
+        raise InputError(f"{run.history_path}: {problem}")
     if run.network_path is not None:
         provenance.require(run.network_path, history.header, history.header.run.get("watched_moves", 0))
     return history
@@ -174,4 +180,6 @@ def _teacher_run(benchmark: Benchmark, history_path: Path) -> TeacherRun:
         folder=folder,
         history_path=history_path,
         network_path=network if network.is_file() else None,
+        segment_moves=benchmark.segment_moves,
+        watched_moves=benchmark.watched_moves,
     )

@@ -24,9 +24,10 @@ from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.player_checks import PlayerChecks, PlayerRefused
 from understudy.suite.harness.records import CHECKS, JOB, RECORD, TIMING
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import Header, History
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.histories.timesteps import timesteps_with_empty_memory
 from understudy.suite.io import file_lock, files, interrupts
 from understudy.suite.io.file_names import HISTORY, LOCK

@@ -35,7 +35,7 @@ class Segment:
     """A slice of a run that replays on its own, because the emulator was reseeded before its first move."""
 
     first_move: int  # of the segment, counted in the run
-    length: int  # moves
+    length: int  # moves, at least 1
     seed: int | None  # of the emulator, in [0, 2^31); None if unknown: then the segment can't be replayed
     crc32: int  # of the newest frames before each of its moves, in order
 
@@ -48,7 +48,7 @@ class Header:
     fingerprint: Mapping[str, Any]  # of the game: versions, ROM hash, every argument
     player: Mapping[str, Any]  # the teacher's settings, or the submission's name and hash
     run: Mapping[str, Any]  # seed, kind, exploration, and what else determines the run
-    segments: tuple[Segment, ...]  # contiguous from move 0 to the end
+    segments: tuple[Segment, ...]  # contiguous from move 0 to the end; none in a run without moves
     versions: Mapping[str, str]  # of the packages that played the run
     format: int = FORMAT
 
@@ -74,8 +74,12 @@ class History:
                 )
         next_move = 0
         for segment in self.header.segments:
-            if segment.first_move != next_move or segment.length < 0:
+            if segment.first_move != next_move:
                 raise ValueError(f"segment at move {segment.first_move}: expected it at move {next_move}")
+            if segment.length < 1:
+                raise ValueError(
+                    f"segment at move {next_move}: expected at least 1 move, found {segment.length}"
+                )
             next_move += segment.length
         if next_move != self.num_moves:
             raise ValueError(f"segments cover {next_move} moves, the columns hold {self.num_moves}")

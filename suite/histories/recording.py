@@ -12,24 +12,12 @@ import numpy as np
 from understudy.suite import draws, games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, History, Segment
 from understudy.suite.histories.journal import EXPLORED, ROW, TERMINATED, TRUNCATED, Journal, rows_of
 from understudy.suite.protocols import Game
 
 FLUSH_MOVES = 4096
-
-
-@dataclass(frozen=True)
-class SegmentRule:
-    """Where segments begin: at the first episode start at or after each boundary."""
-
-    every_moves: int  # its multiples are boundaries
-    also_at: tuple[int, ...] = ()  # further boundaries, in moves of the run
-
-    def next_boundary(self, first_move: int) -> int:
-        """Return the first boundary after `first_move`, at which the current segment began."""
-        regular = (first_move // self.every_moves + 1) * self.every_moves
-        return min([regular, *(move for move in self.also_at if move > first_move)])
 
 
 @dataclass(frozen=True)

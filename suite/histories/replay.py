@@ -109,8 +109,8 @@ def require_comparable(history: History) -> None:
     if not history.has_seeds:
         origin = history.header.fingerprint.get("imported_from", "elsewhere")
         raise InputError(
-            f"a run of {history.header.game} imported from {origin} has no seeds, so it can't be replayed; "
-            "if its frames are missing, import it again"
+            f"a run of {history.header.game} imported from {origin} has no seeds, so it can't be replayed, "
+            "and its segments follow no rule; if its frames are missing, import it again"
         )
     game = games.load(history.header.game)
     differing = games.family(game.family).comparable(history.header.fingerprint, game.fingerprint)

@@ -93,7 +93,7 @@ def overlapping(history: History, start: int, stop: int) -> list[int]:
     return [
         index
         for index, segment in enumerate(history.header.segments)
-        if segment.length and segment.first_move < stop and segment.first_move + segment.length > start
+        if segment.first_move < stop and segment.first_move + segment.length > start
     ]
 
 

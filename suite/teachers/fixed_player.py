@@ -19,8 +19,9 @@ from safetensors.torch import save
 
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import files, interrupts
 from understudy.suite.io.file_names import HISTORY
 from understudy.suite.protocols import Game

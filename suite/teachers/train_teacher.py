@@ -16,9 +16,9 @@ import torch
 
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import frame_store
+from understudy.suite.histories import derived_segments, frame_store
 from understudy.suite.histories.history_format import Header, History
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import file_lock, files, interrupts
 from understudy.suite.io.file_names import CHECKPOINT, HISTORY, LOCK, NETWORK_AT_W
 from understudy.suite.protocols import Game
@@ -43,9 +43,19 @@ class TeacherTraining:
     device: str = "cpu"  # or "cuda", for network and replay memory; it changes the last bits too
     precision: str = "float32"  # or "bfloat16", in which convolutions over bytes multiply
 
-    def spec(self) -> dict[str, Any]:
-        """Return everything that determines the runs' bytes, as JSON."""
-        return {**_plain(asdict(self)), "versions": versions()}
+    def stage(self, index: int) -> dict[str, Any]:
+        """Return everything that determines one run's bytes, as JSON.
+
+        Of the runs beside it only the number is named, so that its size does not grow with them. On a CPU
+        not even that number changes a byte.
+        """
+        return {
+            **_plain(asdict(self)),
+            "game_names": [self.game_names[index]],
+            "seeds": [self.seeds[index]],
+            "versions": versions(),
+            training_progress.IN_LOCK_STEP: len(self.seeds),
+        }
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ def train(
 
 
 def _train(trainer: _Trainer, checkpoint_moves: int) -> list[Path]:
-    found = training_progress.read(trainer.folders, trainer.target_moves, trainer.new_stage)
+    found = training_progress.read(trainer.folders, trainer.target_moves, trainer.new_stages)
     if found is not None and all(found.finished) and found.moves == trainer.target_moves:
         return [folder / HISTORY for folder in trainer.folders]
     trainer.open(found)
@@ -155,7 +165,7 @@ class _Trainer:
     ) -> None:
         self.training, self.out, self.target_moves = training, out, target_moves
         self.report = report
-        self.new_stage = {"from_move": 0, **training.spec()}
+        self.new_stages = [{"from_move": 0, **training.stage(index)} for index in range(len(training.seeds))]
         self.games = [games.load(name) for name in training.game_names]
         self.game = self.games[0]
         self.folders = [
@@ -183,8 +193,8 @@ class _Trainer:
     def open(self, found: SavedProgress | None) -> None:
         """Begin at move 0, or resume from the last checkpoint or the finished runs."""
         training = self.training
-        rule = SegmentRule(training.segment_moves, (training.watched_moves - 5_000, training.watched_moves))
-        self.stages = [[self.new_stage] for _ in self.folders] if found is None else found.stages
+        rule = derived_segments.teacher_rule(training.segment_moves, training.watched_moves)
+        self.stages = [[stage] for stage in self.new_stages] if found is None else found.stages
         runs = [
             Run(folder / HISTORY, game, seed, self._header(game, number, seed, stages))
             for folder, game, number, seed, stages in zip(

@@ -18,7 +18,9 @@ from understudy.suite.teachers import checkpoints
 PROGRESS = "training.json"  # beside a run: moves, finished, stages
 
 Stage = dict[str, Any]  # from_move, and everything that determines the run's bytes from there on
+IN_LOCK_STEP = "runs_in_lock_step"  # of a stage: how many runs were trained together, with this one
 UNNAMED = {"device": "cpu", "precision": "float32"}  # of stages that were stored before these had a key
+MAY_CHANGE = {*UNNAMED, "threads", "versions", IN_LOCK_STEP}  # where a finished run is extended
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,18 @@ def write(folder: Path, moves: int, finished: bool, stages: Sequence[Stage]) -> 
     files.write_json(folder / PROGRESS, {"moves": moves, "finished": finished, "stages": list(stages)})
 
 
-def read(folders: Sequence[Path], target_moves: int, new_stage: Stage) -> SavedProgress | None:
+def read(folders: Sequence[Path], target_moves: int, new_stages: Sequence[Stage]) -> SavedProgress | None:
     """Return the progress of the runs in these folders, or None if no run has begun.
+
+    Args:
+        folders: of the runs [S].
+        target_moves: length of each run.
+        new_stages: [S], what would determine each run's bytes from here on.
 
     Raises:
         InputError: the runs differ from those that are asked for, only some of them are there, one is
             longer than `target_moves`, they differ in length, or they were begun with other settings than
-            those of `new_stage`.
+            those of `new_stages`.
     """
     saved = {folder: found for folder in folders if (found := _read_run(folder)) is not None}
     begun = any(each["moves"] for each in saved.values())
@@ -66,7 +73,10 @@ def read(folders: Sequence[Path], target_moves: int, new_stage: Stage) -> SavedP
                 f"{folder}: {each['moves']:,} moves, but {moves:,} in other runs of this training; extend "
                 "runs together only where they have one length"
             )
-    stages = [_stages(each, new_stage, folder / PROGRESS) for folder, each in saved.items()]
+    stages = [
+        _stages(each, new_stage, folder / PROGRESS)
+        for (folder, each), new_stage in zip(saved.items(), new_stages, strict=True)
+    ]
     return SavedProgress(moves, stages, [each["finished"] for each in saved.values()])
 
 
@@ -96,14 +106,26 @@ def _read_run(folder: Path) -> dict[str, Any] | None:
 def _stages(saved: Mapping[str, Any], new_stage: Stage, path: Path) -> list[Stage]:
     """Return a run's stages; a finished run that is extended under changed settings gets a new one."""
     stages: list[Stage] = saved["stages"]
-    before, after = UNNAMED | _flat(stages[-1]), _flat(new_stage)
+    after = _flat(new_stage)
+    before = UNNAMED | _flat(_without_neighbours(stages[-1], new_stage))
     if before == after:
         return stages
     differing = games.differing_settings(before, after)
-    may_differ = {*UNNAMED, "threads", "versions", "seeds", "game_names"} if saved["finished"] else set()
+    may_differ = MAY_CHANGE if saved["finished"] else set()
     if any(text.partition(":")[0] not in may_differ for text in differing):
         raise InputError(f"{path}: these runs were begun with {differing[0]}; use another folder for --out")
     return [*stages, {**new_stage, "from_move": saved["moves"]}]
+
+
+def _without_neighbours(stage: Stage, own: Stage) -> Stage:
+    """Return a stage without the games and seeds of the runs beside its own, which were once stored."""
+    if IN_LOCK_STEP in stage:
+        return stage
+    listed = list(zip(stage["game_names"], stage["seeds"], strict=True))
+    counted = {**stage, IN_LOCK_STEP: len(listed)}
+    if (*own["game_names"], *own["seeds"]) in listed:
+        counted |= {"game_names": own["game_names"], "seeds": own["seeds"]}
+    return counted
 
 
 def _flat(stage: Stage) -> Stage:

@@ -18,8 +18,9 @@ import numpy as np
 from understudy.suite import draws
 from understudy.suite.errors import CheckFailed
 from understudy.suite.histories import frame_store, history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import COLUMNS, Header, History
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import files
 from understudy.suite.protocols import Game
 
@@ -60,7 +61,7 @@ def segment_frames(history: History, index: int) -> Iterator[np.ndarray]:
 
 def check_segments(game: Game, history: History, rule: SegmentRule) -> None:
     """Check that segments start at the first episode start at or after each boundary, and nowhere else."""
-    starts = [segment.first_move for segment in history.header.segments if segment.length]
+    starts = [segment.first_move for segment in history.header.segments]
     expected, boundary = [], 0
     for move in np.flatnonzero(history.first).tolist():
         if move >= boundary:

@@ -12,7 +12,7 @@ from understudy.suite import games
 from understudy.suite.errors import InputError
 from understudy.suite.games.darkroom import DarkRoomVectorEnv
 from understudy.suite.histories import history_format
-from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.testing import imitator_checks
 from understudy.suite.testing.history_checks import play_on, random_runs
 

@@ -14,8 +14,8 @@ from understudy import cli
 from understudy.commands.histories.info import sparkline
 from understudy.suite import games
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, History, Segment
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 
@@ -61,7 +61,7 @@ def test_info_equals_a_count_by_hand(tmp_path, capsys):
     facts = dict(line.split(maxsplit=1) for line in shown[1:])
     assert facts["game"] == "darkroom/goal-40"
     assert facts["player"] == "kind teacher, seed 3"
-    assert facts["moves"] == "40 in 1 segment, 10.0 % explored"
+    assert facts["moves"] == "40 in 1 segment (by no rule that the header states), 10.0 % explored"
     assert facts["episodes"] == "20 finished: 15 terminated, 5 truncated"
     assert facts["returns"] == "1 to 20; mean of the first tenth 1.5, of the last 19.5"
     assert facts["skill"] == "▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██ 1 to 20 points per episode, in 20 blocks"
@@ -99,7 +99,9 @@ def test_info_starts_no_emulator(tmp_path):
 def test_verify_prints_one_line_per_file(folder, capsys):
     assert cli.main(["histories", "verify", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{folder}/seed-{seed}/history.parquet: replayed, 100 moves in 2 segments" for seed in range(2)
+        f"{folder}/seed-{seed}/history.parquet: replayed, 100 moves in 2 segments "
+        "(by no rule that the header states)"
+        for seed in range(2)
     ]
 
 
@@ -112,7 +114,9 @@ def test_verify_names_file_segment_and_move(folder, capsys):
     assert cli.main(["histories", "verify", str(folder)]) == 1
     shown = capsys.readouterr()
     good, bad = shown.out.splitlines()
-    assert good.endswith("seed-0/history.parquet: replayed, 100 moves in 2 segments")
+    assert good.endswith(
+        "seed-0/history.parquet: replayed, 100 moves in 2 segments (by no rule that the header states)"
+    )
     assert bad.startswith(f"{path}: differs: segment 1 (moves 60 to 99), replayed, differs at move 71: ")
     assert shown.err == "understudy: 1 of 2 histories differ from their replay\n"
 
@@ -124,7 +128,7 @@ def test_verify_continues_after_an_unreadable_file(folder, capsys):
     shown = capsys.readouterr()
     bad, good = shown.out.splitlines()
     assert bad.startswith(f"{path}: truncated at byte")
-    assert good.endswith("replayed, 100 moves in 2 segments")
+    assert good.endswith("replayed, 100 moves in 2 segments (by no rule that the header states)")
     assert shown.err == "understudy: 1 of 2 histories can't be replayed here, see above\n"
 
 

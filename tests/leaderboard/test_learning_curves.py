@@ -14,7 +14,7 @@ from understudy import cli
 from understudy.leaderboard.figures.learning_curves import Curve, learning_curve
 from understudy.leaderboard.figures.printing import picture
 from understudy.suite import games
-from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 

@@ -17,8 +17,8 @@ from understudy import baselines
 from understudy.baselines.training import loop
 from understudy.suite import games
 from understudy.suite.histories import frame_store, history_format, replay, segments
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, History, Segment
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.histories.windows import WatchedRuns
 from understudy.suite.testing.history_checks import play_on, random_runs
 

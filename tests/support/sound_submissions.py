@@ -14,8 +14,9 @@ from torch import nn
 from understudy.suite import benchmarks, games
 from understudy.suite.benchmarks import pinning
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header
-from understudy.suite.histories.recording import Recorder, Run, SegmentRule
+from understudy.suite.histories.recording import Recorder, Run
 
 BENCHMARK = "darkroom-v1"
 WATCHED = ("goal-00/seed-0", "goal-01/seed-0")
@@ -89,7 +90,9 @@ def record(path: Path, game_name: str, moves: int) -> None:
     game = games.load(game_name)
     player = {"kind": "teacher", "seed": 0}
     header = Header(game.name, dict(game.fingerprint), player, {"kind": "test"}, (), {})
-    recorder = Recorder([Run(path, game, 7, header)], SegmentRule(500))
+    benchmark = benchmarks.load(BENCHMARK)
+    rule = SegmentRule(benchmark.segment_moves, (benchmark.watched_moves,))
+    recorder = Recorder([Run(path, game, 7, header)], rule)
     recorder.start()
     rng = np.random.default_rng(len(game_name) + moves)
     for _ in range(moves):

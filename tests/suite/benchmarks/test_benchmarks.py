@@ -326,6 +326,23 @@ def test_a_run_without_seeds_is_refused(tmp_path):
         benchmarks.read(run)
 
 
+def test_a_run_with_segments_cut_at_will_is_refused(tmp_path):
+    """A run of 14,300 moves in episodes of 20 has segments at 0, at W = 1,300 and at 10,000."""
+    segments = history_format.read(REAL / "history.parquet").header.segments
+    assert [segment.first_move for segment in segments] == [0, 1_300, 10_000]
+    parts = (dataclasses.replace(segments[1], length=700), history_format.Segment(2_000, 8_000, 1, 2))
+    expected = {
+        (segments[0], *parts, segments[2]): "segment 1: expected moves 1,300 to 9,999, found .* to 1,999",
+        (dataclasses.replace(segments[0], length=10_000), segments[2]): "segment 0: expected .* 0 to 1,299",
+    }
+    for index, (cut, line) in enumerate(expected.items()):
+        run = altered(tmp_path / str(index), segments=cut)
+        with pytest.raises(InputError, match=rf"history\.parquet: {line}") as raised:
+            benchmarks.read(run)
+        assert "each multiple of 10,000 moves, and moves 1,300, and nowhere else" in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
 def test_a_run_in_a_folder_of_another_game_or_seed_is_refused(tmp_path):
     with pytest.raises(InputError, match="folder names darkroom/goal-01, its history darkroom/goal-00"):
         benchmarks.read(altered(tmp_path / "game", "goal-01"))

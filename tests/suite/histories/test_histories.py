@@ -15,8 +15,8 @@ import pytest
 from understudy.suite import games
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.histories import frame_cache, frame_store, history_format, replay, segments
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.testing.history_checks import check_histories, play_on, random_runs
 
 SIZES = {  # of a family: moves, lanes, kills; enough moves for two segments

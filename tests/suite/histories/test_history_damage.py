@@ -18,8 +18,8 @@ from understudy import cli
 from understudy.suite import games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import history_format, replay
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.journal import ROW, Journal
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.hub import manifest
 from understudy.suite.testing.history_checks import play_on, random_runs, same_moves
 
@@ -239,7 +239,7 @@ PLAYER = """
 import sys
 from pathlib import Path
 from understudy.suite import games
-from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 runs = random_runs(games.load("darkroom/goal-40"), Path(sys.argv[1]), 2)

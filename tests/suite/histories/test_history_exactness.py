@@ -16,8 +16,9 @@ from understudy.suite import games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.games import atari
 from understudy.suite.histories import frame_store, history_format, replay, segments
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
-from understudy.suite.histories.recording import Recorder, SegmentRule
+from understudy.suite.histories.recording import Recorder
 from understudy.suite.protocols import Game
 from understudy.suite.testing.history_checks import random_runs, segment_frames
 

@@ -41,9 +41,8 @@ def header_of(segments: tuple[Segment, ...], **changes: Any) -> Header:
 
 def history_of(columns: dict[str, np.ndarray], **changes: Any) -> History:
     n = len(columns["action"])
-    return History(
-        header_of((Segment(0, n // 3, 5, 6), Segment(n // 3, n - n // 3, 7, 8)), **changes), **columns
-    )
+    segments = (Segment(0, n // 3, 5, 6), Segment(n // 3, n - n // 3, 7, 8))
+    return History(header_of(tuple(each for each in segments if each.length), **changes), **columns)
 
 
 def random_columns(n: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -150,12 +149,23 @@ def test_wrong_columns_are_refused(name, change, found):
         ((), "segments cover 0 moves, the columns hold 30"),
         ((Segment(0, 29, 1, 2),), "segments cover 29 moves"),
         ((Segment(0, 10, 1, 2), Segment(11, 19, 1, 2)), "segment at move 11: expected it at move 10"),
-        ((Segment(0, 40, 1, 2), Segment(40, -10, 1, 2)), "segment at move 40"),
+        ((Segment(0, 40, 1, 2), Segment(40, -10, 1, 2)), "segment at move 40: expected .* 1 move, found -10"),
+        ((Segment(0, 0, 1, 2), Segment(0, 30, 1, 2)), "segment at move 0: expected at least 1 move, found 0"),
+        (
+            (Segment(0, 30, 1, 2), Segment(30, 0, 1, 0)),
+            "segment at move 30: expected at least 1 move, found 0",
+        ),
     ],
 )
 def test_segments_that_do_not_fit_are_refused(segments, message):
     with pytest.raises(ValueError, match=message):
         History(header_of(segments), **random_columns(30))
+
+
+def test_a_run_without_moves_has_no_segment():
+    assert History(header_of(()), **random_columns(0)).num_moves == 0
+    with pytest.raises(ValueError, match="segment at move 0: expected at least 1 move, found 0"):
+        History(header_of((Segment(0, 0, 1, 0),)), **random_columns(0))
 
 
 def test_every_flipped_bit_is_noticed(written, tmp_path):

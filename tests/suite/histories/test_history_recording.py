@@ -12,9 +12,9 @@ import pytest
 from understudy.suite import draws, games
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.histories import history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import Header, Segment
 from understudy.suite.histories.journal import ROW, Journal, rows_of
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.teachers import dqn
 from understudy.suite.teachers.train_teacher import TeacherTraining, train
 from understudy.suite.testing.history_checks import (

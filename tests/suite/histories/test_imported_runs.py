@@ -91,8 +91,11 @@ def test_it_cannot_be_replayed(whole, tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="imported from made-up has no seeds, so it can't be replayed"):
         replay.verify(history)
     assert cli.main(["histories", "verify", str(path)]) == 2
-    assert "imported from made-up has no seeds" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "imported from made-up has no seeds" in shown
+    assert "its segments follow no rule" in shown
     assert cli.main(["histories", "info", str(path)]) == 0
+    assert "(imported: they follow no rule)" in capsys.readouterr().out
 
 
 def test_missing_or_damaged_frames_must_be_imported_again(whole, tmp_path):

@@ -14,9 +14,9 @@ from understudy import cli
 from understudy.suite import games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import films, frame_store, history_format, move_images
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 MOVES = 130

@@ -13,9 +13,9 @@ import torch
 from understudy.suite import games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import frame_store, history_format
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import COLUMNS, History
-from understudy.suite.histories.recording import SegmentRule
 from understudy.suite.histories.timesteps import timesteps, timesteps_with_empty_memory
 from understudy.suite.histories.windows import WatchedRuns
 from understudy.suite.protocols import Game, Timestep

@@ -15,7 +15,7 @@ from support.loopback_hub import LoopbackHub
 
 from understudy import cli
 from understudy.suite import games
-from understudy.suite.histories.recording import SegmentRule
+from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.hub import failures
 from understudy.suite.testing.history_checks import play_on, random_runs
 

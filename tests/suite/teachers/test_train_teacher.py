@@ -122,7 +122,7 @@ def test_rebuilding_the_memory_is_reported_and_can_be_interrupted(tmp_path, monk
 
 
 def test_trainings_share_a_folder_and_their_runs_are_extended_together(tmp_path):
-    """Each run equals that of a training of both, except for the seeds and games that its header lists."""
+    """Each run equals that of a training of both, except for the stages that its header lists."""
     other = replace(ONE_RUN, game_names=GAMES[1:])
     whole = train_teacher.train(TWO_RUNS, tmp_path / "whole", 300)
     out = tmp_path / "apart"
@@ -142,8 +142,9 @@ def test_trainings_share_a_folder_and_their_runs_are_extended_together(tmp_path)
             == two.with_name(file_names.CHECKPOINT).read_bytes()
         )
     stages = [history_format.read(path).header.player["stages"] for path in apart]
-    assert [(stage["from_move"], len(stage["seeds"])) for stage in stages[0]] == [(0, 1), (180, 2)]
-    assert [stage["game_names"] for stage in stages[1]] == [[GAMES[1]], list(GAMES)]
+    assert [(stage["from_move"], stage["runs_in_lock_step"]) for stage in stages[0]] == [(0, 1), (180, 2)]
+    for game, own in zip(GAMES, stages, strict=True):
+        assert [(stage["game_names"], stage["seeds"]) for stage in own] == [([game], [0])] * 2
 
 
 def test_killed_while_writing_progress_files_it_resumes_from_the_checkpoint_before(tmp_path, monkeypatch):

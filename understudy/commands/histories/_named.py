@@ -50,6 +50,8 @@ def read(path: Path) -> History:
 
 
 def segments(history: History) -> str:
-    """Return the number of segments that hold moves, as text."""
-    count = sum(segment.length > 0 for segment in history.header.segments)
-    return f"{count} segment{'' if count == 1 else 's'}"
+    """Return the number of segments as text, and by which rule they were cut."""
+    from understudy.suite.histories import derived_segments
+
+    count = len(history.header.segments)
+    return f"{count} segment{'' if count == 1 else 's'} ({derived_segments.described(history.header)})"

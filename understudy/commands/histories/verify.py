@@ -26,7 +26,10 @@ def verify(
     ],
     processes: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
 ) -> None:
-    """Replay every move in the emulator; exit code 1 if anything differs from the log."""
+    """Replay every move in the emulator; exit code 1 if anything differs from the log.
+
+    The segments must also be those that the moves and the header's rule give.
+    """
     from understudy import screen
     from understudy.suite.errors import CheckFailed, InputError
     from understudy.suite.histories import replay
@@ -45,7 +48,11 @@ def verify(
         differences = replay.verify_runs(
             list(readable.values()), processes, lambda done, total: shown.report("replay", done, total)
         )
-    differing = {path: text for path, text in zip(readable, differences, strict=True) if text}
+    differing = {
+        path: text
+        for (path, history), replayed in zip(readable.items(), differences, strict=True)
+        if (text := _cut_elsewhere(history) or replayed)
+    }
     try:
         for path in found:
             typer.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
@@ -54,6 +61,14 @@ def verify(
             raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")
         if unreadable:
             raise InputError(f"{len(unreadable)} of {len(found)} histories can't be replayed here, see above")
+
+
+def _cut_elsewhere(history: History) -> str | None:
+    """Return the first segment that the moves and the rule of the run's header don't give, or None."""
+    from understudy.suite.histories import derived_segments
+
+    rule = derived_segments.stated_rule(history.header)
+    return None if rule is None else derived_segments.difference(history, rule)
 
 
 def _verdict(path: Path, history: History, difference: str | None) -> str:
