@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from understudy.suite import draws
 from understudy.suite.harness import rollout
-from understudy.suite.harness.jobs import Job
+from understudy.suite.harness.jobs import Job, Labels
 from understudy.suite.harness.lanes import Lane
 from understudy.suite.histories import history_format
 from understudy.suite.histories.history_format import History
@@ -19,29 +20,31 @@ from understudy.suite.io.file_names import HISTORY
 GOALS = (0, 7, 14)  # of the lanes
 
 
-def job(moves: int = 100, kind: str = "continue") -> Job:
-    """Return a job of three lanes for a player that is called spy/seed-0."""
+def job(goals: Sequence[int] = GOALS, name: str = "spy", **changes: Any) -> Job:
+    """Return a job of one lane for each goal; `changes` replace its values."""
     lanes = tuple(
         Lane(f"darkroom/goal-{goal:02d}", f"goal-{goal:02d}/seed-0", "t", 0, draws.derive(goal), False)
-        for goal in GOALS
+        for goal in goals
     )
-    return Job(
-        benchmark="darkroom-v1",
-        benchmark_sha256="0" * 64,
-        budget="quick",
-        kind=kind,
-        player={"name": "spy", "checkpoint": "seed-0", "training_seed": None},
+    whole = Job(
+        labels=Labels("darkroom-v1", "quick", name, name, "seed-0", None, None),
+        benchmark="0" * 64,
+        kind="continue",
+        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64},
+        round="dev",
         salt="test",
         decoding="greedy",
         priming_moves=0,
-        moves=moves,
+        moves=100,
         exploration=0.1,
         segment_moves=650,
         lanes=lanes,
         threads=1,
         device="cpu",
-        versions={"understudy": "test"},
+        precision="float32",
+        versions={"torch": "test"},
     )
+    return replace(whole, **changes)
 
 
 def play(

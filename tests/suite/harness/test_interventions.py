@@ -8,18 +8,16 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from support import rows
+from support import darkroom_jobs, rows
 from torch import nn
 
 from understudy.leaderboard import cells, scores
 from understudy.submissions import parameters, train_submission
 from understudy.submissions.resolution import ENTRIES
-from understudy.suite import benchmarks, draws, games
+from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, isolation, recheck, rollout, states, work
 from understudy.suite.harness.feedback import Feedback
-from understudy.suite.harness.jobs import Job, Labels
-from understudy.suite.harness.lanes import Lane
 from understudy.suite.histories import history_format
 from understudy.suite.io import files
 from understudy.suite.io.file_names import HISTORY
@@ -48,28 +46,16 @@ class Summer(nn.Module):
 
 
 def job(reward="own", kind="continue", decoding="greedy"):
-    lanes = tuple(
-        Lane(f"darkroom/goal-{goal:02d}", f"goal-{goal:02d}/seed-0", "t", 0, draws.derive(goal), False)
-        for goal in (40, 41, 49)
-    )
-    return Job(
-        Labels("darkroom-v1", "quick", "summer", "summer", "control", None, None),
-        "0" * 64,
-        kind,
-        {"identity": "1" * 64, "checkpoint_identity": "2" * 64, "track": "frozen"},
-        "dev",
-        "test",
-        decoding,
-        0,
-        MOVES,
-        0.5,
-        30,
-        lanes,
-        1,
-        "cpu",
-        "float32",
-        {"torch": "test"},
-        None if reward == "own" else interventions.Intervention(reward, reward=reward),
+    return darkroom_jobs.job(
+        (40, 41, 49),
+        "summer",
+        kind=kind,
+        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64, "track": "frozen"},
+        decoding=decoding,
+        moves=MOVES,
+        exploration=0.5,
+        segment_moves=30,
+        intervention=None if reward == "own" else interventions.Intervention(reward, reward=reward),
     )
 
 

@@ -134,8 +134,8 @@ def test_an_answer_of_another_form_ends_the_row_and_names_the_move(fault, tmp_pa
 
 def test_a_late_fault_is_noticed_and_one_that_never_comes_is_not(tmp_path):
     late = Counter(at(5_000, number(torch.nan)))
-    assert ", move 5,000: " in refused(late, tmp_path, darkroom_jobs.job(5_001))
-    assert len(darkroom_jobs.play(late, tmp_path, darkroom_jobs.job(5_000))) == LANES
+    assert ", move 5,000: " in refused(late, tmp_path, darkroom_jobs.job(moves=5_001))
+    assert len(darkroom_jobs.play(late, tmp_path, darkroom_jobs.job(moves=5_000))) == LANES
 
 
 def test_logits_of_any_finite_size_and_states_of_any_value_are_played(tmp_path):

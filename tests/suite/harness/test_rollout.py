@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support import darkroom_jobs
 from torch import nn
 from torch.nn import functional
 
-from understudy.suite import draws, exploration
+from understudy.suite import exploration
 from understudy.suite.errors import InputError
 from understudy.suite.harness import isolation, rollout
-from understudy.suite.harness.jobs import Job, Labels
-from understudy.suite.harness.lanes import Lane
 from understudy.suite.harness.records import ISOLATION, RECORD
 from understudy.suite.histories import history_format
 from understudy.suite.histories.frame_store import open_store
@@ -50,29 +48,8 @@ class Spy(nn.Module):
 
 
 def job(kind="continue", moves=100, exploration=0.2, **changes):
-    lanes = tuple(
-        Lane(f"darkroom/goal-{goal:02d}", f"goal-{goal:02d}/seed-0", "t", 0, draws.derive(goal), False)
-        for goal in (0, 7, 14)
-    )
-    whole = Job(
-        labels=Labels("darkroom-v1", "quick", "spy", "spy", "control", None, None),
-        benchmark="0" * 64,
-        kind=kind,
-        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64},
-        round="dev",
-        salt="test",
-        decoding="greedy",
-        priming_moves=0,
-        moves=moves,
-        exploration=exploration,
-        segment_moves=30,
-        lanes=lanes,
-        threads=1,
-        device="cpu",
-        precision="float32",
-        versions={"torch": "test"},
-    )
-    return replace(whole, **changes)
+    changes = {"segment_moves": 30, **changes}
+    return darkroom_jobs.job(kind=kind, moves=moves, exploration=exploration, **changes)
 
 
 def play(a_job, folder, player=None, start_state=None, **options):
