@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from understudy.suite import registry
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.segments import available_cores
-from understudy.suite.io import interrupts, workers
+from understudy.suite.io import pools, workers
 
 Job = TypeVar("Job")
 Note = TypeVar("Note")
@@ -19,7 +18,7 @@ Work = Callable[[Job, Callable[[Note], None]], None]  # a module's function, so 
 
 ENGINES = ("serial", "process")
 NOTE_SECONDS = 0.5  # between progress notes of one process
-_shared: dict[str, Any] = {}  # of a worker process: the queue of notes, the event to stop
+_shared: dict[str, Any] = {}  # of a worker process: the queue of notes, whether to stop
 
 
 def run(engine: str, jobs: Sequence[Job], work: Work[Job, Note], report: Callable[[Note], None]) -> None:
@@ -57,26 +56,22 @@ def _in_processes(
     max_tasks: int | None = None,
 ) -> None:
     context = workers.context()
-    notes, stop = context.SimpleQueue(), context.Event()
-    with ProcessPoolExecutor(count, context, _begin, (notes, stop), max_tasks_per_child=max_tasks) as pool:
-        waiting: set[Future[None]] = set()
-        try:
-            with interrupts.deferred_interrupts():  # a pool interrupted while it starts would hang
-                waiting |= {pool.submit(_do, work, job) for job in jobs}
-            while waiting:
-                done, waiting = wait(waiting, timeout=NOTE_SECONDS, return_when=FIRST_EXCEPTION)
-                while not notes.empty():
-                    report(notes.get())
-                for future in done:
-                    future.result()
-        except BrokenProcessPool as error:
-            raise MachineError(
-                "a worker process was killed from outside, perhaps for memory; the same command resumes"
-            ) from error
-        finally:
-            stop.set()
-            for future in waiting:
-                future.cancel()
+    notes, stop = context.SimpleQueue(), context.Value("b", 0, lock=False)
+
+    def set_stop() -> None:
+        stop.value = 1
+
+    def pass_notes() -> None:
+        while not notes.empty():
+            report(notes.get())
+
+    calls = [(_do, work, job) for job in jobs]
+    try:
+        pools.run(context, count, calls, (_begin, notes, stop), set_stop, pass_notes, max_tasks)
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a worker process was killed from outside, perhaps for memory; the same command resumes"
+        ) from error
 
 
 def _begin(notes: Any, stop: Any) -> None:
@@ -92,7 +87,7 @@ def _do(work: Work[Job, Note], job: Job) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last > NOTE_SECONDS:
-            if _shared["stop"].is_set():
+            if _shared["stop"].value:
                 raise KeyboardInterrupt
             _shared["notes"].put(note)
             last = now

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ import numpy as np
 from understudy.suite import games
 from understudy.suite.errors import MachineError
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import interrupts, workers
+from understudy.suite.io import pools, workers
 from understudy.suite.protocols import Game
 
 Result = TypeVar("Result")
@@ -32,7 +31,6 @@ CHUNK_MOVES = 256  # moves of a wave between two comparisons with the log
 # Frame bytes of a chunk of a wave. An interrupted wave is lost, so games with large frames get small waves.
 WAVE_BYTES = 2**21
 WAVE_LANES = 64
-_CANCELLED = -(2**60)
 
 
 def map_segments(
@@ -143,51 +141,43 @@ def _in_processes(
     report: Callable[[int], None],
 ) -> list[list[Result]]:
     context = workers.context()
-    played = context.Value("q", 0)
-    with ProcessPoolExecutor(count, context, _start_worker, (list(histories), played)) as pool:
-        futures: list[Future[list[Result]]] = []
-        try:
-            with interrupts.deferred_interrupts():  # a pool interrupted while it starts would hang
-                futures += [pool.submit(_in_worker, work, wave) for wave in todo]
-            _follow(futures, lambda: report(max(0, played.value)))
-        except BrokenProcessPool as error:
-            raise MachineError(
-                "a worker process that replays was killed: out of memory, or the script starts it outside "
-                "its `if __name__ == '__main__':`; try again with processes=1"
-            ) from error
-        except BaseException:
-            with played.get_lock():  # without it a worker that is adding could overwrite the value
-                played.value = _CANCELLED
-            pool.shutdown(wait=True, cancel_futures=True)  # no worker may add to the next pool's counter
-            raise
-    return [future.result() for future in futures]
+    played, stop = context.Value("q", 0), context.Value("b", 0, lock=False)
 
+    def set_stop() -> None:
+        stop.value = 1
 
-def _follow(futures: Sequence[Future[Any]], report: Callable[[], None]) -> None:
-    """Wait for all futures, reporting progress; raise the first error."""
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
-        for future in finished:
-            future.result()
-        report()
+    try:
+        return pools.run(
+            context,
+            count,
+            [(_in_worker, work, wave) for wave in todo],
+            (_start_worker, list(histories), played, stop),
+            set_stop,
+            lambda: report(played.get_obj().value),  # without its lock, which a killed worker may hold
+        )
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a worker process that replays was killed: out of memory, or the script starts it outside "
+            "its `if __name__ == '__main__':`; try again with processes=1"
+        ) from error
 
 
 _histories: list[History]  # of a worker process
 _played: Any  # moves done by all workers, shared
+_stop: Any  # whether to stop, shared
 
 
-def _start_worker(histories: list[History], played: Any) -> None:
-    global _histories, _played
+def _start_worker(histories: list[History], played: Any, stop: Any) -> None:
+    global _histories, _played, _stop
     workers.begin()
-    _histories, _played = histories, played
+    _histories, _played, _stop = histories, played, stop
 
 
 def _in_worker(work: Work[Result], wave: Sequence[RunSegment]) -> list[Result]:
     def tick(moves: int) -> None:
+        if _stop.value:
+            raise InterruptedError("cancelled")
         with _played.get_lock():
-            if _played.value < 0:
-                raise InterruptedError("cancelled")
             _played.value += moves
 
     return work(_histories, wave, tick)

@@ -13,26 +13,33 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 
 _starting = threading.Lock()
+_started: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
 
 class WorkerProcess(SpawnProcess):
     """A process that starts without the main module, if that is a script without a guard."""
 
     def start(self) -> None:
-        """Start the process."""
-        with _starting:  # one at a time, as what is hidden is seen by all threads
-            if _main_has_guard():
+        """Start the process. It takes over the signals that its thread blocks: Ctrl-C, until `begin`."""
+        with _starting, ThreadPoolExecutor(1, initializer=_block_ctrl_c) as thread:
+            thread.submit(self._start).result()  # this thread goes on hearing Ctrl-C
+            _started.add(self)
+
+    def _start(self) -> None:  # one at a time, as what is hidden is seen by all threads
+        if _main_has_guard():
+            super().start()
+        else:
+            with _without_main():
                 super().start()
-            else:
-                with _without_main():
-                    super().start()
 
 
 class WorkerContext(SpawnContext):
@@ -61,9 +68,22 @@ def begin() -> None:
     Ending at once is safe because everything that a worker writes survives a kill at any moment.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def kill() -> None:
+    """Kill the worker processes that this process has started and that have not ended."""
+    for process in list(_started):
+        process.kill()
+
+
+def _block_ctrl_c() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _main_has_guard() -> bool:
