@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from understudy.suite import stored_names
+from understudy.suite import reserved_names, stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format
@@ -42,6 +42,11 @@ def rows_in(results: Path) -> list[RowFolder]:
             "score something first: understudy score"
         )
     for row in found:
+        if not reserved_names.NAME.fullmatch(row.name):
+            raise InputError(
+                f"{str(row.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-' only; "
+                "rename the folder, or remove it"
+            )
         _refuse_old_layout(row)
     return found
 
@@ -96,12 +101,25 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
         raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
     stored_name = str(found["name"])
     is_renamed = stored_names.current(stored_name) == folder.name
+    name = folder.name if is_renamed else stored_name
+    _refuse_false_name(path, name, found["control"])
     return {
         **found,
-        "name": folder.name if is_renamed else stored_name,
+        "name": name,
         "stored_name": stored_name,
         "architecture": stored_names.current(found["architecture"]),
     }
+
+
+def _refuse_false_name(path: Path, name: str, control: object) -> None:
+    """Raise InputError for a submission's row under a control's name, or a control's under none of theirs."""
+    known = reserved_names.is_control(stored_names.current(name) if control else name)
+    if control is not known:
+        what = "the name of a control" if known else "no control's name"
+        raise InputError(
+            f"{path}: control is {control!r}, but {name!r} is {what}; rename the submission in "
+            f"{reserved_names.DECLARATION} and score it again, or remove this row"
+        )
 
 
 def checkpoints(row: RowFolder) -> list[str]:

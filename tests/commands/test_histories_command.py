@@ -63,7 +63,7 @@ def test_info_equals_a_count_by_hand(tmp_path, capsys):
     assert facts["player"] == "kind teacher, seed 3"
     assert facts["moves"] == "40 in 1 segment, 10.0 % explored"
     assert facts["episodes"] == "20 finished: 15 terminated, 5 truncated"
-    assert facts["returns"] == "1 to 20; mean of the first tenth 1.5, of the last 19.5"
+    assert facts["returns"] == "1 to 20; mean of the first 10 %: 1.5, of the last: 19.5"
     assert facts["skill"] == "▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██ 1 to 20 points per episode, in 20 blocks"
     assert facts["content"].startswith("SHA-256 ")
 
