@@ -166,7 +166,7 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         budget = benchmark.budget(one.folder.budget)
         yield f"{' and '.join(map(str, one.other_lanes))} lanes, not the budget's {budget.lanes}"
     if not benchmark.frozen:
-        yield "benchmark not frozen: not citable"
+        yield "benchmark is a draft: not citable"
     for task, found in one.gains_under.items():
         for name, gain in found.items():
             yield f"gain in {task} with {name}: {gain.estimate:+.2f} points"

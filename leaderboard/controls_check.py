@@ -195,16 +195,18 @@ def write(results: Path, found: ControlsCheck) -> Path:
 def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
     """Return the stored result for a benchmark and budget in words, or None if there is none.
 
-    The given results are searched first, then those that come with the package. A result of another version
-    of the package is followed by that version.
+    The given results are searched first, then those that come with the package, which the text then says. A
+    result of another version of the package is followed by that version.
     """
     for folder in (results, stored_rows.RESULTS):
         path = folder / benchmark_name / budget_name / CONTROLS
         if path.exists():
             kept = files.read_json(path)
             if kept.get("benchmark_identity") == benchmarks.load(benchmark_name).identity:
-                version = kept["understudy"]
-                return str(kept["text"]) + ("" if version == understudy.__version__ else f" ({version})")
+                version, text = kept["understudy"], str(kept["text"])
+                if folder.resolve() != results.resolve():
+                    text = f"controls of the package's results{text.removeprefix('controls')}"
+                return text + ("" if version == understudy.__version__ else f" ({version})")
     return None
 
 

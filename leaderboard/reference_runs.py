@@ -25,10 +25,14 @@ class StoredReferences:
     networks at W that are on this machine.
     """
 
-    def __init__(self, results: Path, benchmark: Benchmark, budget: Budget) -> None:
+    def __init__(
+        self, results: Path, benchmark: Benchmark, budget: Budget, runs: Sequence[TeacherRun] | None = None
+    ) -> None:
+        """Find the pinned runs among the teacher runs of this machine, or among `runs`."""
         self.results, self.benchmark, self.budget = results, benchmark, budget
         self.pins = pins.of(benchmark)
-        here = {run: pins.verified_moves(self.pins, run) for run in benchmarks.teacher_runs(benchmark)}
+        found = benchmarks.teacher_runs(benchmark) if runs is None else runs
+        here = {run: pins.verified_moves(self.pins, run) for run in found}
         self._moves = {run.name: moves for run, moves in here.items() if moves}  # pinned and the same
         self.runs = [run for run in here if run.name in self._moves]
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}

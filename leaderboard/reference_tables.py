@@ -44,7 +44,7 @@ class ReferenceRow:
         found = self.summary
         if found is None:
             return (self.task, self.game, self.budget, "-", "-", "-", "-", self.verdict)
-        figures = (_figure(found.start), _figure(found.end), _figure(found.gain, signed=True))
+        figures = (figure(found.start), figure(found.end), figure(found.gain, signed=True))
         return (self.task, self.game, self.budget, _runs(found), *figures, self.verdict)
 
 
@@ -102,7 +102,8 @@ def _runs(found: ReferenceSummary) -> str:
     return str(found.runs) if found.runs == found.recorded else f"{found.runs} of {found.recorded}"
 
 
-def _figure(interval: Interval | None, signed: bool = False) -> str:
+def figure(interval: Interval | None, signed: bool = False) -> str:
+    """Return a reference's number with its interval; `-` where it was not measured."""
     if interval is None:
         return "-"
     return tables.figure("", Estimate(interval.estimate, interval.low, interval.high), signed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from understudy.suite import reserved_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format
@@ -40,6 +41,12 @@ def rows_in(results: Path) -> list[RowFolder]:
             f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
             "score something first: understudy score"
         )
+    for row in found:
+        if not reserved_names.NAME.fullmatch(row.name):
+            raise InputError(
+                f"{str(row.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-' only; "
+                "rename the folder, or remove it"
+            )
     return found
 
 
@@ -80,7 +87,19 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
     missing = [name for name in ROW_KEYS if name not in found]
     if missing:
         raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
+    _refuse_false_name(path, str(found["name"]), found["control"])
     return dict(found)
+
+
+def _refuse_false_name(path: Path, name: str, control: object) -> None:
+    """Raise InputError for a submission's row under a control's name, or a control's under none of theirs."""
+    known = reserved_names.is_control(name)
+    if control is not known:
+        what = "the name of a control" if known else "no control's name"
+        raise InputError(
+            f"{path}: control is {control!r}, but {name!r} is {what}; rename the submission in "
+            f"{reserved_names.DECLARATION} and score it again, or remove this row"
+        )
 
 
 def checkpoints(row: RowFolder) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from understudy.leaderboard import cells, controls_check
+from understudy.suite import escaping
+from understudy.suite.scoring import verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,12 @@ LEGEND: Final = (
     "teacher's gain over the same moves. An answer in round brackets says little, because Q1's skill is "
     "not shown to be the teacher's. An empty number was not measured or has no reference."
 )
+
+REASONS: Final = {  # of `Verdict.reason`, in words, where that word is short
+    verdicts.NO_REFERENCE: "no reference, the teacher's gain or skill is not clearly measured",
+    verdicts.NO_ROOM: "no room, the player starts near the teacher's end already",
+    verdicts.FEW_ENDS: "few ends, too few episodes end in a window",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,10 @@ def to_markdown(frame: pd.DataFrame, glossary: str | None = None) -> str:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Return one line per cell with every number in full; an unknown one is an empty field."""
-    text: str = frame.to_csv(index=False, lineterminator="\n")
+    safe = frame.copy()
+    for name in frame.columns[frame.dtypes.map(lambda dtype: dtype.kind == "O")]:  # columns of text
+        safe[name] = frame[name].map(_csv_cell, na_action="ignore")
+    text: str = safe.to_csv(index=False, lineterminator="\n")
     return text
 
 
@@ -67,11 +77,16 @@ def to_terminal(of_budget: pd.DataFrame, kind: str) -> rich.table.Table | None:
     chosen = of_budget[of_budget["kind"] == kind]
     if chosen.empty:
         return None
-    shown = rich.table.Table(title=title(of_budget, kind), box=rich.box.ROUNDED, show_lines=True)
-    for heading in _headings(of_budget, kind, None):
-        shown.add_column(heading)
+
+    def literal(text: str) -> Text:  # what is not a Text is read as rich's markup
+        return Text(escaping.terminal(text))
+
+    heading = Text(escaping.terminal(title(of_budget, kind)), style="italic", justify="center")
+    shown = rich.table.Table(title=heading, box=rich.box.ROUNDED, show_lines=True)
+    for name in _headings(of_budget, kind, None):
+        shown.add_column(literal(name))
     for line in _lines(of_budget, chosen):
-        shown.add_row(*map(Text, line))  # Text: a name may contain rich's markup
+        shown.add_row(*map(literal, line))
     return shown
 
 
@@ -84,8 +99,7 @@ def budgets(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def title(of_budget: pd.DataFrame, kind: str) -> str:
     """Return the title of a table."""
     first = of_budget.iloc[0]
-    status = controls_check.NOT_RUN if _missing(first["controls"]) else first["controls"]
-    return f"{first['benchmark']}, budget {first['budget']}: {kind}s ({status})"
+    return f"{first['benchmark']}, budget {first['budget']}: {kind}s ({_status(first)})"
 
 
 def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
@@ -155,23 +169,23 @@ def _section(of_budget: pd.DataFrame, glossary: str | None) -> str | None:
     if imitators.empty:
         return None
     first = of_budget.iloc[0]
-    status = controls_check.NOT_RUN if _missing(first["controls"]) else first["controls"]
+    status = _status(first)
     blocks = [
-        f"### {_literal(first['benchmark'])}, budget {_literal(first['budget'])}",
+        f"### {escaping.markdown(first['benchmark'])}, budget {escaping.markdown(first['budget'])}",
         _table(of_budget, imitators, cells.IMITATOR, glossary),
-        "\n".join(f"- {_literal(line)}" for line in [*teacher_lines(of_budget), *notes(imitators)]),
+        "\n".join(f"- {escaping.markdown(line)}" for line in [*teacher_lines(of_budget), *notes(imitators)]),
     ]
     if not controls.empty:
         table = _table(of_budget, controls, cells.CONTROL, glossary)
-        summary = f"<details><summary>{html.escape(str(status))}</summary>"
+        summary = f"<details><summary>{escaping.html(status)}</summary>"
         blocks.append(f"{summary}\n\n{table}\n\n</details>")
     else:
-        blocks.append(_literal(str(status)))
+        blocks.append(escaping.markdown(status))
     return "\n\n".join(filter(None, blocks))
 
 
 def _table(of_budget: pd.DataFrame, chosen: pd.DataFrame, kind: str, glossary: str | None) -> str:
-    lines = [[_literal(cell) for cell in line] for line in _lines(of_budget, chosen)]
+    lines = [[escaping.markdown(cell) for cell in line] for line in _lines(of_budget, chosen)]
     headings = _headings(of_budget, kind, glossary)
     return "\n".join([_line(headings), _line(["---"] * len(headings)), *map(_line, lines)])
 
@@ -196,14 +210,46 @@ def _lines(of_budget: pd.DataFrame, chosen: pd.DataFrame) -> Iterator[list[str]]
 
 def notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what a reader must know of rows besides their cells, and the runs that undecided answers need."""
+    yield from remarks(rows)
+    for _, row in rows.iterrows():
+        if row["answer"] == verdicts.UNDECIDED and not _missing(row["needed_runs"]):
+            yield f"{row['name']}, {row['question']}: {_undecided(row)}"
+
+
+def remarks(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield each row's notes, a line a row."""
     for name, of_row in rows.groupby("name", sort=False):
         found = of_row.iloc[0]["notes"]
         if found:
             yield f"{name}: {found}"
+
+
+def reasons(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield why a cell has no verdict beside its number, or an undecided one, a line a cell."""
     for _, row in rows.iterrows():
-        if row["answer"] == "undecided" and not _missing(row["needed_runs"]):
-            needed = f"undecided (needs about {int(row['needed_runs']):,} runs)"
-            yield f"{row['name']}, {row['question']}: {needed}"
+        reason = _reason(row)
+        if reason:
+            yield f"{row['name']}, {row['question']}: {reason}"
+
+
+def _reason(row: pd.Series[Any]) -> str | None:
+    """Return why a cell has no verdict, or an undecided one; None if it has one or is the reason itself."""
+    reason = "" if _missing(row["reason"]) else str(row["reason"])
+    if _missing(row["answer"]):
+        return f"no verdict: {REASONS.get(reason, reason)}" if not _missing(row["shown"]) else None
+    if row["answer"] != verdicts.UNDECIDED:
+        return None
+    why = REASONS.get(reason, reason) or "an interval holds one of the thresholds"
+    return f"{_undecided(row)}: {why}"
+
+
+def _undecided(row: pd.Series[Any]) -> str:
+    needed = "" if _missing(row["needed_runs"]) else f" (needs about {int(row['needed_runs']):,} runs)"
+    return f"{verdicts.UNDECIDED}{needed}"
+
+
+def _status(line: pd.Series[Any]) -> str:
+    return controls_check.NOT_RUN if _missing(line["controls"]) else str(line["controls"])
 
 
 def _missing(value: Any) -> bool:
@@ -226,13 +272,10 @@ def _number(value: float, decimals: int, signed: bool = False) -> str:
 
 
 def _in_cell(text: str) -> str:
-    """Return text that cannot break its table cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    """Return Markdown that cannot break its table cell."""
+    kept = escaping.terminal(" ".join(text.split()))
+    return kept.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _literal(text: str) -> str:
-    """Return text for a table cell with Markdown escaped: names are chosen by strangers."""
-    kept = _in_cell(str(text))
-    for mark in "`*_<>[]":
-        kept = kept.replace(mark, f"\\{mark}")
-    return kept
+def _csv_cell(value: Any) -> Any:
+    return escaping.csv_text(value) if isinstance(value, str) else value

@@ -11,7 +11,7 @@ import torch
 from understudy.baselines import controls
 from understudy.submissions import resolution, submission_format, watched
 from understudy.submissions.submission_format import Checkpoint, Submission
-from understudy.suite import benchmarks, games, registry
+from understudy.suite import benchmarks, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
@@ -117,5 +117,8 @@ def _own_benchmark(name_or_path: str) -> str:
     if having or name_or_path in controls.names():
         known = ", ".join(having or benchmarks.names())
         raise InputError(f"{name_or_path}: name the benchmark with --benchmark; one of {known}")
+    now = stored_names.current(name_or_path)
+    if now != name_or_path:
+        raise InputError(f"{name_or_path!r} is called {now!r} now; give that name")
     every = {entry for name in benchmarks.names() for entry in resolution.entries(name)}
     return registry.choose(name_or_path, every | set(controls.names()), "submission")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.baselines import controls
-from understudy.submissions import submission_format, watched
+from understudy.submissions import free_names, submission_format, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import Checkpoint, Submission
-from understudy.suite import games, registry, tasks
+from understudy.suite import games, registry, stored_names, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
@@ -82,7 +82,9 @@ def find(name_or_path: str, benchmark: str) -> Submission | None:
         return None
     folder = _folder(name_or_path, benchmark)
     submission = submission_format.read(folder)
-    declared = submission.declaration.benchmark
+    declaration = submission.declaration
+    free_names.require(folder, declaration.name, [each.folder for each in declaration.checkpoints])
+    declared = declaration.benchmark
     if declared != benchmark:
         raise InputError(
             f"{folder}: this submission is for {declared}, not for {benchmark}; give --benchmark {declared}, "
@@ -146,7 +148,10 @@ def _folder(name_or_path: str, benchmark: str) -> Path:
     known = entries(benchmark)
     if not bare or (name_or_path not in known and Path(name_or_path).is_dir()):
         return Path(name_or_path)
-    registry.choose(name_or_path, (*controls.names(), *known), f"submission for {benchmark}")
+    choices, now = (*controls.names(), *known), stored_names.current(name_or_path)
+    if name_or_path not in choices and now in choices:
+        raise InputError(f"{name_or_path!r} is called {now!r} now; give that name")
+    registry.choose(name_or_path, choices, f"submission for {benchmark}")
     return ENTRIES / benchmark / name_or_path
 
 

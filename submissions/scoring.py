@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
@@ -14,6 +16,16 @@ from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.work import WorkItem
 from understudy.suite.io import files
+
+SLOW_TO_MAKE_SECONDS: Final = 1.0  # of a player for one run: its other runs' would take minutes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What scoring takes."""
+
+    items: tuple[WorkItem, ...]  # in order, each once
+    slow_to_make: frozenset[RequestedRow]  # rows whose players take long to make
 
 
 def _no_report(progress: PlayProgress) -> None:
@@ -46,11 +58,25 @@ def score(
 ) -> None:
     """Play the rows' runs and those of their references; finished runs are kept, interrupted jobs resumed.
 
+    Takes the arguments of `plan`, and raises as it does.
+    """
+    play(plan(rows, task_names, engine, report, applied).items, engine, report)
+
+
+def plan(
+    rows: Sequence[RequestedRow],
+    task_names: Sequence[str] | None = None,
+    engine: str = "serial",
+    report: Report = _no_report,
+    applied: Sequence[Intervention] = (),
+) -> Plan:
+    """Return what scoring the rows takes, finished or not; nothing is played or written.
+
     Args:
         rows: as `rows_of` returns them.
         task_names: None: all tasks of the budget for which the player is made.
         engine: serial or process.
-        report: called while runs are played.
+        report: called while players are made.
         applied: interventions to be played too, for the rows but not for their references.
 
     Raises InputError for an unknown task, a player that cannot be made, or stored runs of another job.
@@ -58,16 +84,27 @@ def score(
     engines.require_engine(engine)
     items: dict[WorkItem, None] = {}  # in order, each once
     references = {row.request: row for row in rows}  # a control may be asked for as well as compared with
+    slow = set()
     for row in rows:
-        wanted = _wanted(row, task_names)
+        wanted = wanted_tasks(row, task_names)
+        began = time.monotonic()
         work.require_player(row, wanted, report)
+        if time.monotonic() - began > SLOW_TO_MAKE_SECONDS * len(row.entry.players):
+            slow.add(row)
         items |= dict.fromkeys(work.items_of(row, wanted, applied))
         items |= dict.fromkeys(_reference_items(row, wanted, references))
-    row_files = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
+    for row in dict.fromkeys(item.row for item in items):
+        work.row_file(row)  # raises where another entry's row is stored
     work.refuse_other_jobs(list(items))  # before hours of play beside runs that are not comparable
-    for path, declared in row_files:
+    return Plan(tuple(items), frozenset(slow))
+
+
+def play(items: Sequence[WorkItem], engine: str = "serial", report: Report = _no_report) -> None:
+    """Play what was planned; rows are declared in their folders first."""
+    for row in dict.fromkeys(item.row for item in items):
+        path, declared = work.row_file(row)
         files.write_json(path, declared)
-    engines.run(engine, list(items), work.run, report)
+    engines.run(engine, items, work.run, report)
 
 
 def play_reference_starts(request: Request, engine: str = "serial", report: Report = _no_report) -> list[str]:
@@ -133,7 +170,7 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
     return all(networks.get(name) is not None for name in names)
 
 
-def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
+def wanted_tasks(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
     """Return the tasks that a row is scored on.
 
     Raises InputError for an unknown task, or one for which the budget is too short.
@@ -142,7 +179,12 @@ def _wanted(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:
     wanted = list(budget.tasks) if task_names is None else list(task_names)
     for name in wanted:
         tasks.load(name)  # raises, with a suggestion, where there is no such task
-        benchmark.rules(budget.name, name)  # raises where the budget is too short for it
+        if name not in budget.tasks:
+            others = [each.name for each in benchmark.budgets if name in each.tasks]
+            raise InputError(
+                f"budget {budget.name!r} of {benchmark.name} is too short for {name!r}; its tasks: "
+                f"{', '.join(budget.tasks)}; budgets with {name}: {', '.join(others) or 'none'}"
+            )
     pinned = pins.of(benchmark)
     benchmarks.require_same_training_settings([run for run in row.runs if pinned.of_run(run.name)])
     if row.entry.name == "frozen-teacher" and not has_networks_at_w(benchmark, row.runs):

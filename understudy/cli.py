@@ -16,7 +16,7 @@ import typer.main
 
 import understudy
 from understudy import screen
-from understudy.suite import registry
+from understudy.suite import escaping, registry
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.io import interrupts
 
@@ -156,7 +156,7 @@ def _front_door(
 
 def _say(message: str, code: int) -> int:
     """Write one line to standard error and return the code."""
-    print(f"understudy: {' '.join(message.split())}", file=sys.stderr)
+    print(f"understudy: {escaping.terminal(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -11,7 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from understudy.suite import escaping
+
 if TYPE_CHECKING:
+    import pandas as pd
     import rich.console
     import rich.progress
     import rich.table
@@ -34,6 +37,13 @@ def escape_unwritable_characters() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def echo(text: object, err: bool = False) -> None:
+    """Print one line of text that a stranger may have chosen, on standard output or error."""
+    import typer
+
+    typer.echo(escaping.terminal(str(text)), err=err)
+
+
 class ProgressDisplay:
     """Shows the progress of named tasks: bars on a terminal, otherwise a line every LINE_SECONDS."""
 
@@ -46,6 +56,7 @@ class ProgressDisplay:
     def report(self, name: str, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` moves are done; cheap enough to call after every move."""
         now = time.monotonic()
+        name, note = escaping.terminal(name), escaping.terminal(note)
         if self._bars is not None:
             if now - self._last > 0.1 or done >= total:
                 if name not in self._tasks:
@@ -73,40 +84,57 @@ def progress() -> Iterator[ProgressDisplay]:
     if not console.is_terminal:
         yield ProgressDisplay(None)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with rich.progress.Progress(*columns, console=console) as bars:
         yield ProgressDisplay(bars)
 
 
 def play_reporter(shown: ProgressDisplay) -> Callable[[PlayProgress], None]:
-    """Return a callback that shows the progress of rollouts."""
+    """Return a callback that shows the progress of rollouts, in the words of the tables."""
+    from understudy.suite import tasks
+
+    labels = {task.gain.roles[1]: task.label for task in map(tasks.load, tasks.names()) if task.gain}
 
     def report(progress: PlayProgress) -> None:
-        shown.report(f"{progress.row} {progress.role}", progress.moves, progress.target_moves)
+        role, at, intervention = progress.role.partition("@")
+        what = f"{labels.get(role, role)}{at}{intervention}"
+        shown.report(f"{progress.row} {what}", progress.moves, progress.target_moves)
 
     return report
 
 
-def show(scored: Sequence[ScoredRow], rows: Collection[Path] | None = None) -> None:
-    """Print the tables of scored rows on standard output: imitators, the teacher, controls.
-
-    Args:
-        scored: the rows of a results folder.
-        rows: the folders of the rows to print; None: all.
-    """
-    import typer
-
+def show(scored: Sequence[ScoredRow]) -> None:
+    """Print the tables of scored rows on standard output: imitators, controls, the teacher, what to know."""
     from understudy.leaderboard import cells, tables
 
-    shown = [one for one in scored if rows is None or one.folder.path in rows]
-    for of_budget in tables.budgets(cells.frame(shown)):
-        for kind in (cells.IMITATOR, cells.CONTROL):
-            table = tables.to_terminal(of_budget, kind)
-            if table is not None:
-                print_table(table)
-        for line in [*tables.teacher_lines(of_budget), *tables.notes(of_budget)]:
-            typer.echo(f"- {line}")
+    for of_budget in tables.budgets(cells.frame(scored)):
+        _print_rows(of_budget, tables.teacher_lines(of_budget))
     _console().print(tables.LEGEND, markup=False, highlight=False)
+
+
+def show_rows(scored: Sequence[ScoredRow], folders: Collection[Path]) -> None:
+    """Print the tables of the rows in some folders, and below them only what is particular to these rows."""
+    from understudy.leaderboard import cells, tables
+
+    chosen = [one for one in scored if one.folder.path in folders]
+    for of_budget in tables.budgets(cells.frame(chosen)):
+        _print_rows(of_budget, [])
+
+
+def _print_rows(of_budget: pd.DataFrame, teacher_lines: Sequence[str]) -> None:
+    from understudy.leaderboard import cells, tables
+
+    for kind in (cells.IMITATOR, cells.CONTROL):
+        table = tables.to_terminal(of_budget, kind)
+        if table is not None:
+            print_table(table)
+    for line in [*teacher_lines, *tables.remarks(of_budget), *tables.reasons(of_budget)]:
+        echo(f"- {line}")
 
 
 def print_table(table: rich.table.Table) -> None:

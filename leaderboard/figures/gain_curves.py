@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.leaderboard.figures.printing import GREY, LINES, legend_below
+from understudy.suite import escaping
 from understudy.suite.scoring.contrasts import METHOD
 from understudy.suite.scoring.curves import Curves, SkillCurve
 from understudy.suite.scoring.intervals import Interval
@@ -37,6 +38,7 @@ def gain_curve(curves: Curves, title: str, player: str = "player", reference: st
     """
     from matplotlib.figure import Figure
 
+    title, player, reference = map(escaping.mathtext, (title, player, reference))
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     moves, end_begin = curves.edges[-1], curves.edges[-1] - curves.end_moves

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.leaderboard.figures.printing import GREY, LINES, legend_below
+from understudy.suite import escaping
 from understudy.suite.scoring import verdicts
 from understudy.suite.scoring.horizon import GAIN_UNCLEAR, Horizon, HorizonWindow
 from understudy.suite.scoring.intervals import Interval
@@ -62,7 +63,11 @@ def horizon(found: Horizon, title: str) -> Figure:
     for reason in sorted({window.left_out for window in found.windows if window.left_out}):
         axes.plot([], [], "o", color=GREY, label=f"left out: {reason}", **FILLS[reason])
     _outcomes(axes, found.windows)
-    _finish(axes, f"{title}\nH50 {found.text} (demonstrated to / refuted from, in moves)", moves)
+    _finish(
+        axes,
+        f"{escaping.mathtext(title)}\nH50 {found.text} (demonstrated to / refuted from, in moves)",
+        moves,
+    )
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.leaderboard.figures.printing import GREY, LINES
+from understudy.suite import escaping
 from understudy.suite.scoring import scored_runs
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ def _draw_panel(axes: Axes, title: str, curves: Sequence[Curve]) -> None:
                 color=colour,
                 marker=marker,
                 markersize=3.5,
-                label=curve.name,
+                label=escaping.mathtext(curve.name),
             )
     else:
         _draw_many(axes, curves)
-    axes.set_title(title, fontsize="medium", loc="left")
+    axes.set_title(escaping.mathtext(title), fontsize="medium", loc="left")
     axes.set_xlabel("move of the run")
     axes.set_ylabel("skill (points an episode)")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

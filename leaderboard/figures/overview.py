@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from understudy.leaderboard.figures.printing import GREY, LINES
+from understudy.suite import escaping
 from understudy.suite.scoring.curves import Curves, SkillCurve
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _panel(axes: Axes, title: str, curves: Mapping[str, Curves]) -> None:
     low, high = axes.get_ylim()
     for name, place in _spread({name: end for name, (end, _) in ends.items()}, 0.065 * (high - low)).items():
         axes.annotate(
-            name,
+            escaping.mathtext(name),
             (middles[-1], ends[name][0]),
             (1.025 * first.edges[-1], place),
             color=ends[name][1],
@@ -58,7 +59,7 @@ def _panel(axes: Axes, title: str, curves: Mapping[str, Curves]) -> None:
             verticalalignment="center",
             annotation_clip=False,
         )
-    axes.set_title(title, fontsize="medium", loc="left")
+    axes.set_title(escaping.mathtext(title), fontsize="medium", loc="left")
     axes.set_xlabel("moves")
     axes.set_ylabel("points an episode")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.leaderboard.figures.printing import GREY, LINES, legend_below
+from understudy.suite import escaping
 from understudy.suite.scoring.aggregates import Band
 
 if TYPE_CHECKING:
@@ -65,14 +66,14 @@ def _draw(axes: Axes, thresholds: NDArray[np.float64], name: str, band: Band, pl
         markevery=(place % 5, max(1, len(thresholds) // 8)),
         markersize=4,
         linewidth=1.6 if place < len(LINES) else 0.8,
-        label=name,
+        label=escaping.mathtext(name),
     )
     axes.fill_between(thresholds, band.low, band.high, step="post", color=colour, alpha=0.15, linewidth=0)
     return line
 
 
 def _finish(axes: Axes, heading: str, thresholds: NDArray[np.float64]) -> None:
-    axes.set_title(heading, fontsize="medium", loc="left")
+    axes.set_title(escaping.mathtext(heading), fontsize="medium", loc="left")
     axes.set_xlabel("normalised score at the end: (end - teacher's start) / teacher's gain")
     axes.set_xlim(thresholds[0], thresholds[-1])
     axes.set_ylim(-0.02, 1.02)

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from understudy.suite import escaping
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
 from understudy.suite.histories.history_format import History
@@ -56,7 +57,7 @@ import pandas as pd
 run = pd.read_parquet("hf://datasets/$repo@<commit hash>/$example")
 ```
 
-Skill is points per episode, in the first and in the last tenth of the moves.
+Skill is points per episode, in the first and in the last 10 % of the moves.
 
 | run | game | seed | moves | episodes | first skill | last skill | content SHA-256 |
 |---|---|---:|---:|---:|---:|---:|---|""")
@@ -71,8 +72,8 @@ class PublishedRun:
     seed: int
     moves: int
     episodes: int  # number of finished episodes
-    first_skill: float | None  # points per episode, first tenth of the moves; None if no episode ended there
-    last_skill: float | None  # points per episode, last tenth of the moves; None if no episode ended there
+    first_skill: float | None  # points per episode, first 10 % of the moves; None if no episode ended there
+    last_skill: float | None  # points per episode, last 10 % of the moves; None if no episode ended there
     size_bytes: int  # of all its files
     content_sha256: str
 
@@ -213,8 +214,9 @@ def _front_matter(runs: Sequence[PublishedRun], title: str) -> list[str]:
 
 
 def _row(run: PublishedRun) -> str:
+    name, game = map(escaping.markdown, (run.name, run.game))
     skills = f"{skill_text(run.first_skill)} | {skill_text(run.last_skill)}"
     return (
-        f"| {run.name} | {run.game} | {run.seed} | {run.moves:,} | {run.episodes:,} | {skills} "
+        f"| {name} | {game} | {run.seed} | {run.moves:,} | {run.episodes:,} | {skills} "
         f"| `{run.content_sha256}` |"
     )

@@ -95,7 +95,7 @@ def skill_verdict(evidence: Evidence, rules: Rules) -> Verdict:
     few_ends = imitator.few_ends or teacher.few_ends or random.few_ends
     found = replace(found, marks=(verdicts.FEW_ENDS,) if few_ends else ())
     return _against_teacher(
-        found, imitator, teacher, random, _window_is_long(evidence, rules), rules.thresholds
+        found, imitator, teacher, random, window_is_long(evidence, rules), rules.thresholds
     )
 
 
@@ -156,8 +156,8 @@ def _needed_runs(
     return None if needed_low is None or needed_high is None else max(needed_low, needed_high)
 
 
-def _window_is_long(evidence: Evidence, rules: Rules) -> bool:
-    """Whether each teacher's start job, its lanes pooled, spans enough caps or holds enough ends."""
+def window_is_long(evidence: Evidence, rules: Rules) -> bool:
+    """Return whether each teacher's start job, its lanes pooled, spans enough caps or holds enough ends."""
     lanes_by_unit: dict[str, list[ScoredRun]] = {}
     for lane in evidence.reference_starts:
         lanes_by_unit.setdefault(lane.unit, []).append(lane)

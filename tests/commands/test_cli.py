@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from support import ROOT
 
 import understudy
 from understudy import cli
+from understudy.baselines.training import loop
+from understudy.submissions import train_submission
 from understudy.suite import benchmarks
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 
@@ -221,6 +224,33 @@ def test_benchmarks_shows_one(capsys, name):
         assert f" {budget} " in shown
 
 
+def test_teacher_data_are_summarised_and_listed_when_asked(capsys, monkeypatch):
+    """81 games of darkroom are two lines; five of MinAtar a line each."""
+    monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
+    benchmark = benchmarks.load("darkroom-v1")
+    runs = benchmarks.teacher_runs(benchmark)
+    watched = sum(run.game in benchmark.watched_games for run in runs)
+    assert cli.main(["benchmarks", "darkroom-v1"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(rf"watched games +{watched} +14,300 +{watched} of {watched} ", shown)
+    assert re.search(rf"new games +{len(runs) - watched} +14,300 +0 of {len(runs) - watched}", shown)
+    assert "each run and its folder: understudy benchmarks darkroom-v1 --runs" in shown
+    assert shown.count("\n") < 50
+    assert cli.main(["benchmarks", "darkroom-v1", "--runs"]) == 0
+    listed = capsys.readouterr().out
+    assert all(str(run.folder) in listed for run in runs)
+    assert cli.main(["benchmarks", "minatar-v1"]) == 0
+    assert re.search(r"breakout +8 +500,000 to 2,750,000 +8 of 8", capsys.readouterr().out)
+
+
+def test_the_help_of_train_states_the_defaults(capsys):
+    assert cli.main(["train", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Updates per checkpoint; default: {loop.TrainingSettings().updates:,}." in shown
+    assert train_submission.DEFAULT_MODES == {"darkroom": "multi"}
+    assert "default: multi for darkroom, single for others." in shown
+
+
 def test_an_unknown_benchmark_gets_a_suggestion(capsys):
     assert cli.main(["benchmarks", "minatr-v1"]) == 2
     captured = capsys.readouterr()
@@ -290,7 +320,7 @@ def test_sigterm_stops_the_workers_and_the_last_line_says_how_to_resume(tmp_path
     """A job scheduler sends SIGTERM to the process that it started, and to no other."""
     command = [sys.executable, "-m", "understudy", *arguments.format(out=tmp_path).split()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        line = process.stderr.readline()  # progress: it plays
+        line = first_progress(process)
         process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
         assert process.wait(60) == 130, line + rest
@@ -310,10 +340,20 @@ def test_the_workers_of_a_killed_process_end(tmp_path, arguments):
     line = arguments.format(out=tmp_path, runs=" ".join(map(str, runs)))
     command = [sys.executable, "-m", "understudy", *line.split()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        process.stderr.readline()  # progress: it plays
+        first_progress(process)
         process.kill()
         assert process.wait(60) == -signal.SIGKILL
     assert_none_is_left(process.pid)
+
+
+def first_progress(process: subprocess.Popen[str]) -> str:
+    """Return what a command has said when it has begun to play."""
+    said = ""
+    for line in process.stderr:
+        said += line
+        if " of " in line:
+            break
+    return said
 
 
 def assert_none_is_left(group: int) -> None:

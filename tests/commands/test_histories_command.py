@@ -63,9 +63,34 @@ def test_info_equals_a_count_by_hand(tmp_path, capsys):
     assert facts["player"] == "kind teacher, seed 3"
     assert facts["moves"] == "40 in 1 segment (by no rule that the header states), 10.0 % explored"
     assert facts["episodes"] == "20 finished: 15 terminated, 5 truncated"
-    assert facts["returns"] == "1 to 20; mean of the first tenth 1.5, of the last 19.5"
+    assert facts["returns"] == "1 to 20; mean of the first 10 %: 1.5, of the last: 19.5"
     assert facts["skill"] == "▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██ 1 to 20 points per episode, in 20 blocks"
     assert facts["content"].startswith("SHA-256 ")
+
+
+def test_info_calls_players_as_they_are_called_now(tmp_path, capsys):
+    """A history keeps the words of before; another's submission keeps its name."""
+
+    def shown(path, player, run=None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hand_made(path)
+        history = history_format.read(path)
+        header = dataclasses.replace(history.header, player=player, run=run or history.header.run)
+        history_format.write(path, dataclasses.replace(history, header=header))
+        assert cli.main(["histories", "info", str(path)]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        return dict(line.split(maxsplit=1) for line in lines)
+
+    control = shown(tmp_path / "run.parquet", {"checkpoint": "control", "name": "policy-at-w"})
+    assert control["player"] == "checkpoint control, name frozen-teacher"
+    entry = shown(tmp_path / "bc" / "start" / "all" / "lane-0" / "history.parquet", {"name": "markov"})
+    assert entry["player"] == "name bc"
+    another = shown(tmp_path / "markov" / "start" / "all" / "lane-0" / "history.parquet", {"name": "markov"})
+    assert another["player"] == "name markov"
+    imported = shown(tmp_path / "run.parquet", {"kind": "foreign"}, {"kind": "foreign"})
+    assert (imported["player"], imported["run"]) == ("kind imported", "kind imported")
+    hostile = shown(tmp_path / "run.parquet", {"name": "a\x1b[2J\nb\u202e"})
+    assert hostile["player"] == "name a\\x1b[2J\\nb\\u202e"
 
 
 def test_sparklines():

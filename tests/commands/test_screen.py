@@ -6,9 +6,25 @@ from rich.table import Table
 from rich.text import Text
 
 from understudy import screen
+from understudy.suite.harness.requests import PlayProgress
 
 PATH = "/data/of a/teacher/with-a-long-name/seed-1"
 CELL = "undecided 0.03 [unbounded, 0.40]"
+
+
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [
+        ("continue", "Q2 improvement"),
+        ("transfer@yoked", "Q3 transfer@yoked"),
+        ("start", "start"),
+        ("recomputing its teachers", "recomputing its teachers"),
+    ],
+)
+def test_progress_has_the_words_of_the_tables(monkeypatch, capsys, role, shown):
+    monkeypatch.setattr(screen, "LINE_SECONDS", -1.0)
+    screen.play_reporter(screen.ProgressDisplay(None))(PlayProgress("mine", role, 1, 2))
+    assert capsys.readouterr().err == f"mine {shown}: 1 of 2\n"
 
 
 @pytest.mark.parametrize("columns", [10, 50, 70, 200])

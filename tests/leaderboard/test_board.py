@@ -1,6 +1,7 @@
 """The tables: cells by hand, Markdown, CSV and terminal; hostile names; what is unknown stays empty."""
 
 import csv
+import dataclasses
 import io
 import math
 import re
@@ -431,9 +432,40 @@ def test_what_a_reader_must_know_of_a_row_is_in_its_notes(tmp_path):
 
 
 def test_an_unfrozen_benchmark_is_not_citable(tmp_path, monkeypatch):
+    draft = dataclasses.replace(benchmarks.load("darkroom-v1"), frozen=False)
+    monkeypatch.setattr(benchmarks, "load", lambda name: draft)
     frame = cells.frame([rows.scored(tmp_path)])
-    unfrozen = not benchmarks.load("darkroom-v1").frozen
-    assert ("benchmark not frozen: not citable" in frame.iloc[0]["notes"]) == unfrozen
+    assert "benchmark is a draft: not citable" in frame.iloc[0]["notes"]
+
+
+def test_a_cell_without_a_reason_of_its_own_gets_it_below_the_printed_table():
+    lines = [
+        cell("a", "skill", "yes", shown=(1.0, 0.0, 2.0), reason="not shown"),
+        cell("a", "improvement", "undecided", needed_runs=1487),
+        cell("a", "transfer", "undecided", reason="no reference"),
+        cell("b", "skill", reason="few ends", shown=(1.0, 0.0, 2.0)),
+        cell("b", "improvement", reason="not played"),  # the cell says so
+        cell("b", "transfer", "undecided", reason="skill and agreement undecided", needed_runs=8),
+    ]
+    assert list(tables.reasons(frame_of(*lines))) == [
+        "a, Q2 improvement: undecided (needs about 1,487 runs): an interval holds one of the thresholds",
+        "a, Q3 transfer: undecided: no reference, the teacher's gain or skill is not clearly measured",
+        "b, Q1 skill: no verdict: few ends, too few episodes end in a window",
+        "b, Q3 transfer: undecided (needs about 8 runs): skill and agreement undecided",
+    ]
+
+
+def test_a_heading_says_whose_controls_were_run(tmp_path, monkeypatch):
+    """Those of the package's results are not those of the rows beside them."""
+    stored = {"benchmark_sha256": benchmarks.load("darkroom-v1").sha256, "text": AS_EXPECTED}
+    own, packaged = tmp_path / "own", tmp_path / "packaged"
+    files.write_json(
+        packaged / "darkroom-v1" / "quick" / controls_check.CONTROLS, {**stored, "understudy": "0.0.1"}
+    )
+    monkeypatch.setattr(stored_rows, "RESULTS", packaged)
+    of_package = "controls of the package's results: 20 of 20 as expected (0.0.1)"
+    assert controls_check.status(own, "darkroom-v1", "quick") == of_package
+    assert controls_check.status(packaged, "darkroom-v1", "quick") == f"{AS_EXPECTED} (0.0.1)"
 
 
 def test_a_frame_has_the_stored_controls_check(tmp_path, monkeypatch):

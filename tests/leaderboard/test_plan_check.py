@@ -216,8 +216,10 @@ def test_a_long_run_whose_end_was_not_checked_counts_as_not_checked(tmp_path):
     ],
 )
 def test_unprimed_lanes_of_one_checkpoint_are_runs_of_a_model(tmp_path, control, priming_moves, role, claim):
-    row = RowFolder(tmp_path, "minatar-v1", "tenth", "mine")
+    name = "random" if control else "mine"
+    row = RowFolder(tmp_path, "minatar-v1", "tenth", name)
     declared = {**dict.fromkeys(stored_rows.ROW_KEYS, ""), "control": control, "checkpoints": {"all": ""}}
+    declared["name"] = name
     files.write_json(tmp_path / records.ROW, declared)
     primed = priming_moves if lanes.is_primed(role, priming_moves, None) else 0
     player = {"identity": "", "checkpoint_identity": ""}

@@ -138,9 +138,10 @@ def test_the_command_says_first_what_it_replays_and_fails_unread(copied, capsys)
 def test_tasks_that_an_imitator_has_not_played_are_named(copied):
     path = copied / "darkroom-v1" / "quick" / "random" / records.ROW
     assert [found.not_played for found in verification.verify(copied, processes=1)] == [(), ()]
-    files.write_json(path, {**files.read_json(path), "control": False})
+    files.write_json(path, {**files.read_json(path), "control": False, "name": "mine"})
+    path.parent.rename(path.parent.with_name("mine"))
     found = {each.row.name: each.not_played for each in verification.verify(copied, processes=1)}
-    assert found == {"frozen-teacher": (), "random": ("improvement", "transfer")}
+    assert found == {"frozen-teacher": (), "mine": ("improvement", "transfer")}
 
 
 def test_runs_without_their_row_are_named(copied):
@@ -153,6 +154,10 @@ def test_runs_without_their_row_are_named(copied):
 def test_a_row_that_calls_itself_no_control_is_named(copied):
     path = copied / "darkroom-v1" / "quick" / "random" / records.ROW
     files.write_json(path, {**files.read_json(path), "control": False})
+    named = "control is False, but 'random' is the name of a control"
+    assert any(named in text for text in failures(copied))
+    files.write_json(path, {**files.read_json(path), "name": "mine"})
+    path.parent.rename(path.parent.with_name("mine"))
     assert any("control is False, its checkpoints say otherwise" in text for text in failures(copied))
 
 

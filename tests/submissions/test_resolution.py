@@ -8,8 +8,11 @@ from support import rows
 from support.sound_submissions import WATCHED
 
 from understudy import cli
+from understudy.baselines import controls
 from understudy.submissions import resolution
+from understudy.suite import benchmarks, reserved_names
 from understudy.suite.errors import InputError
+from understudy.suite.io import files
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -53,3 +56,56 @@ def test_a_bare_name_is_an_entry(make_submission, here, monkeypatch):
     assert cli.main(["check", "ours"]) == 0
     with pytest.raises(InputError, match="unknown submission for minatar-v1"):
         rows.entry("ours", "minatar-v1")
+
+
+OURS = (*controls.names(), *(name for each in benchmarks.names() for name in resolution.entries(each)))
+
+
+@pytest.mark.parametrize("name", [*dict.fromkeys(OURS), "teacher"])
+def test_a_submission_may_not_have_a_name_of_ours(make_submission, name, capsys):
+    """Its row would be taken for a control's, an entry's or the reference's."""
+    folder = make_submission()
+    path = folder / "submission.json"
+    files.write_json(path, {**files.read_json(path), "name": name})
+    line = f"{path}: expected a name of its own; found {name!r}, which is the name of "
+    for command in ("check", "score"):
+        out = ["--out", str(folder / "out")] if command == "score" else []
+        assert cli.main([command, str(folder), "--benchmark", "darkroom-v1", *out]) == 2
+        shown = capsys.readouterr().err
+        assert line in shown
+        assert shown.rstrip().endswith("; change name in submission.json")
+    assert not (folder / "out").exists()
+
+
+def test_a_checkpoint_may_not_be_called_as_those_of_controls(make_submission):
+    folder = make_submission()
+    path = folder / "submission.json"
+    declared = files.read_json(path)
+    declared["checkpoints"][0]["folder"] = "control"
+    files.write_json(path, declared)
+    (folder / "all").rename(folder / "control")
+    with pytest.raises(InputError, match="expected a checkpoint folder of another name; found 'control'"):
+        rows.entry(str(folder))
+
+
+def test_a_name_of_ours_is_refused_before_anything_is_trained(here, capsys):
+    command = ["train", "bc", "--benchmark", "darkroom-v1", "--out", str(here / "random")]
+    assert cli.main(command) == 2
+    assert "found 'random', which is the name of a control; give another --name" in capsys.readouterr().err
+    assert not (here / "random").exists()
+
+
+@pytest.mark.parametrize(("before", "now"), [("markov", "bc"), ("policy-at-w", "frozen-teacher")])
+def test_an_earlier_name_points_to_the_one_of_now(before, now, here, capsys):
+    line = f"understudy: {before!r} is called {now!r} now; give that name\n"
+    assert cli.main(["score", before, "--benchmark", "darkroom-v1", "--out", str(here / "out")]) == 2
+    assert capsys.readouterr().err == line
+    assert cli.main(["check", before]) == 2
+    assert capsys.readouterr().err == line
+
+
+def test_every_control_is_known_by_its_name_alone():
+    """Stored rows are read without importing a control."""
+    assert all(map(reserved_names.is_control, controls.names()))
+    others = ("bc", "randomly", "random-forest", "injected-most", "teacher", "mine", "frozen")
+    assert not any(map(reserved_names.is_control, others))

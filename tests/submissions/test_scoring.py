@@ -62,8 +62,8 @@ def test_same_job_twice_gives_the_same_bytes(results, tmp_path, engine):
         assert path.read_bytes() == (results / path.relative_to(tmp_path)).read_bytes()
 
 
-def test_the_command_ends_with_its_row_its_files_and_what_is_next(copied, capsys):
-    """The other rows of the results stay in the files."""
+def test_the_command_ends_with_its_row_the_results_and_what_is_next(copied, capsys):
+    """The other rows of the results stay in the files, and the teacher's numbers with them."""
     command = ["score", "random", "--benchmark", "darkroom-v1", "--task", "skill", "--out", str(copied)]
     assert cli.main(command) == 0
     shown = capsys.readouterr().out
@@ -71,8 +71,9 @@ def test_the_command_ends_with_its_row_its_files_and_what_is_next(copied, capsys
     assert "random" in shown
     assert "frozen-teacher" not in shown
     assert "frozen-teacher" in (copied / "table.csv").read_text()
-    assert lines[-3:-1] == [str(copied / name) for name in board.FILES]
-    assert lines[-1].endswith(f": understudy verify {copied}")
+    assert "the teacher scores" not in shown
+    assert lines[-3].startswith("╰")  # the table's last line
+    assert lines[-2:] == [f"results: {copied}", f"next, replay the runs: understudy verify {copied}"]
 
 
 def test_the_size_of_a_run_does_not_grow_with_their_number(results):

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy.suite import escaping
+
 if TYPE_CHECKING:
     import rich.table
 
-    from understudy.suite.benchmarks import Benchmark
+    from understudy.suite.benchmarks import Benchmark, TeacherRun
 
 COMMAND = typer.Typer()
+MOST_GAMES = 8  # with more, teacher data are summarised by group
 
 
 @COMMAND.command("benchmarks")
@@ -24,6 +27,9 @@ def show_benchmarks(
             "--references", help="Results folder with the references' start runs; default: the leaderboard's."
         ),
     ] = None,
+    every_run: Annotated[
+        bool, typer.Option("--runs", help="List every teacher run instead of a summary of each game's.")
+    ] = False,
 ) -> None:
     """Show the benchmarks: games, moves, budgets, teacher data, references."""
     from understudy import screen
@@ -36,7 +42,9 @@ def show_benchmarks(
     for line in _settings(benchmark):
         typer.echo(line)
     screen.print_table(_budgets(benchmark))
-    screen.print_table(_teacher_data(benchmark))
+    screen.print_table(_each_run(benchmark) if every_run else _teacher_data(benchmark))
+    if not every_run:
+        typer.echo(f"each run and its folder: understudy benchmarks {benchmark.name} --runs")
     typer.echo(_references(benchmark, starts))
 
 
@@ -52,7 +60,7 @@ def _overview(shown: list[Benchmark]) -> rich.table.Table:
 
 
 def _settings(benchmark: Benchmark) -> list[str]:
-    state = "frozen" if benchmark.frozen else "not frozen yet: its rows are not citable"
+    state = "final" if benchmark.frozen else "draft: its rows are not citable"
     return [
         f"{benchmark.name} ({state})",
         f"watched games: {_games(benchmark.watched_games)}",
@@ -73,12 +81,46 @@ def _budgets(benchmark: Benchmark) -> rich.table.Table:
 
 
 def _teacher_data(benchmark: Benchmark) -> rich.table.Table:
+    """Return a line for each game, or for each group of games where there are more than MOST_GAMES."""
+    from understudy.suite import benchmarks
+
+    runs = benchmarks.teacher_runs(benchmark)
+    groups: dict[str, list[TeacherRun]] = {}
+    for run in runs:
+        groups.setdefault(_group(benchmark, run.game), []).append(run)
+    table = _table("teacher data", "runs", "moves", "network at W")
+    for group, members in groups.items():
+        moves = sorted({benchmarks.read(run).num_moves for run in members})
+        span = f"{moves[0]:,}" if len(moves) == 1 else f"{moves[0]:,} to {moves[-1]:,}"
+        networks = sum(run.network_path is not None for run in members)
+        table.add_row(group, str(len(members)), span, f"{networks} of {len(members)}")
+    if not runs:
+        table.caption = f"no teacher run of {benchmark.name} here"
+    return table
+
+
+def _group(benchmark: Benchmark, game: str) -> str:
+    if len(benchmark.games) <= MOST_GAMES:
+        return _short((game,))
+    kinds = {"watched": benchmark.watched_games, "new": benchmark.new_games}
+    kind = next((kind for kind, games in kinds.items() if game in games), "extra")
+    return f"{kind} games"
+
+
+def _each_run(benchmark: Benchmark) -> rich.table.Table:
+    from rich.text import Text
+
     from understudy.suite import benchmarks
 
     table = _table("teacher run", "moves", "network at W", "folder")
     for run in benchmarks.teacher_runs(benchmark):
         moves = benchmarks.read(run).num_moves
-        table.add_row(run.name, f"{moves:,}", "yes" if run.network_path else "no", str(run.folder))
+        table.add_row(
+            run.name,
+            f"{moves:,}",
+            "yes" if run.network_path else "no",
+            Text(escaping.terminal(str(run.folder))),
+        )
     if not table.rows:
         table.caption = f"no teacher run of {benchmark.name} here"
     return table

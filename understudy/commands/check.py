@@ -17,11 +17,12 @@ def check_submission(
     ] = None,
 ) -> None:
     """Check, without playing, whether a submission would be accepted, and if not, why."""
+    from understudy import screen
     from understudy.submissions import check
 
     report = check.check(submission, benchmark)
-    typer.echo(f"{report.name}: would be accepted for {report.benchmark}")
+    screen.echo(f"{report.name}: would be accepted for {report.benchmark}")
     for name, value in report.facts:
-        typer.echo(f"  {name}: {value}")
+        screen.echo(f"  {name}: {value}")
     for warning in report.warnings:
-        typer.echo(f"  warning: {warning}")
+        screen.echo(f"  warning: {warning}")

@@ -59,8 +59,8 @@ def score(
     import shlex
 
     from understudy import screen
-    from understudy.leaderboard import board
-    from understudy.submissions import scoring
+    from understudy.leaderboard import board, preflight
+    from understudy.submissions import expected_time, scoring
     from understudy.suite.harness import interventions, requests, rounds, work
 
     named = interventions.chosen(intervention or [])
@@ -71,12 +71,16 @@ def score(
     scoring.refuse_meaningless(rows, named)
     with screen.progress() as shown:
         report = screen.play_reporter(shown)
-        scoring.score(rows, task, engine, report, applied)
+        planned = scoring.plan(rows, task, engine, report, applied)
+        for line in preflight.of_rows(rows, task):
+            screen.echo(line, err=True)
+        expected = expected_time.seconds(planned.items, engine, planned.slow_to_make)
+        screen.echo(f"expected time: {expected_time.text(expected)}", err=True)
+        scoring.play(planned.items, engine, report)
         if isolation or claim:
             scoring.check(rows, work.ISOLATION, report)
         if recheck:
             scoring.check(rows, work.RECHECK, report)
-    screen.show(board.rescore(out), {row.folder for row in rows})
-    for name in board.FILES:
-        typer.echo(out / name)
-    typer.echo(f"next, the replay of its runs: {shlex.join(['understudy', 'verify', str(out)])}")
+    screen.show_rows(board.rescore(out), {row.folder for row in rows})
+    screen.echo(f"results: {out}")
+    screen.echo(f"next, replay the runs: {shlex.join(['understudy', 'verify', str(out)])}")

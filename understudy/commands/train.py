@@ -26,9 +26,14 @@ def train(
     every: Annotated[bool, typer.Option("--all", help="Watch every run that may be watched.")] = False,
     mode: Annotated[
         str | None,
-        typer.Option(help="single (one checkpoint per run), multi (one for all runs) or multi-game."),
+        typer.Option(
+            help="single (one checkpoint per run), multi (one for all runs) or multi-game; default: multi "
+            "for darkroom, single for others."
+        ),
     ] = None,
-    updates: Annotated[int | None, typer.Option(min=1, help="Updates per checkpoint.")] = None,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Updates per checkpoint; default: 2,000.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the parameters and of the order of windows.")] = 0,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting; may be repeated.")
@@ -46,7 +51,7 @@ def train(
     import torch
 
     from understudy import screen
-    from understudy.submissions import train_submission
+    from understudy.submissions import free_names, train_submission
     from understudy.suite import benchmarks, registry
     from understudy.suite.errors import InputError
 
@@ -60,13 +65,15 @@ def train(
         raise InputError(f"--set {twice[0]}: give it as --{twice[0]}, and once")
     if every and teacher:
         raise InputError("give --all or --teacher, not both")
+    named = name or out.resolve().name
+    free_names.require(out, named, remedy="give another --name")
     runs = benchmarks.teacher_runs(declared)
     wanted = train_submission.chosen_runs(declared, chosen_mode, runs, teacher or None, every)
     request = train_submission.TrainingRequest(
         architecture=architecture,
         benchmark=declared,
         mode=chosen_mode,
-        name=name or out.resolve().name,
+        name=named,
         decoding=decoding,
         priming_moves=priming,
         settings={**_numbers(setting or []), **given},

@@ -45,11 +45,13 @@ def verify(
 
 
 def _show(finding: Finding) -> None:
+    from understudy import screen
+
     row = finding.row
     state = "replayed" if not finding.failures else f"{len(finding.failures)} failures"
     parts = [state, f"{finding.runs} runs", f"{finding.moves:,} moves"]
     if finding.not_played:
         parts.append(f"not played: {', '.join(finding.not_played)}")
-    typer.echo(f"{row.benchmark} {row.budget} {row.name}: {', '.join(parts)}")
+    screen.echo(f"{row.benchmark} {row.budget} {row.name}: {', '.join(parts)}")
     for failure in finding.failures:
-        typer.echo(f"  {failure}")
+        screen.echo(f"  {failure}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from understudy.suite.io.file_names import HISTORY
 
 if TYPE_CHECKING:
@@ -34,11 +32,12 @@ def files(named: str | Path) -> list[Path]:
 
 def _local(named: str) -> Path:
     """Return an argument as a path; a location on the Hub is fetched if it isn't cached, and checked."""
+    from understudy import screen
     from understudy.suite.hub import client, locations
 
     if not locations.names_hub(named):
         return Path(named)
-    return client.folder(named, lambda line: typer.echo(line, err=True))
+    return client.folder(named, lambda line: screen.echo(line, err=True))
 
 
 def read(path: Path) -> History:

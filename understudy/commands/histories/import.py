@@ -128,5 +128,7 @@ def _range(shards: str) -> range:
 
 
 def _warn(lacks: tuple[str, ...]) -> None:
+    from understudy import screen
+
     for line in lacks:
-        typer.echo(f"warning: {line}", err=True)
+        screen.echo(f"warning: {line}", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from understudy.commands.histories import _named
+from understudy.suite import reserved_names, stored_names
 from understudy.suite.io import file_names
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def info(
     ] = None,
 ) -> None:
     """Show game, player, length, returns and skill of runs. Nothing is replayed."""
+    from understudy import screen
     from understudy.leaderboard.figures import learning_curves
 
     if plot is not None:
@@ -41,28 +43,40 @@ def info(
     curves: list[Curve] = []
     for path in [file for named in paths for file in _named.files(named)]:
         history = _named.read(path)
-        typer.echo(str(path))
-        for name, text in _facts(history).items():
-            typer.echo(f"  {name:<9} {text}")
+        screen.echo(path)
+        for name, text in _facts(history, path).items():
+            screen.echo(f"  {name:<9} {text}")
         if plot is not None and history.ended.any():
             curves.append(learning_curves.of_history(history, _short(path)))
     if plot is not None:
         _write_plot(plot, curves)
 
 
-def _facts(history: History) -> dict[str, str]:
+def _facts(history: History, path: Path) -> dict[str, str]:
     """Return the lines of `info` for a run, by heading."""
     header = history.header
     explored = f", {100 * history.explored.mean():.1f} % explored" if history.num_moves else ""
     return {
         "game": header.game,
-        "player": _scalars(header.player),
-        "run": _scalars(header.run),
+        "player": _scalars(_named_now(header.player, path)),
+        "run": _scalars(_named_now(header.run, path)),
         "moves": f"{history.num_moves:,} in {_named.segments(history)}{explored}",
         **_episodes(history),
         "recorded": _scalars({"format": header.format, **header.versions}),
         "content": f"SHA-256 {history.content_sha256}",
     }
+
+
+def _named_now(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Return a header's values with what is called otherwise now; another's submission keeps its name.
+
+    The package's own players are known by their checkpoint or by the folder of their row.
+    """
+    name, kind = str(values.get("name")), values.get("kind")
+    current = stored_names.current(name)
+    ours = values.get("checkpoint") == reserved_names.CONTROL_CHECKPOINT or current in path.absolute().parts
+    named = {"name": current} if current != name and ours else {}
+    return {**values, **named, **({"kind": "imported"} if kind == stored_names.IMPORTED_KIND else {})}
 
 
 def _episodes(history: History) -> dict[str, str]:
@@ -72,13 +86,13 @@ def _episodes(history: History) -> dict[str, str]:
     if not len(ends):
         return {"episodes": "none finished"}
     returns = _episode_returns(history, ends)  # [episodes]
-    tenth = -(-len(returns) // 10)
+    part = -(-len(returns) // 10)
     values = learning_curves.of_history(history, "").skill
     truncated = int((history.truncated & ~history.terminated).sum())
     return {
         "episodes": f"{len(ends):,} finished: {len(ends) - truncated:,} terminated, {truncated:,} truncated",
-        "returns": f"{returns.min():g} to {returns.max():g}; mean of the first tenth "
-        f"{returns[:tenth].mean():.4g}, of the last {returns[-tenth:].mean():.4g}",
+        "returns": f"{returns.min():g} to {returns.max():g}; mean of the first 10 %: "
+        f"{returns[:part].mean():.4g}, of the last: {returns[-part:].mean():.4g}",
         "skill": f"{sparkline(values)} {min(values):.4g} to {max(values):.4g} points per episode, "
         f"in {len(values)} blocks",
     }

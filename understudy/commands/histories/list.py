@@ -87,6 +87,8 @@ def _show_remote(location: Location) -> None:
 
 def _print(rows: Sequence[tuple[str, ...]]) -> None:
     """Print aligned columns; the first row is their headings."""
+    from understudy import screen
+
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        screen.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -20,6 +20,7 @@ def pull(
     ] = None,
 ) -> None:
     """Download runs from the Hub and check them. Prints the pinned name."""
+    from understudy import screen
     from understudy.suite.hub import client, folders, locations
 
     named = locations.parse(repo) if locations.names_hub(repo) else locations.parse_repo(repo, "dataset")
@@ -27,7 +28,7 @@ def pull(
     if out is not None and folders.holds(out, location):
         typer.echo(f"{out}: already pulled, checked again", err=True)
     else:
-        fetched = client.fetch(location, lambda line: typer.echo(line, err=True))
+        fetched = client.fetch(location, lambda line: screen.echo(line, err=True))
         if out is not None:
             folders.copy(fetched, location, out)
     typer.echo(str(location))

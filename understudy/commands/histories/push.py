@@ -60,11 +60,12 @@ def push(
 
 def _show(publication: Publication, planned: CommitPlan) -> None:
     """Print on standard error what the commit would change."""
+    from understudy import screen
     from understudy.suite.histories import publishing
     from understudy.suite.hub import client
 
     def say(line: str) -> None:
-        typer.echo(line, err=True)
+        screen.echo(line, err=True)
 
     if publication.left_out:
         first, *others = publication.left_out

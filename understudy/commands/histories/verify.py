@@ -55,7 +55,7 @@ def verify(
     }
     try:
         for path in found:
-            typer.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
+            screen.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
     finally:  # also where the reader of this output has left: the exit code is the answer
         if differing:
             raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")

@@ -58,7 +58,7 @@ def watch(
                 shown.report("drawing", done, stop - first_move)
 
         files.write_atomically(out, films.film(drawn(), suffix, fps))
-    typer.echo(f"{out}: moves {first_move:,} to {stop - 1:,} of {history.header.game}")
+    screen.echo(f"{out}: moves {first_move:,} to {stop - 1:,} of {history.header.game}")
 
 
 def _only(named: str) -> Path:
