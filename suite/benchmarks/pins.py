@@ -8,6 +8,7 @@ and its verdicts are marked.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -94,7 +95,8 @@ def of(benchmark: Benchmark) -> Pins:
     """
     name = f"{benchmark.name}{SUFFIX}"
     chosen = teacher_data.roots() if os.environ.get(teacher_data.ENVIRONMENT_VARIABLE) else ()
-    return read(next((folder / name for folder in chosen if (folder / name).is_file()), HERE / name))
+    folders = (*chosen, *map(Path, importlib.import_module(__package__ or "").__path__))
+    return read(next((folder / name for folder in folders if (folder / name).is_file()), HERE / name))
 
 
 def read(path: Path) -> Pins:

@@ -233,10 +233,12 @@ def test_a_misspelled_name_is_refused_before_anything_is_written(tmp_path, capsy
 def test_what_cannot_play_is_refused_before_anything_is_written(tmp_path):
     atari = benchmarks.load("atari-v1")
     if not scoring.has_networks_at_w(atari, benchmarks.teacher_runs(atari)):
-        with pytest.raises(InputError, match="no network at W"):
+        with pytest.raises(InputError, match="or its network at W is not here"):
             rows.score(rows.requested("frozen-teacher", tmp_path / "out", benchmark="atari-v1"))
     broken = tmp_path / "broken"
     shutil.copytree(rows.entry("bc").folder, broken)
+    declared = files.read_json(broken / "submission.json")
+    files.write_json(broken / "submission.json", {**declared, "name": "broken"})
     weights = broken / "all" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\xff\xff\xff\xff")  # a NaN
     with pytest.raises(InputError, match="finite"):

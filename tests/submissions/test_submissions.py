@@ -144,9 +144,17 @@ def test_a_run_that_is_not_here_is_a_warning(make_submission, capsys, data, here
     folder = make_submission()
     only = here / "data" / "darkroom-v1" / "goal-00"
     shutil.copytree(data / "darkroom-v1" / "goal-00", only)
+    shutil.copy(data / "darkroom-v1.data.json", here / "data")
     monkeypatch.setenv("UNDERSTUDY_DATA", str(here / "data"))
     assert cli.main(["check", str(folder)]) == 0
-    assert "warning: watched run goal-01/seed-0 is not on this machine" in capsys.readouterr().out
+    assert "warning" not in capsys.readouterr().out  # the hash of a pinned run is known without its file
+    path = folder / "submission.json"
+    declared = files.read_json(path)
+    more = {**declared["watched"]["histories"][0], "name": "goal-01/seed-9", "sha256": "9" * 64}
+    declared["watched"]["histories"].append(more)
+    files.write_json(path, declared)
+    assert cli.main(["check", str(folder)]) == 0
+    assert "warning: watched run goal-01/seed-9 is not on this machine" in capsys.readouterr().out
     with pytest.raises(InputError, match="teacher goal-01/seed-0 is not on this machine"):
         rows.entry(str(folder))
 

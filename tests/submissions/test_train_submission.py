@@ -24,7 +24,7 @@ def test_train_writes_a_submission_that_check_accepts(data, here, capsys):
     assert [entry.model_dump() for entry in declared.watched.histories] == entries(data, *WATCHED)
     assert declared.watched.mode == "multi"
     assert declared.training is not None
-    assert declared.training["steps"] == 3
+    assert declared.training["updates"] == 3
     assert sorted(content(here)) == [
         "mine/all/config.json",
         "mine/all/model.safetensors",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.trainings import TWO_RUNS
@@ -53,7 +55,8 @@ def test_teachers_explore_at_the_benchmarks_rate_before_w(name):
 def test_the_network_at_w_of_another_run_is_refused(tmp_path):
     out = tmp_path / "darkroom-v1"
     paths = train_teacher.train(TWO_RUNS, out, 210)
-    runs = teacher_data.teacher_runs(benchmarks.load("darkroom-v1"), [tmp_path])
+    rule = {"watched_moves": TWO_RUNS.watched_moves, "segment_moves": TWO_RUNS.segment_moves}
+    runs = teacher_data.teacher_runs(replace(benchmarks.load("darkroom-v1"), **rule), [tmp_path])
     assert [teacher_data.read(run).num_moves for run in runs] == [210, 210]
     names = [path.with_name(file_names.NETWORK_AT_W) for path in paths]
     names[0].write_bytes(names[1].read_bytes())

@@ -12,6 +12,7 @@ import pytest
 from understudy import cli
 from understudy.leaderboard import scores
 from understudy.suite import benchmarks, tasks
+from understudy.suite.benchmarks import pinning
 from understudy.suite.testing import task_checks
 
 TASK = '''"""Q4: does the imitator end its run at the skill with which it starts?"""
@@ -75,6 +76,7 @@ def newcomer(tmp_path, monkeypatch):
     monkeypatch.setenv("UNDERSTUDY_DATA", str(data))
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(task_folder)])
     monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(benchmark_folder)])
+    pinning.pin(benchmarks.load("steady-v1"), data)
     yield
     sys.modules.pop("understudy.suite.tasks.steadiness", None)
 
