@@ -38,6 +38,9 @@ def controls(
         bool, typer.Option("--known-only", help="Leave out players without an expected answer.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Play their runs again from the start.")] = False,
+    of_round: Annotated[
+        str, typer.Option("--round", help="Of the entries among them: dev, or the number of a round.")
+    ] = "dev",
 ) -> None:
     """Run the positive and negative controls; exit code 1 if one is not as expected."""
     from understudy import screen
@@ -45,14 +48,17 @@ def controls(
     from understudy.submissions import scoring
     from understudy.suite import benchmarks
     from understudy.suite.errors import CheckFailed
-    from understudy.suite.harness import interventions, work
+    from understudy.suite.harness import interventions, rounds, work
     from understudy.suite.harness.requests import Request
 
     declared = benchmarks.load(benchmark)
     lanes = lanes or controls_check.lanes_of(declared, budget)
     names = controls_check.players_of(declared.family, declared.budget(budget).tasks, measured=not known_only)
     requested = scoring.rows_of(
-        [Request(name, benchmark, budget, out, lanes, threads, restart) for name in names]
+        [
+            Request(name, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round))
+            for name in names
+        ]
     )
     rows = dict(zip(names, requested, strict=True))
     with screen.progress() as shown:
