@@ -104,8 +104,10 @@ class _References:
     def _reason(self, task: Task, budget: Budget) -> _Answerable:
         if task.name not in budget.tasks:
             return _Answerable(True, f"{self.benchmark.name} does not ask it at {budget.name}")
-        measure = self._gain if task.gain else self._skill if task.name == skill.TASK.name else None
-        for results in (self._results, stored_rows.RESULTS) if measure else ():
+        if not task.gain and task.name != skill.TASK.name:
+            return _Answerable(False)
+        measure = self._gain if task.gain else self._skill
+        for results in (self._results, stored_rows.RESULTS):
             recorded = _RecordedStarts(results, self.benchmark, budget, self._runs)
             try:
                 found = measure(task, budget, recorded)
