@@ -74,7 +74,9 @@ def score(
             scoring.check(rows, work.ISOLATION, report)
         if recheck:
             scoring.check(rows, work.RECHECK, report)
-    screen.show(board.rescore(out), {row.folder for row in rows})
+    left_out = screen.shortfall()
+    screen.show(board.rescore(out, left_out), {row.folder for row in rows})
     for name in board.FILES:
         typer.echo(out / name)
     typer.echo(f"next, the replay of its runs: {shlex.join(['understudy', 'verify', str(out)])}")
+    left_out.require_none()
