@@ -439,9 +439,10 @@ def test_an_unfrozen_benchmark_is_not_citable(tmp_path, monkeypatch):
 def test_a_frame_has_the_stored_controls_check(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_rows, "RESULTS", tmp_path / "none")
     assert cells.frame([rows.scored(tmp_path)])["controls"].tolist() == [None]
-    stored = {"benchmark_sha256": benchmarks.load("darkroom-v1").sha256, "text": AS_EXPECTED}
+    sha256 = benchmarks.load("darkroom-v1").sha256
+    stored = controls_check.ControlsCheck("darkroom-v1", sha256, "quick", (), "0" * 64).as_json()
     path = tmp_path / "darkroom-v1" / "quick" / controls_check.CONTROLS
-    files.write_json(path, {**stored, "understudy": "0.0.1"})
+    files.write_json(path, {**stored, "text": AS_EXPECTED, "understudy": "0.0.1"})
     assert cells.frame([rows.scored(tmp_path)])["controls"].tolist() == [f"{AS_EXPECTED} (0.0.1)"]
 
 
