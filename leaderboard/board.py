@@ -6,21 +6,35 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from understudy.leaderboard import cells, scores, tables
+from understudy.leaderboard import cells, scores, stored_rows, tables
 from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.stored_rows import LeftOut
+from understudy.suite.errors import InputError
+from understudy.suite.harness import row_storage
 from understudy.suite.io import files
 
 FILES = ("table.md", "table.csv")
 GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"  # of a checkout; none in a wheel
 
 
-def rescore(results: Path) -> list[ScoredRow]:
+def rescore(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[ScoredRow]:
     """Score every row below a results folder again, write scores and tables, and return the scored rows.
 
-    Raises InputError if there is no row.
+    The runs of every complete row that nobody plays are packed then, also those of an earlier version.
+
+    Args:
+        results: the results folder.
+        left_out: called for each row that cannot be read; the others are scored and written.
+
+    Raises InputError if there is no row, and what `left_out` raises.
     """
-    scored = scores.rescore(results)
+    scored = scores.rescore(results, left_out)
     write(scored, results)
+    for one in scored:
+        try:
+            row_storage.pack(one.folder.path)
+        except InputError as error:
+            left_out(one.folder, error)
     return scored
 
 

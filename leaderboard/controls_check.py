@@ -16,7 +16,7 @@ from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_documents
 from understudy.suite.io import files
 from understudy.suite.scoring import conditions, gains, verdicts
 from understudy.suite.scoring.intervals import Interval
@@ -115,7 +115,12 @@ class ControlsCheck:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"understudy": understudy.__version__, "text": self.text, **asdict(self)}
+        return {
+            "format": row_documents.Controls.number,
+            "understudy": understudy.__version__,
+            "text": self.text,
+            **asdict(self),
+        }
 
     def _of(self, outcome: str) -> tuple[ControlResult, ...]:
         return tuple(result for result in self.results if result.outcome == outcome)
@@ -201,8 +206,8 @@ def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
     for folder in (results, stored_rows.RESULTS):
         path = folder / benchmark_name / budget_name / CONTROLS
         if path.exists():
-            kept = files.read_json(path)
-            if kept.get("benchmark_identity") == benchmarks.load(benchmark_name).identity:
+            kept = row_documents.read(row_documents.Controls, path)
+            if kept["benchmark_identity"] == benchmarks.load(benchmark_name).identity:
                 version, text = kept["understudy"], str(kept["text"])
                 if folder.resolve() != results.resolve():
                     text = f"controls of the package's results{text.removeprefix('controls')}"
@@ -277,7 +282,7 @@ def _says_yes(verdict: Verdict) -> bool:
 def _runs_sha256(rows: Iterable[stored_rows.RowFolder]) -> str:
     """Return one hash over all records of these rows, independent of the order of rows."""
     runs = sorted(
-        (row.name, str(path.relative_to(row.path)), records.read(path)["record_sha256"])
+        (row.name, str(path.inner), records.read(path)["record_sha256"])
         for row in rows
         for path in stored_rows.run_folders(row)
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from understudy.leaderboard import cells, pages, scores, stored_rows, tables
 from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.stored_rows import LeftOut, Shortfall
 from understudy.suite import tasks
 from understudy.suite.scoring.curves import Curves
 
@@ -41,10 +42,12 @@ def picture(scored: Sequence[ScoredRow]) -> Figure:
     return overview.overview({TITLES[task.name]: _curves(scored, task.name) for task in _tasks(scored)})
 
 
-def shown_rows(results: Path = stored_rows.RESULTS) -> list[ScoredRow]:
-    """Return the rows of the shown benchmark and budget, scored."""
-    rows = [row for row in stored_rows.rows_in(results) if (row.benchmark, row.budget) == SHOWN]
-    return scores.score_rows(results, rows)
+def shown_rows(
+    results: Path = stored_rows.RESULTS, left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return the rows of the shown benchmark and budget, scored; arguments as of `scores.score_all`."""
+    rows = [row for row in stored_rows.rows_in(results, left_out) if (row.benchmark, row.budget) == SHOWN]
+    return scores.score_rows(results, rows, left_out)
 
 
 def _tasks(scored: Sequence[ScoredRow]) -> list[tasks.Task]:
@@ -64,9 +67,11 @@ def write(page: Path) -> None:
     """Fill in the page's table, and draw its picture into the `docs` folder beside it."""
     from understudy.leaderboard.figures import printing
 
-    scored = shown_rows()
+    left_out = Shortfall(lambda line: print(line, file=sys.stderr))
+    scored = shown_rows(left_out=left_out)
     pages.fill(page, page_tables(scored))
     printing.write(picture(scored), page.parent / "docs" / PICTURE)
+    left_out.require_none()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from understudy.suite.errors import InputError
-from understudy.suite.harness import records
-from understudy.suite.io import files
+from understudy.suite.harness import records, row_documents
 
 SUSPECTED_NATS: Final = 0.02  # mean next-action loss on held-back continuations minus that on published ones
 
@@ -39,9 +37,7 @@ def measured(row_folder: Path, submission_identity: str) -> Leak | None:
     path = row_folder / records.LEAKS
     if not path.exists():
         return None
-    found = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("difference_nats"), int | float):
-        raise InputError(f"{path}: expected an object with the number difference_nats; test again")
-    if found.get("submission_identity") != submission_identity:
+    found = row_documents.read(row_documents.Leaks, path)
+    if found["submission_identity"] != submission_identity:
         return None
-    return Leak(found["difference_nats"], found.get("low"), found.get("high"))
+    return Leak(found["difference_nats"], found["low"], found["high"])

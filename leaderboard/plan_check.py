@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from understudy.leaderboard import stored_rows
@@ -19,6 +18,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes, records, rounds
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names
+from understudy.suite.io.readable import Readable
 
 
 def differences(folder: RowFolder) -> Iterator[str]:
@@ -48,7 +48,11 @@ def differences(folder: RowFolder) -> Iterator[str]:
 
 
 def required(
-    benchmark: Benchmark, budget_name: str, row: Mapping[str, Any], job_folder: Path, job: Mapping[str, Any]
+    benchmark: Benchmark,
+    budget_name: str,
+    row: Mapping[str, Any],
+    job_folder: Readable,
+    job: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the values that a job in this folder must have, by name; free choices are left out.
 
@@ -95,7 +99,7 @@ def required(
     }
 
 
-def _runs(job_folder: Path, job: Mapping[str, Any]) -> Iterator[str]:
+def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:
     """Yield each log that is of another game than its lane, or of another length than its job."""
     for index, lane in enumerate(job["lanes"]):
         path = job_folder / f"lane-{index}" / file_names.HISTORY
@@ -113,7 +117,7 @@ def _missing(folder: RowFolder, row: Mapping[str, Any]) -> Iterator[str]:
     roles = {path.parent.parent.name for path in stored_rows.run_folders(folder)}
     for role in sorted(roles):
         for checkpoint in row["checkpoints"]:
-            path = folder.path / role / checkpoint
+            path = folder.runs / role / checkpoint
             if not (path / records.JOB).exists():
                 yield f"{path}: no job of this checkpoint; a row's checkpoints count together"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, games
 from understudy.suite.benchmarks import Benchmark, TeacherRun
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_files
+from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.io import files
 from understudy.suite.scoring.evidence import Predictions
@@ -39,7 +39,7 @@ def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[
     Whether the weights make these predictions is checked by `understudy score --recheck`.
     """
     due = {path: run for path, _, run in _due(folder, benchmark, teacher_runs)}
-    found = set(folder.path.glob(f"{records.AGREEMENT}/*/*.safetensors"))
+    found = set(row_files.find(folder.path, f"{records.AGREEMENT}/*/*.safetensors"))
     for path in sorted(found - set(due)):
         yield f"{path}: predictions of a teacher for which this checkpoint has no start job"
     for path in sorted(set(due) - found) if found else ():
@@ -69,7 +69,7 @@ def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRu
 
 def _due(
     folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]
-) -> Iterator[tuple[Path, int, TeacherRun]]:
+) -> Iterator[tuple[RowPath, int, TeacherRun]]:
     """Yield (file, number of the checkpoint, teacher's run) for the teachers of a row's start jobs.
 
     Runs that end before the moves to predict, or have no network at W, are left out.
@@ -79,11 +79,11 @@ def _due(
     runs = {run.name: run for run in teacher_runs}
     moves = benchmark.watched_moves + benchmark.budget(folder.budget).agreement_moves
     for number, checkpoint in enumerate(stored_rows.checkpoints(folder)):
-        job = folder.path / "start" / checkpoint
+        job = folder.runs / "start" / checkpoint
         if not (job / records.JOB).exists():
             continue
         for teacher in sorted({str(lane["teacher"]) for lane in records.read_job(job)["lanes"]}):
             run = runs.get(teacher)
             if run is None or run.network_path is None or benchmarks.read(run).num_moves < moves:
                 continue
-            yield records.predictions_path(folder.path, checkpoint, teacher), number, run
+            yield records.predictions_path(folder.runs, checkpoint, teacher), number, run

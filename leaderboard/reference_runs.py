@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from understudy.leaderboard import stored_rows
-from understudy.leaderboard.stored_rows import RowFolder
+from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.suite import benchmarks, games
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pins
 from understudy.suite.errors import InputError
@@ -22,14 +22,21 @@ class StoredReferences:
     """The references of one benchmark and budget, each run read once: `tasks.ReferenceRuns`.
 
     Start runs are read from a results folder. Those of the frozen teacher must have been played by the
-    networks at W that are on this machine.
+    networks at W that are on this machine. A row that cannot be read counts as not played, after
+    `left_out` was told of it; by default that raises.
     """
 
     def __init__(
-        self, results: Path, benchmark: Benchmark, budget: Budget, runs: Sequence[TeacherRun] | None = None
+        self,
+        results: Path,
+        benchmark: Benchmark,
+        budget: Budget,
+        left_out: LeftOut = stored_rows.refuse,
+        runs: Sequence[TeacherRun] | None = None,
     ) -> None:
         """Find the pinned runs among the teacher runs of this machine, or among `runs`."""
         self.results, self.benchmark, self.budget = results, benchmark, budget
+        self._left_out = left_out
         self.pins = pins.of(benchmark)
         found = benchmarks.teacher_runs(benchmark) if runs is None else runs
         here = {run: pins.verified_moves(self.pins, run) for run in found}
@@ -43,10 +50,7 @@ class StoredReferences:
         Raises InputError if they were played by other networks than the teachers' at W on this machine.
         """
         if (player, role) not in self._starts:
-            folder = self._row(player)
-            if player == FROZEN_TEACHER:
-                self._require_same_networks(folder, role)
-            self._starts[player, role] = stored_rows.runs(folder, role)
+            self._starts[player, role] = self._read_starts(player, role)
         return self._starts[player, role]
 
     def continuations(self, units: Collection[str] | None = None) -> tuple[ScoredRun, ...]:
@@ -109,12 +113,23 @@ class StoredReferences:
             lanes[unit] += 1
         return tuple(found)
 
-    def _row(self, name: str) -> RowFolder:
+    def row(self, name: str) -> RowFolder:
+        """Return the folder of a player's row at this benchmark and budget."""
         path = self.results / self.benchmark.name / self.budget.name / name
-        folder = RowFolder(path, self.benchmark.name, self.budget.name, name)
-        if (path / records.ROW).exists():
-            stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.identity)
-        return folder
+        return RowFolder(path, self.benchmark.name, self.budget.name, name)
+
+    def _read_starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
+        folder = self.row(player)
+        try:
+            if (folder.path / records.ROW).exists():
+                stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.identity)
+            found = stored_rows.runs(folder, role)
+        except InputError as error:
+            self._left_out(folder, error)
+            return ()
+        if player == FROZEN_TEACHER:
+            self._require_same_networks(folder, role)
+        return found
 
     def _require_same_networks(self, folder: RowFolder, role: str) -> None:
         """Raise InputError if a start was played by another network than the teacher's at W here."""

@@ -12,10 +12,12 @@ from typing import Any
 from understudy.leaderboard import descriptions, leak_notes, predictions, stored_rows
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
-from understudy.leaderboard.stored_rows import RowFolder
+from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.suite import benchmarks, protocols, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.harness import interventions, records
+from understudy.suite.errors import InputError
+from understudy.suite.harness import interventions, records, row_documents
+from understudy.suite.harness.row_files import RowPath
 from understudy.suite.io import files
 from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
@@ -52,39 +54,56 @@ class ScoredRow:
         return next((verdict for verdict in self.verdicts if verdict.task == task), None)
 
 
-def rescore(results: Path) -> list[ScoredRow]:
-    """Score every row again and write its `scores.json`."""
-    scored = score_all(results)
+def rescore(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[ScoredRow]:
+    """Score every row again and write its `scores.json`; arguments and errors as those of `score_all`."""
+    scored = score_all(results, left_out)
     for one in scored:
         files.write_json(one.folder.path / SCORES, scores_of(one))
     return scored
 
 
-def score_all(results: Path) -> list[ScoredRow]:
-    """Return every row with its verdicts; nothing is written."""
-    return score_rows(results, stored_rows.rows_in(results))
+def score_all(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[ScoredRow]:
+    """Return every row with its verdicts; nothing is written.
+
+    Args:
+        results: the results folder.
+        left_out: called for each row that cannot be read, with what is wrong. It is not among those returned,
+            and counts as not played where others are compared with it.
+
+    Raises InputError if there is no row, and what `left_out` raises.
+    """
+    return score_rows(results, stored_rows.rows_in(results, left_out), left_out)
 
 
-def score_rows(results: Path, rows: Sequence[RowFolder]) -> list[ScoredRow]:
-    """Return some rows with their verdicts; nothing is written."""
+def score_rows(
+    results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
     scorers: dict[tuple[str, str], _BudgetScorer] = {}
     scored = []
     for row in rows:
         key = row.benchmark, row.budget
-        if key not in scorers:
-            scorers[key] = _BudgetScorer(results, *key)
-        scored.append(scorers[key].score(row))
+        try:
+            if key not in scorers:
+                scorers[key] = _BudgetScorer(results, *key, left_out)
+            scored.append(scorers[key].score(row))
+        except InputError as error:
+            left_out(row, error)
     return scored
 
 
 def score_row(results: Path, row: RowFolder) -> ScoredRow:
-    """Return one row with its verdicts; nothing is written."""
+    """Return one row with its verdicts; nothing is written.
+
+    Raises InputError if it, or a row that it is compared with, cannot be read.
+    """
     return _BudgetScorer(results, row.benchmark, row.budget).score(row)
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
     """Return what `scores.json` holds."""
     return {
+        "format": row_documents.Scores.number,
         "row": scored.row["name"],
         "track": scored.track,
         "rechecked": scored.rechecked,
@@ -123,7 +142,7 @@ def rechecked(folder: RowFolder) -> bool | None:
     return _holds(jobs, records.RECHECKED)
 
 
-def _holds(jobs: Sequence[Path], name: str) -> bool | None:
+def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:
     found = [stored_rows.check_result(job, name) for job in jobs]
     if not found or not all(one is not None and one.mismatch is None for one in found):
         return None
@@ -133,10 +152,13 @@ def _holds(jobs: Sequence[Path], name: str) -> bool | None:
 class _BudgetScorer:
     """Scores the rows of one benchmark and budget; reads references and teacher runs once."""
 
-    def __init__(self, results: Path, benchmark_name: str, budget_name: str) -> None:
+    def __init__(
+        self, results: Path, benchmark_name: str, budget_name: str, left_out: LeftOut = stored_rows.refuse
+    ) -> None:
         self.benchmark: Benchmark = benchmarks.load(benchmark_name)
         self.budget = self.benchmark.budget(budget_name)
-        self.references = StoredReferences(results, self.benchmark, self.budget)
+        self.references = StoredReferences(results, self.benchmark, self.budget, left_out)
+        self._left_out = left_out
 
     def score(self, folder: RowFolder) -> ScoredRow:
         runs = _StoredRuns(folder, self)
@@ -169,13 +191,16 @@ class _BudgetScorer:
 
     @cached_property
     def _frozen_teacher(self) -> dict[str, Description]:
-        """The descriptions of the frozen teacher; empty if it was not scored."""
-        path = self.references.results / self.benchmark.name / self.budget.name / FROZEN_TEACHER
-        folder = RowFolder(path, self.benchmark.name, self.budget.name, FROZEN_TEACHER)
-        if not (path / records.ROW).exists():
+        """The descriptions of the frozen teacher; empty if it was not scored or is left out."""
+        folder = self.references.row(FROZEN_TEACHER)
+        if not (folder.path / records.ROW).exists():
             return {}
-        runs = _StoredRuns(folder, self)
-        return {task.name: self._described(task, runs) for task in self._gain_tasks}
+        try:
+            runs = _StoredRuns(folder, self)
+            return {task.name: self._described(task, runs) for task in self._gain_tasks}
+        except InputError as error:
+            self._left_out(folder, error)
+            return {}
 
     def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
         return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from understudy.suite import reserved_names
-from understudy.suite.errors import InputError
-from understudy.suite.harness import records
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.harness import records, row_documents, row_files
+from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names, files
+from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
 
 ROW_KEYS = (
@@ -29,9 +32,63 @@ class RowFolder:
     budget: str
     name: str
 
+    @property
+    def runs(self) -> RowPath:
+        """The same folder, in which its runs are found whether they are in a tree or packed."""
+        return row_files.root(self.path)
 
-def rows_in(results: Path) -> list[RowFolder]:
-    """Return the rows below a results folder, sorted; InputError if there is none."""
+
+LeftOut = Callable[[RowFolder, InputError], None]  # told of a row that cannot be read, and why
+
+
+def refuse(row: RowFolder, error: InputError) -> None:
+    """Raise the error: no row is left out."""
+    raise error
+
+
+class Shortfall:
+    """The rows that are left out of what is shown, told once each."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.rows: dict[RowFolder, str] = {}
+        self._tell = tell
+
+    def __call__(self, row: RowFolder, error: InputError) -> None:
+        """Tell of one more row, unless it is known."""
+        if row not in self.rows:
+            self.rows[row] = str(error)
+            named = str(error).startswith(str(row.path))
+            self._tell(f"left out: {error}" if named else f"{row.path}: left out: {error}")
+
+    def require_none(self) -> None:
+        """Raise CheckFailed if a row was left out; the rest has been shown by then."""
+        if self.rows:
+            count = len(self.rows)
+            raise CheckFailed(f"{count} {'row' if count == 1 else 'rows'} left out, as named above")
+
+
+def rows_in(results: Path, left_out: LeftOut = refuse) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted, without those that are left out.
+
+    Args:
+        results: the folder.
+        left_out: called for each row whose `row.json` cannot be read.
+
+    Raises InputError if there is no row, and what `left_out` raises.
+    """
+    sound = []
+    for row in every_row_in(results):
+        try:
+            row_of(row)
+        except InputError as error:
+            left_out(row, error)
+        else:
+            sound.append(row)
+    return sound
+
+
+def every_row_in(results: Path) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted, readable or not; InputError if there is none."""
     found = [
         RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
         for path in sorted(results.glob(f"*/*/*/{records.ROW}"))
@@ -41,12 +98,6 @@ def rows_in(results: Path) -> list[RowFolder]:
             f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
             "score something first: understudy score"
         )
-    for row in found:
-        if not reserved_names.NAME.fullmatch(row.name):
-            raise InputError(
-                f"{str(row.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-' only; "
-                "rename the folder, or remove it"
-            )
     return found
 
 
@@ -68,18 +119,23 @@ def has_rows(results: Path) -> bool:
     return any(results.glob(f"*/*/*/{records.ROW}"))
 
 
-def run_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+def run_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
     """Return the folders of a row's finished runs, of one role or of all."""
-    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/lane-*/{records.RECORD}"))
+    return [path.parent for path in row_files.find(row.path, f"{role or '*'}/*/lane-*/{records.RECORD}")]
 
 
-def job_folders(row: RowFolder, role: str | None = None) -> list[Path]:
+def job_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
     """Return the folders of a row's jobs, begun or finished, of one role or of all."""
-    return sorted(path.parent for path in row.path.glob(f"{role or '*'}/*/{records.JOB}"))
+    return [path.parent for path in row_files.find(row.path, f"{role or '*'}/*/{records.JOB}")]
 
 
 def row_of(folder: RowFolder) -> dict[str, Any]:
     """Return the content of `row.json`; InputError unless it is as `understudy score` writes it."""
+    if not reserved_names.NAME.fullmatch(folder.name):
+        raise InputError(
+            f"{str(folder.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-' only; rename "
+            "the folder, or remove it"
+        )
     path = folder.path / records.ROW
     found = files.read_json(path)
     if not isinstance(found, dict) or not isinstance(found.get("checkpoints"), dict):
@@ -120,7 +176,7 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
     found: list[ScoredRun] = []
     declared = row_of(row)
     for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
-        folder = row.path / role / checkpoint
+        folder = row.runs / role / checkpoint
         if not (folder / records.JOB).exists():
             return ()
         job = records.read_job(folder)
@@ -159,12 +215,12 @@ def require_benchmark(row: dict[str, Any], folder: RowFolder, identity: str) -> 
 class CheckResult:
     """The stored result of a check of a job's runs, and whether it is of the runs that are stored."""
 
-    path: Path
+    path: Readable
     holds: bool
     mismatch: str | None  # why it does not belong to these runs; None: it does
 
 
-def check_result(job_folder: Path, name: str) -> CheckResult | None:
+def check_result(job_folder: Readable, name: str) -> CheckResult | None:
     """Return the result of a job's check in a file of records.CHECKS, or None if there is none.
 
     Raises InputError if it cannot be read.
@@ -172,10 +228,8 @@ def check_result(job_folder: Path, name: str) -> CheckResult | None:
     path = job_folder / name
     if not path.exists():
         return None
-    found = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("holds"), bool):
-        raise InputError(f"{path}: expected an object with holds, true or false; check again")
-    differing = [name for name, value in _provenance(job_folder).items() if found.get(name) != value]
+    found = row_documents.read(row_documents.CHECKS[name], path)
+    differing = [name for name, value in _provenance(job_folder).items() if found[name] != value]
     mismatch = f"{differing[0]} is not that of the stored runs: check again" if differing else None
     if name == records.ISOLATION and mismatch is None:
         mismatch = _unchecked(found, records.read_job(job_folder)["moves"])
@@ -185,14 +239,14 @@ def check_result(job_folder: Path, name: str) -> CheckResult | None:
 def _unchecked(found: dict[str, Any], moves: int) -> str | None:
     """Return what an isolation check left out, or None; a leak may begin late, so the end must be checked."""
     for name, needed in records.checked_moves(moves).items():
-        if found.get(name) != needed:
-            return f"{name} is {found.get(name)}, not {needed}: play the runs again, and check them then"
-    if found["holds"] != (found.get("differs_at") is None):
+        if found[name] != needed:
+            return f"{name} is {found[name]}, not {needed}: play the runs again, and check them then"
+    if found["holds"] != (found["differs_at"] is None):
         return "holds and differs_at contradict each other: check again"
     return None
 
 
-def _provenance(job_folder: Path) -> dict[str, Any]:
+def _provenance(job_folder: Readable) -> dict[str, Any]:
     """Return the provenance that a check of the stored runs must have."""
     job = records.read_job(job_folder)
     lanes = [records.read(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
@@ -204,7 +258,7 @@ def _provenance(job_folder: Path) -> dict[str, Any]:
     )
 
 
-def _run(folder: Path, checkpoint: int) -> ScoredRun:
+def _run(folder: Readable, checkpoint: int) -> ScoredRun:
     lane = records.read(folder)["lane"]
     history = history_format.read(folder / file_names.HISTORY)
     return ScoredRun(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

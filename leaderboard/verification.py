@@ -18,11 +18,12 @@ from understudy.leaderboard import board, controls_check, plan_check, prediction
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_archive, row_documents, row_files, row_storage
+from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import derived_segments, history_format, replay
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import file_names, files
+from understudy.suite.io import file_names
 
 Report = Callable[[int, int], None]  # moves done and to do
 Begin = Callable[[int, int], None]  # runs and moves to replay
@@ -57,10 +58,10 @@ def verify(
     Raises InputError if there is no row.
     """
     results, chosen = stored_rows.results_of(path)
-    rows = [row for row in stored_rows.rows_in(results) if _lies_in(row.path, chosen)]
-    runs = {row: stored_rows.run_folders(row) for row in rows}
+    rows = [row for row in stored_rows.every_row_in(results) if _lies_in(row.path, chosen)]
     failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
-    histories: list[tuple[RowFolder, Path, History]] = []
+    runs = {row: _run_folders(row, failures[row]) for row in rows}
+    histories: list[tuple[RowFolder, RowPath, History]] = []
     for row, folders in runs.items():
         for folder in folders:
             found, history = _check_files(folder)
@@ -72,12 +73,9 @@ def verify(
     for (row, folder, _), error in zip(histories, replayed, strict=True):
         failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
     for row in rows:
-        failures[row] += [
-            *_check_jobs(row),
-            *_check_plan(row),
-            *_check_results_of_checks(row),
-            *_check_scores(results, row),
-        ]
+        for check in (_check_row, _check_jobs, _check_plan, _check_results_of_checks):
+            failures[row] += _failures(check(row))
+        failures[row] += _check_scores(results, row)
     if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
         for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
             failures[row] += _check_controls(results, row)
@@ -85,14 +83,32 @@ def verify(
     if chosen == results:
         failures[rows[0]] += _check_tables(results)
     moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
-    return [Finding(row, len(runs[row]), moves[row], tuple(failures[row]), _not_played(row)) for row in rows]
+    each_once = {row: tuple(dict.fromkeys(texts)) for row, texts in failures.items()}
+    return [Finding(row, len(runs[row]), moves[row], each_once[row], _not_played(row)) for row in rows]
+
+
+def _run_folders(row: RowFolder, failures: list[str]) -> list[RowPath]:
+    """Return the folders of a row's finished runs; none, and one more failure, if they cannot be found."""
+    try:
+        return stored_rows.run_folders(row)
+    except InputError as error:
+        failures.append(str(error))
+        return []
+
+
+def _failures(check: Iterator[str]) -> Iterator[str]:
+    """Yield the failures that a check finds, and what keeps it from going on."""
+    try:
+        yield from check
+    except InputError as error:
+        yield str(error)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return folder in (path, *path.parents)
 
 
-def _check_files(folder: Path) -> tuple[list[str], History | None]:
+def _check_files(folder: RowPath) -> tuple[list[str], History | None]:
     """Return what is wrong with a run's files, checked without an emulator, and its log if complete."""
     path = folder / records.RECORD
     try:
@@ -156,13 +172,22 @@ def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, A
         yield place, stored, derived
 
 
+def _check_row(row: RowFolder) -> Iterator[str]:
+    """Yield what keeps a row's declaration or its timing from being read."""
+    stored_rows.row_of(row)
+    row_storage.timing(row.path)
+    yield from ()
+
+
 def _check_jobs(row: RowFolder) -> Iterator[str]:
     """Yield each job without all of its runs, and each difference between a job and its runs."""
     if not stored_rows.job_folders(row):
         yield f"{row.path}: no run has been played; play its runs: understudy score"
     for folder in stored_rows.job_folders(row):
         path = folder / records.JOB
-        runs = sorted(record.parent for record in folder.glob(f"lane-*/{records.RECORD}"))
+        runs = [
+            record.parent for record in row_files.find(row.path, f"{folder.inner}/lane-*/{records.RECORD}")
+        ]
         try:
             job = records.read_job(folder)
             names = [f"lane-{index}" for index in range(len(job["lanes"]))]
@@ -214,8 +239,8 @@ def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
     if not path.exists():
         return
     try:
+        kept = row_documents.read(row_documents.Scores, path)
         scored = scores.score_row(results, row)
-        kept = files.read_json(path)
     except InputError as error:
         yield str(error)
         return
@@ -229,7 +254,7 @@ def _check_controls(results: Path, row: RowFolder) -> Iterator[str]:
     if not path.exists():
         return
     try:
-        kept = files.read_json(path)
+        kept = row_documents.read(row_documents.Controls, path)
         found = controls_check.check(results, row.benchmark, row.budget).as_json()
     except InputError as error:
         yield str(error)
@@ -254,8 +279,9 @@ def _not_played(row: RowFolder) -> tuple[str, ...]:
 def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
     """Yield each folder of runs below the chosen one that belongs to no row and is therefore not scored."""
     known = {row.path for row in rows}
-    runs = results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")
-    for folder in sorted({path.parents[3] for path in runs if _lies_in(path, chosen)} - known):
+    runs = [path.parents[3] for path in results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")]
+    runs += [path.parent for path in results.glob(f"*/*/*/{row_archive.ARCHIVE}")]
+    for folder in sorted({path for path in runs if _lies_in(path, chosen)} - known):
         yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
 
 
@@ -265,7 +291,7 @@ def _check_tables(results: Path) -> Iterator[str]:
     if not written:
         return
     try:
-        tables = board.texts(scores.score_all(results), results)
+        tables = board.texts(scores.score_all(results, lambda row, error: None), results)
     except InputError as error:
         yield str(error)
         return

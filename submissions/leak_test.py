@@ -11,11 +11,10 @@ import numpy as np
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import TeacherRun
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_documents
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.row_player import RowPlayer
 from understudy.suite.histories import moves_hash
-from understudy.suite.io import files
 from understudy.suite.scoring import intervals
 
 MIN_RUNS = 2  # of each kind: fewer have no spread
@@ -77,7 +76,7 @@ def measure(row: RequestedRow, held_back: Path, report: Report = lambda done, to
         "published": kinds["published"],
         "held_back": {name: benchmarks.read(hidden[name]).content_sha256 for name in kinds["held-back"]},
     }
-    files.write_json(row.folder / records.LEAKS, noted)
+    row_documents.write(row_documents.Leaks, row.folder / records.LEAKS, noted)
     return noted
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import engines, records, work
+from understudy.suite.harness import engines, row_storage, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -101,10 +103,11 @@ def plan(
 
 def play(items: Sequence[WorkItem], engine: str = "serial", report: Report = _no_report) -> None:
     """Play what was planned; rows are declared in their folders first."""
-    for row in dict.fromkeys(item.row for item in items):
-        path, declared = work.row_file(row)
-        files.write_json(path, declared)
-    engines.run(engine, items, work.run, report)
+    row_files = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
+    with _in_trees(items, report):
+        for path, declared in row_files:
+            files.write_json(path, declared)
+        engines.run(engine, items, work.run, report)
 
 
 def play_reference_starts(request: Request, engine: str = "serial", report: Report = _no_report) -> list[str]:
@@ -121,17 +124,20 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
         for task in tasks.gain_tasks(benchmark.budget(request.budget).tasks)
         if _has_reference_runs(benchmark, runs, request.budget, task)
     ]
-    items = []
+    items: list[WorkItem] = []
+    row_files = []
     for task in measured:
         assert task.gain is not None
         name, role = task.gain.start
         row = RequestedRow(
             replace(request, name_or_path=name), resolution.resolve(name, benchmark, runs), benchmark, runs
         )
-        path, declared = work.row_file(row)
-        files.write_json(path, declared)
+        row_files.append(work.row_file(row))
         items.append(WorkItem(row, work.PLAY, role))
-    engines.run(engine, items, work.run, report)
+    with _in_trees(items, report):
+        for path, declared in row_files:
+            files.write_json(path, declared)
+        engines.run(engine, items, work.run, report)
     return [task.name for task in measured]
 
 
@@ -145,7 +151,9 @@ def check(rows: Sequence[RequestedRow], what: str, report: Report = _no_report) 
 
     Raises InputError if a row has not been played.
     """
-    engines.run_fresh([item for row in rows for item in work.check_items(row, what)], work.run, report)
+    items = [item for row in rows for item in work.check_items(row, what)]
+    with _in_trees(items, report, restart=False):
+        engines.run_fresh(items, work.run, report)
 
 
 def refuse_meaningless(rows: Sequence[RequestedRow], applied: Sequence[Intervention]) -> None:
@@ -159,8 +167,7 @@ def refuse_meaningless(rows: Sequence[RequestedRow], applied: Sequence[Intervent
 
 def seconds_played(rows: Sequence[RequestedRow]) -> float:
     """Return the seconds of play of the rows' runs, summed over jobs, also those that ran side by side."""
-    timings = (path for row in rows for path in row.folder.glob(f"*/*/lane-0/{records.TIMING}"))
-    return sum(float(files.read_json(path)["seconds"]) for path in timings)
+    return sum(float(job["seconds"]) for row in rows for job in row_storage.timing(row.folder).values())
 
 
 def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
@@ -168,6 +175,19 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
     networks = {run.name: run.network_path for run in runs}
     names = pins.of(benchmark).names(benchmark, benchmark.watched_games)
     return all(networks.get(name) is not None for name in names)
+
+
+def _in_trees(
+    items: Sequence[WorkItem], report: Report, restart: bool = True
+) -> AbstractContextManager[None]:
+    """Return a context in which the runs of the items' rows are in trees, where they are played and checked.
+
+    Packed runs of a row that is to be played again go, unless `restart` is false.
+    """
+    rows: dict[Path, bool] = {}
+    for row in dict.fromkeys(item.row for item in items):
+        rows[row.folder] = rows.get(row.folder, False) or (restart and row.request.restart)
+    return row_storage.unpacked(rows, lambda: report(PlayProgress("", "another process packs a row", 0, 1)))
 
 
 def wanted_tasks(row: RequestedRow, task_names: Sequence[str] | None) -> list[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,6 +64,54 @@ def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: st
         raise InputError(f"{where}: {problem_text(error.errors(include_url=False)[0])}") from error
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def document(kind: type[BaseModel], data: bytes, where: object, advice: str) -> dict[str, Any]:
+    """Return the JSON document in a file's bytes as plain values, checked by a strict pydantic model.
+
+    Args:
+        kind: the model; unknown keys, other types and another `format` are refused as it declares them.
+        data: the file's content.
+        where: begins each message.
+        advice: ends each message: what to do.
+
+    Raises InputError for bytes that are not JSON, a key that stands twice, a number that is not finite, and
+    the first value that the model refuses.
+    """
+    try:
+        values = json.loads(data.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_each_once)
+        kind.model_validate_json(data)
+    except pydantic.ValidationError as error:
+        problems = error.errors(include_url=False)
+        of_format = [problem for problem in problems if problem["loc"] == ("format",)]
+        raise InputError(f"{where}: {_document_text((of_format or problems)[0])}; {advice}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not readable JSON ({error}); {advice}") from error
+    return cast(dict[str, Any], values)
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(f"the number {constant}")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return found
+
+
+def _document_text(problem: Any) -> str:
+    """Return one of pydantic's problems with a document in words."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"expected the key {place!r}, found none"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {place!r}"
+    if not place:
+        return f"expected an object, found {repr(problem['input'])[:80]}"
+    return problem_text(problem)
 
 
 def problem_text(problem: Any) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import rich.table
 
     from understudy.leaderboard.scores import ScoredRow
+    from understudy.leaderboard.stored_rows import Shortfall
     from understudy.suite.harness.requests import PlayProgress
 
 LINE_SECONDS = 10.0  # between progress lines where there is no terminal
@@ -106,6 +107,13 @@ def play_reporter(shown: ProgressDisplay) -> Callable[[PlayProgress], None]:
         shown.report(f"{progress.row} {what}", progress.moves, progress.target_moves)
 
     return report
+
+
+def shortfall() -> Shortfall:
+    """Return what to call for each row that cannot be read; a line on standard error names it."""
+    from understudy.leaderboard.stored_rows import Shortfall
+
+    return Shortfall(lambda line: echo(f"understudy: {line}", err=True))
 
 
 def show(scored: Sequence[ScoredRow]) -> None:

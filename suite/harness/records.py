@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import files
+from understudy.suite.io.readable import Readable
 
 RECORD_FORMAT = 3
 ROW_FORMAT = 2
 ROW, JOB = "row.json", "job.json"  # in a row's folder and in a job's folder
-RECORD, TIMING = "record.json", "timing.json"  # in a run's folder, beside its history
+RECORD = "record.json"  # in a run's folder, beside its history
+TIMING = "timing.json"  # in a job's folder while its row is played, then in the row's
 AGREEMENT = "agreement"  # folder of a row: <row>/agreement/<checkpoint>/<teacher>.safetensors
 ISOLATION = "isolation.json"  # in a job's folder: result of checking the isolation of its lanes
 RECHECKED = "rechecked.json"  # in a job's folder: whether its player, given the logs, chooses the same moves
 LEAKS = "leaks.json"  # in a row's folder: result of the leak test
 CHECKS = (ISOLATION, RECHECKED)
+Folder = TypeVar("Folder", bound=Readable)
 CHECKED_MOVES = 10_000  # checked for isolation at a run's start and at its end
 
 
-def predictions_path(row_folder: Path, checkpoint: str, teacher: str) -> Path:
+def predictions_path(row_folder: Folder, checkpoint: str, teacher: str) -> Folder:
     """Return where a checkpoint's predictions of a teacher's moves are stored."""
     return row_folder / AGREEMENT / checkpoint / f"{teacher.replace('/', '.')}.safetensors"
 
@@ -79,7 +81,7 @@ def record(
     return {**body, "record_sha256": checksum(body)}
 
 
-def read_job(folder: Path) -> dict[str, Any]:
+def read_job(folder: Readable) -> dict[str, Any]:
     """Return the spec stored in a job's folder; InputError if it is not one."""
     path = folder / JOB
     found = files.read_json(path)
@@ -90,7 +92,7 @@ def read_job(folder: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def read(run: Path) -> dict[str, Any]:
+def read(run: Readable) -> dict[str, Any]:
     """Return the record in a run's folder; InputError if it is not one of this format."""
     path = run / RECORD
     found: dict[str, Any] = files.read_json(path)

@@ -6,9 +6,11 @@ state in start jobs, seeds, and the checks of logits, state and parameters.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from torch import nn
 
 from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import frozenness, player_checks, records, software, states
+from understudy.suite.harness import frozenness, player_checks, records, row_documents, software, states
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.player_checks import PlayerChecks, PlayerRefused
@@ -31,6 +33,7 @@ from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.histories.timesteps import timesteps_with_empty_memory
 from understudy.suite.io import file_lock, files, interrupts
 from understudy.suite.io.file_names import HISTORY, LOCK
+from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Imitator, State, Timestep
 
 PROGRESS = "progress.json"  # of an unfinished job: the move up to which its files are consistent
@@ -135,7 +138,7 @@ def play(
         except PlayerRefused:
             _forget(folder, run_folders)
             raise
-        session.finish({"seconds": time.time() - began, "moves": job.moves - begun_at})
+        session.finish(_timing(began, job.moves - begun_at))
     return run_folders
 
 
@@ -242,12 +245,12 @@ class _Session:
         after = frozenness.parameters_sha256(self.player)
         self.checkpoint()
         paths = self.recorder.finish()
+        row_documents.write(row_documents.JobTiming, self.folder / TIMING, timing)
         rows, labels = len(self.job.lanes), self.job.spec()["labels"]
         for path, run in zip(paths, self.run_folders, strict=True):
             history = history_format.read(path)
             parameters = {"before": self.parameters_before, "after": after}
             size = {"start": self.state_bytes // rows, "largest": self.checks.largest_bytes // rows}
-            files.write_json(run / TIMING, timing)
             files.write_json(
                 run / RECORD, records.record(history, labels, software.versions(), parameters, size)
             )
@@ -308,7 +311,17 @@ def _header(job: Job, index: int, fingerprint: Mapping[str, Any]) -> Header:
     )
 
 
-def refuse_other_job(job: Job, folder: Path) -> None:
+def _timing(began: float, moves: int) -> dict[str, Any]:
+    """Return host, clock and seconds of a session that began at a time since the epoch."""
+    return {
+        "began": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "moves": moves,
+        "seconds": time.time() - began,
+    }
+
+
+def refuse_other_job(job: Job, folder: Readable) -> None:
     """Raise InputError if a folder holds another job's runs (other lanes, threads, versions ...)."""
     path = folder / JOB
     if not path.exists():
@@ -330,14 +343,14 @@ def _forget(folder: Path, run_folders: Sequence[Path]) -> None:
     """Remove the files of a job from its folder, and no others."""
     (folder / PROGRESS).unlink(missing_ok=True)  # first: without it nothing that is left is taken up
     for run in run_folders:
-        for name in (RECORD, TIMING, HISTORY):
+        for name in (RECORD, HISTORY):
             (run / name).unlink(missing_ok=True)
         journal = run / f"{HISTORY}.journal"
         if journal.exists():
             for file in journal.iterdir():
                 file.unlink()
             journal.rmdir()
-    for name in (JOB, *CHECKS, KEPT_STATE):
+    for name in (JOB, TIMING, *CHECKS, KEPT_STATE):
         (folder / name).unlink(missing_ok=True)
     for path in folder.glob("state-*.safetensors"):
         path.unlink()

@@ -23,12 +23,14 @@ from understudy.suite.harness import (
     recheck,
     records,
     rollout,
+    row_documents,
     states,
 )
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import Job, PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.rollout import StartState
+from understudy.suite.harness.row_documents import CHECKS
 from understudy.suite.histories import history_format
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.histories.history_format import History
@@ -141,7 +143,8 @@ class RowPlayer:
             if holds is None:
                 player = planned.load(self.row.folder, self._report_making)
                 checked = measure(planned, player, folder, histories)
-                files.write_json(folder / name, {**checked, **self._provenance(planned, player, histories)})
+                checked |= self._provenance(planned, player, histories)
+                row_documents.write(CHECKS[name], folder / name, checked)
                 holds = bool(checked["holds"])
             found.append(holds)
         return all(found) if found else None
@@ -193,14 +196,17 @@ class RowPlayer:
         """Return a stored result if it is of the stored runs and weights, otherwise None."""
         if self.row.request.restart or not path.exists():
             return None
-        stored = files.read_json(path)
+        try:
+            stored = row_documents.read(CHECKS[path.name], path)
+        except InputError:  # whatever it is, it is replaced
+            return None
         record = records.read(path.parent / "lane-0")
         expected = records.provenance(
             [history.content_sha256 for history in histories],
             record["parameters_sha256"]["after"],
             planned.job.player["checkpoint_identity"],
         )
-        same = isinstance(stored, dict) and all(stored.get(key) == value for key, value in expected.items())
+        same = all(stored[key] == value for key, value in expected.items())
         return bool(stored["holds"]) if same else None
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any
 
 from understudy.suite import games, protocols
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, jobs, records, rollout
+from understudy.suite.harness import interventions, jobs, records, rollout, row_files
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.row_player import RowPlayer
@@ -70,7 +70,7 @@ def check_items(row: RequestedRow, what: str) -> list[WorkItem]:
     Raises InputError if no such run has been played.
     """
     roles = [role for role, each in protocols.ROLES.items() if what == RECHECK or each.kind != "start"]
-    played = [role for role in roles if any(row.folder.glob(f"{role}/*/lane-*/{records.RECORD}"))]
+    played = [role for role in roles if row_files.find(row.folder, f"{role}/*/lane-*/{records.RECORD}")]
     if not played:
         raise InputError(f"{row.folder}: no runs of kind {' or '.join(roles)} here; score them first")
     return [WorkItem(row, what, role) for role in played]
@@ -81,7 +81,7 @@ def refuse_other_jobs(items: Sequence[WorkItem]) -> None:
     for item in items:
         if item.what == PLAY and not item.row.request.restart:
             planned = item.row.jobs(item.role, _intervention(item))[item.player]
-            rollout.refuse_other_job(planned.job, item.row.folder / planned.path)
+            rollout.refuse_other_job(planned.job, row_files.root(item.row.folder) / planned.path)
 
 
 def require_player(row: RequestedRow, tasks: Sequence[str], report: Report) -> None:

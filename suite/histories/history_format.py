@@ -21,6 +21,7 @@ import numpy as np
 from understudy.suite import stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, git_lfs
+from understudy.suite.io.readable import Readable
 
 FORMAT = 1
 COLUMNS = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}
@@ -157,13 +158,13 @@ def write(path: Path, history: History) -> str:
     return history.content_sha256
 
 
-def read(path: Path | str) -> History:
+def read(path: Readable | str) -> History:
     """Read a history file and check both hashes.
 
     Raises:
         InputError: there is no such file, or it is truncated, altered, of another format, or not a history.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -193,7 +194,7 @@ def read(path: Path | str) -> History:
     return history
 
 
-def checked_bytes(path: Path) -> bytes:
+def checked_bytes(path: Readable) -> bytes:
     """Return a history file's bytes after checking its file hash; raise InputError if it doesn't match."""
     try:
         data = path.read_bytes()

@@ -29,6 +29,26 @@ def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
             lock.acquire(timeout=WAIT_SECONDS)
         except filelock.Timeout:
             waiting()
+    with _released(lock, path):
+        yield
+
+
+@contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file at `path` during the block and yield true; yield false if another holder has it."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        yield False
+        return
+    with _released(lock, path):
+        yield True
+
+
+@contextmanager
+def _released(lock: filelock.BaseFileLock, path: Path) -> Iterator[None]:
+    """Release a lock after the block and remove its file."""
     try:
         yield
     finally:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from understudy.suite.errors import InputError
 from understudy.suite.io import git_lfs
+from understudy.suite.io.readable import Readable
 
 try:
     import resource
@@ -29,11 +31,18 @@ def canonical_json(value: Any) -> str:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file through a synced temporary one, so that a crash leaves either the old or the new file."""
+    with written_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file that takes the place of `path`, synced, unless the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -57,14 +66,16 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Readable) -> Any:
     """Read JSON; raise InputError if the file is missing or not valid JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    try:
+        return json.loads(data.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        git_lfs.refuse_pointer(path)
+        git_lfs.refuse_pointer_bytes(data, path)
         raise InputError(f"{path}: not readable JSON ({error}); fetch or make it again") from error
 
 
@@ -95,14 +106,16 @@ def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     write_atomically(path, save(dict(columns)))
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
+def read_columns(path: Readable) -> dict[str, np.ndarray]:
     """Read the arrays that `write_columns` wrote; raise InputError if the file is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    data = b""
     try:
-        columns: dict[str, np.ndarray] = load(path.read_bytes())
+        data = path.read_bytes()
+        columns: dict[str, np.ndarray] = load(data)
     except (FileNotFoundError, SafetensorError) as error:
-        git_lfs.refuse_pointer(path)
+        git_lfs.refuse_pointer_bytes(data, path)
         raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
     return columns

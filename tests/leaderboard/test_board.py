@@ -471,9 +471,10 @@ def test_a_heading_says_whose_controls_were_run(tmp_path, monkeypatch):
 def test_a_frame_has_the_stored_controls_check(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_rows, "RESULTS", tmp_path / "none")
     assert cells.frame([rows.scored(tmp_path)])["controls"].tolist() == [None]
-    stored = {"benchmark_identity": benchmarks.load("darkroom-v1").identity, "text": AS_EXPECTED}
+    identity = benchmarks.load("darkroom-v1").identity
+    stored = controls_check.ControlsCheck("darkroom-v1", identity, "quick", (), "0" * 64).as_json()
     path = tmp_path / "darkroom-v1" / "quick" / controls_check.CONTROLS
-    files.write_json(path, {**stored, "understudy": "0.0.1"})
+    files.write_json(path, {**stored, "text": AS_EXPECTED, "understudy": "0.0.1"})
     assert cells.frame([rows.scored(tmp_path)])["controls"].tolist() == [f"{AS_EXPECTED} (0.0.1)"]
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support import rows
 
 from understudy.leaderboard import plan_check, predictions, scores, stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
@@ -26,7 +27,7 @@ def copied(tmp_path):
 
     def copy(name: str, budget: str = "quick") -> RowFolder:
         path = tmp_path / "darkroom-v1" / budget / name
-        shutil.copytree(stored_rows.RESULTS / "darkroom-v1" / budget / name, path)
+        rows.copy(stored_rows.RESULTS / "darkroom-v1" / budget / name, path)
         return RowFolder(path, "darkroom-v1", budget, name)
 
     return copy
@@ -48,10 +49,11 @@ def test_every_stored_job_is_the_one_of_its_place(row):
     assert found(row) == []
 
 
-def test_runs_of_another_player_in_place_of_an_interventions_are_named(copied):
+def test_runs_of_another_player_in_place_of_an_interventions_are_named(copied, tmp_path):
     """With random play as its yoked runs, the sandbagger's hidden skill would look like learning."""
     row = copied("sandbagger")
-    put(QUICK / "random" / "transfer" / "control", row.path / "transfer@yoked" / "control")
+    random = rows.copy(QUICK / "random", tmp_path / "random")
+    put(random / "transfer" / "control", row.path / "transfer@yoked" / "control")
     texts = found(row)
     assert any("player.name is 'random', expected 'sandbagger' in this folder" in text for text in texts)
     assert any("intervention is None" in text for text in texts)
@@ -184,8 +186,8 @@ def test_predictions_are_of_the_teachers_own_moves(copied, column):
 
 
 def test_a_long_run_whose_end_was_not_checked_counts_as_not_checked(tmp_path):
-    path = stored_rows.RESULTS / "minatar-v1" / "tenth" / "dqn-scratch" / "transfer" / "control"
-    put(path, tmp_path / "job")
+    row = rows.copy(stored_rows.RESULTS / "minatar-v1" / "tenth" / "dqn-scratch", tmp_path / "row")
+    put(row / "transfer" / "control", tmp_path / "job")
 
     def mismatch():
         result = stored_rows.check_result(tmp_path / "job", records.ISOLATION)
@@ -249,7 +251,7 @@ def test_a_score_that_is_not_shown_cannot_be_blanked():
 @pytest.mark.parametrize("place", ["policy-at-w", "frozen-teacher/likeness"])
 def test_a_row_in_the_old_layout_is_refused_and_not_read_in_part(tmp_path, place):
     source = stored_rows.RESULTS / "darkroom-v1" / "full" / "frozen-teacher"
-    shutil.copytree(source, tmp_path / "darkroom-v1" / "full" / place.partition("/")[0])
+    rows.copy(source, tmp_path / "darkroom-v1" / "full" / place.partition("/")[0])
     (tmp_path / "darkroom-v1" / "full" / place).mkdir(exist_ok=True)
     with pytest.raises(InputError, match="before names were changed; rename its folder to frozen-teacher"):
         stored_rows.rows_in(tmp_path)

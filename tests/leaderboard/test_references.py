@@ -19,7 +19,7 @@ from understudy.submissions import scoring
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import teacher_data
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_files
 from understudy.suite.harness.requests import Request
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names, files
@@ -208,6 +208,9 @@ def test_every_task_and_budget_has_its_line(name):
     assert reference_tables.to_markdown(found).count("\n") == 1 + len(found)
 
 
+FROZEN = stored_rows.RESULTS / "minatar-v1/tenth/frozen-teacher"
+
+
 @pytest.mark.usefixtures("own_data")
 def test_minatars_gain_is_that_of_its_logs_by_hand():
     """Points over ends of each run's last moves, minus points over ends of its network's start lanes."""
@@ -217,8 +220,8 @@ def test_minatars_gain_is_that_of_its_logs_by_hand():
         log = history_format.read(ROOT / folder / f"minatar-v1/breakout/seed-{seed}/history.parquet")
         end = log.reward[487_500:500_000].sum() / (log.terminated | log.truncated)[487_500:500_000].sum()
         points = ends = 0.0
-        for path in (stored_rows.RESULTS / "minatar-v1/tenth/frozen-teacher/start/control").glob("lane-*"):
-            record = json.loads((path / "record.json").read_text())
+        for path in row_files.find(FROZEN, "start/control/lane-*/record.json"):
+            record = json.loads(path.read_bytes())
             if record["lane"]["unit"] == f"breakout/seed-{seed}":
                 points, ends = points + record["points"], ends + record["episodes"]
         gains.append(end - points / ends)
@@ -250,7 +253,9 @@ def test_played_starts_are_those_of_a_scored_row_and_of_the_repository(played, t
     roles = {path.relative_to(played).parts[2:4] for path in played.rglob(records.RECORD)}
     assert roles == {("frozen-teacher", "start"), ("random", "start-new")}
     for path in played.rglob(file_names.HISTORY):
-        ours = history_format.read(stored_rows.RESULTS / path.relative_to(played))
+        inner = path.relative_to(played)
+        row = row_files.root(stored_rows.RESULTS.joinpath(*inner.parts[:3]))
+        ours = history_format.read(row / "/".join(inner.parts[3:]))
         assert np.array_equal(ours.action, history_format.read(path).action)
     before = {path: path.stat().st_mtime_ns for path in played.rglob(records.RECORD)}
     scoring.play_reference_starts(Request("", "darkroom-v1", "quick", played))

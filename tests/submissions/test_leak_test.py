@@ -116,7 +116,7 @@ def test_a_suspicion_is_an_error_and_is_stored(held_back, tmp_path, monkeypatch,
     assert leak_notes.measured(row, identity).suspected
     assert leak_notes.measured(row, "0" * 64) is None  # of another submission
     (row / records.LEAKS).write_text("[]")
-    with pytest.raises(InputError, match="expected an object with the number difference_nats"):
+    with pytest.raises(InputError, match=r"leaks\.json: expected an object, found \[\]; test again"):
         leak_notes.measured(row, identity)
 
 

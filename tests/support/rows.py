@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.submissions import resolution, scoring
 from understudy.suite import benchmarks
+from understudy.suite.harness import row_archive, row_storage
 from understudy.suite.harness.entry import Entry
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import Request, RequestedRow
@@ -39,6 +41,14 @@ def score(
     """Play rows and their references."""
     chosen = [rows] if isinstance(rows, RequestedRow) else list(rows)
     scoring.score(chosen, tasks, engine, applied=applied)
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Copy a row's folder, packed or not, and return the copy, a tree whose files may be changed."""
+    shutil.copytree(source, target)
+    with row_storage.unpacked({target: False}):
+        (target / row_archive.ARCHIVE).unlink(missing_ok=True)
+    return target
 
 
 def scored(

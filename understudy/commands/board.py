@@ -19,12 +19,15 @@ def write_board(
     ] = True,
 ) -> None:
     """Write the tables of stored results as Markdown and CSV, and their figures."""
+    from understudy import screen
     from understudy.leaderboard import board, scores
     from understudy.leaderboard.figures import board_figures
 
-    scored = scores.score_all(results)
+    left_out = screen.shortfall()
+    scored = scores.score_all(results, left_out)
     for path in board.write(scored, out):
         typer.echo(path)
     if figures:
         count = len(board_figures.write(scored, out))
         typer.echo(f"{out / board_figures.FOLDER}: {count} {'figure' if count == 1 else 'figures'}")
+    left_out.require_none()

@@ -74,7 +74,8 @@ def controls(
         scoring.check([rows[name] for name in claiming], work.ISOLATION, report)
     found = controls_check.check(out, benchmark, budget)
     path = controls_check.write(out, found)
-    board.rescore(out)  # after the check, whose result is in the tables
+    left_out = screen.shortfall()
+    board.rescore(out, left_out)  # after the check, whose result is in the tables
     try:
         screen.print_table(_table(found))
         typer.echo(f"{scoring.seconds_played(requested):,.0f} seconds of play; {path}")
@@ -82,6 +83,7 @@ def controls(
         if found.missed:
             raise CheckFailed(found.text)
     typer.echo(found.text)
+    left_out.require_none()
 
 
 def _table(found: ControlsCheck) -> rich.table.Table:

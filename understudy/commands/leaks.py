@@ -37,8 +37,9 @@ def leaks(
             held_back,
             lambda done, total: shown.report("predicting", done, total),
         )
+    left_out = screen.shortfall()
     if stored_rows.has_rows(out):
-        board.rescore(out)
+        board.rescore(out, left_out)
     line = (
         f"{found['held_back_nats']:.4f} nats on {len(found['held_back'])} continuations held back, "
         f"{found['published_nats']:.4f} on {len(found['published'])} published: "
@@ -47,3 +48,4 @@ def leaks(
     if Leak(found["difference_nats"], found["low"], found["high"]).suspected:
         raise CheckFailed(f"leak suspected: {line}, above {SUSPECTED_NATS} nats and above 0")
     typer.echo(f"no leak suspected: {line}")
+    left_out.require_none()

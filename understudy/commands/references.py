@@ -36,6 +36,8 @@ def references(
         for name in budget or declared.budget_names:
             request = Request("", benchmark, name, out, threads=threads, restart=restart)
             scoring.play_reference_starts(request, engine, report)
+    left_out = screen.shortfall()
     if stored_rows.has_rows(out):
-        board.rescore(out)
+        board.rescore(out, left_out)
     typer.echo(reference_tables.to_text(reference_tables.references(declared, out)))
+    left_out.require_none()

@@ -14,8 +14,10 @@ COMMAND = typer.Typer()
 def rescore(
     results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
 ) -> None:
-    """Score stored runs again under the present rules; nothing is played."""
+    """Score stored runs again under the present rules, and pack them; nothing is played."""
     from understudy import screen
     from understudy.leaderboard import board
 
-    screen.show(board.rescore(results))
+    left_out = screen.shortfall()
+    screen.show(board.rescore(results, left_out))
+    left_out.require_none()

@@ -81,6 +81,8 @@ def score(
             scoring.check(rows, work.ISOLATION, report)
         if recheck:
             scoring.check(rows, work.RECHECK, report)
-    screen.show_rows(board.rescore(out), {row.folder for row in rows})
+    left_out = screen.shortfall()
+    screen.show_rows(board.rescore(out, left_out), {row.folder for row in rows})
     screen.echo(f"results: {out}")
     screen.echo(f"next, replay the runs: {shlex.join(['understudy', 'verify', str(out)])}")
+    left_out.require_none()

@@ -56,7 +56,8 @@ def test_an_isolation_check_of_other_runs_or_weights_counts_for_nothing(checked,
     named = f"{path}: {place} is not that of the stored runs: check again"
     assert named in failures(checked)
     files.write_json(path, {name: value for name, value in found.items() if name != place})
-    assert isolation_of(checked) is None
+    with pytest.raises(InputError, match=f"expected the key '{place}', found none; check again"):
+        isolation_of(checked)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"holds": "yes"}', "{"])

@@ -112,7 +112,7 @@ def test_a_submission_is_scored_from_a_dataset_on_the_hub(hub, run, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     scoring = ["score", "random", "--benchmark", "darkroom-v1", "--task", "skill", "--budget", "quick"]
     assert cli.main([*scoring, "--out", "results"]) == 0
-    assert list((tmp_path / "results").rglob("record.json"))
+    assert list((tmp_path / "results").rglob("runs.zip"))
 
 
 def test_environment_variables_name_the_hub_and_switch_it_off(hub, run, folder, tmp_path):

@@ -1,0 +1,26 @@
+"""What a reader of a file needs to know of it: its bytes and its name, wherever it is stored."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+
+class Readable(Protocol):
+    """A file or folder: a `pathlib.Path`, or a place in a row's archive. `str` names it in messages."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
+    @property
+    def parent(self) -> Self:
+        """The folder that it lies in."""
+
+    def __truediv__(self, name: str, /) -> Self:
+        """Return the file or folder of this name in the folder."""
+
+    def exists(self) -> bool:
+        """Whether there is such a file."""
+
+    def read_bytes(self) -> bytes:
+        """Return a file's content; raises OSError or InputError if it cannot be read."""
