@@ -133,7 +133,7 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
     """Return the content of `row.json`; InputError unless it is as `understudy score` writes it."""
     if not reserved_names.NAME.fullmatch(folder.name):
         raise InputError(
-            f"{str(folder.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-' only; rename "
+            f"{str(folder.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-'; rename "
             "the folder, or remove it"
         )
     path = folder.path / records.ROW
