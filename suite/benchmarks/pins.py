@@ -54,6 +54,12 @@ class Pins:
         """Whether they come with the package, rather than with a data folder of one's own."""
         return self.path.parent == HERE
 
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The datasets on the Hub that are sources of pinned runs, each once."""
+        sources = (pin.source for pin in self.pins)
+        return tuple(dict.fromkeys(each for each in sources if each not in (None, EMBEDDED)))
+
     def of_run(self, name: str) -> tuple[Pin, ...]:
         """Return a run's pins, the shortest first."""
         return self._by_run.get(name, ())
@@ -113,6 +119,17 @@ def verified_moves(pins: Pins, run: TeacherRun) -> int:
     if not of_run:
         return 0
     return _verified(of_run, run, teacher_data.read(run).content_sha256)
+
+
+def missing(benchmark: Benchmark) -> tuple[str, ...]:
+    """Return the pinned runs that are not on this machine over all their pinned moves, by game and seed."""
+    pinned = of(benchmark)
+    here = {run.name: run for run in teacher_data.teacher_runs(benchmark)}
+    return tuple(
+        name
+        for name in pinned.names(benchmark, benchmark.games)
+        if name not in here or verified_moves(pinned, here[name]) < pinned.of_run(name)[-1].moves
+    )
 
 
 def require(benchmark: Benchmark, run: TeacherRun) -> None:

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +66,8 @@ def roots() -> tuple[Path, ...]:
 def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherRun]:
     """Return the benchmark's recorded teacher runs, in order of game and seed.
 
-    A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`; `folders` default to `roots()`.
+    A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`; `folders` default to `roots()`, and to
+    what was pulled of the pinned runs.
     Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
     have, or if one run is in two folders.
     """
@@ -84,8 +85,22 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
                 raise InputError(
                     f"{benchmark.name} {run.name} is in {other.folder} and in {run.folder}; keep one"
                 )
+    if not explicit:
+        for path in _pulled(benchmark):
+            run = _teacher_run(benchmark, path)
+            found.setdefault((run.game, run.seed), run)
     order = {game: position for position, game in enumerate(benchmark.games)}
     return sorted(found.values(), key=lambda run: (order[run.game], run.seed))
+
+
+def _pulled(benchmark: Benchmark) -> Iterator[Path]:
+    """Yield the histories in the datasets that pins name as their sources, as far as these were pulled."""
+    from understudy.suite.benchmarks import pins
+
+    for source in pins.of(benchmark).published:
+        folder = client.cached(locations.parse(source))
+        if folder is not None:
+            yield from sorted((folder / benchmark.name).glob(f"*/seed-*/{HISTORY}"))
 
 
 def read(run: TeacherRun) -> History:

@@ -13,22 +13,65 @@ COMMAND = typer.Typer()
 @COMMAND.command("pull")
 def pull(
     repo: Annotated[
-        str, typer.Argument(metavar="USER/REPO[@REVISION]", help="A dataset; a commit hash, tag or branch.")
-    ],
+        str | None,
+        typer.Argument(metavar="USER/REPO[@REVISION]", help="A dataset; a commit hash, tag or branch."),
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Instead: the pinned runs of a benchmark that are not here yet.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Also copy the files to this folder, new or empty.")
     ] = None,
 ) -> None:
     """Download runs from the Hub and check them. Prints the pinned name."""
     from understudy import screen
+    from understudy.suite.errors import InputError
     from understudy.suite.hub import client, folders, locations
 
+    if (repo is None) == (benchmark is None):
+        raise InputError(
+            "expected a dataset or --benchmark, one of them; see: understudy histories pull --help"
+        )
+    if benchmark is not None:
+        _pull_missing(benchmark)
+        return
+    assert repo is not None
     named = locations.parse(repo) if locations.names_hub(repo) else locations.parse_repo(repo, "dataset")
     location = client.resolve(named)
     if out is not None and folders.holds(out, location):
-        typer.echo(f"{out}: already pulled, checked again", err=True)
+        screen.echo(f"{out}: already pulled, checked again", err=True)
     else:
         fetched = client.fetch(location, lambda line: screen.echo(line, err=True))
         if out is not None:
             folders.copy(fetched, location, out)
-    typer.echo(str(location))
+    screen.echo(str(location))
+
+
+def _pull_missing(name: str) -> None:
+    """Download the pinned runs of a benchmark that are not here; InputError if some are not published."""
+    from understudy import screen
+    from understudy.suite import benchmarks
+    from understudy.suite.benchmarks import pins
+    from understudy.suite.errors import InputError
+    from understudy.suite.hub import client, locations
+
+    benchmark = benchmarks.load(name)
+    pinned = pins.of(benchmark)
+    missing = pins.missing(benchmark)
+    sources = {pinned.of_run(run)[-1].source for run in missing} - {None, pins.EMBEDDED}
+    for source in sorted(map(str, sources)):
+        client.fetch(locations.parse(source), lambda line: screen.echo(line, err=True))
+        screen.echo(source)
+    still = pins.missing(benchmark) if sources else missing
+    total = len(pinned.names(benchmark, benchmark.games))
+    if still:
+        source = pinned.of_run(still[0])[-1].source
+        remedy = (
+            "it comes with the package: unset UNDERSTUDY_DATA or install the package again"
+            if source == pins.EMBEDDED
+            else "it is not published yet: ask its maintainers, or take it from a checkout"
+        )
+        raise InputError(
+            f"{name}: {len(still)} of {total} pinned runs are missing; first {still[0]}; {remedy}"
+        )
+    screen.echo(f"{name}: all {total} pinned runs are here")
