@@ -12,8 +12,15 @@ SETTINGS = dqn.DQNSettings(
 )
 
 
-def short_run(game_name: str, out: Path, seed: int = 0, settings: dqn.DQNSettings = SETTINGS) -> Path:
-    """Train one run of MOVES moves, WATCHED_MOVES of them watched; return its folder below `out`."""
-    training = train_teacher.TeacherTraining((game_name,), (seed,), WATCHED_MOVES, 50, settings)
+def short_run(
+    game_name: str,
+    out: Path,
+    seed: int = 0,
+    settings: dqn.DQNSettings = SETTINGS,
+    watched_moves: int = WATCHED_MOVES,
+    segment_moves: int = 50,
+) -> Path:
+    """Train one run of MOVES moves; return its folder below `out`."""
+    training = train_teacher.TeacherTraining((game_name,), (seed,), watched_moves, segment_moves, settings)
     (history,) = train_teacher.train(training, out, MOVES)
     return history.parent
