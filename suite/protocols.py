@@ -56,10 +56,10 @@ class Imitator(Protocol):
         """Return the empty memory of `batch_size` rows; its names, dtypes and shapes stay as they are."""
 
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, A] float32 for one move, and the next state; `state` must not be used again."""
+        """Return finite logits [B, A] float32 for a move, and the next state; drop `state` then."""
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, T, A] float32 for T moves, and the next state; `state` must not be used again."""
+        """Return finite logits [B, T, A] float32 for T moves, and the next state; drop `state` then."""
 
 
 @dataclass(frozen=True)
