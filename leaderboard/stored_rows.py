@@ -12,14 +12,10 @@ from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
-from understudy.suite.io import file_names, files
+from understudy.suite.io import file_names
 from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
 
-ROW_KEYS = (
-    *("name", "sha256", "benchmark_sha256", "architecture", "control", "decoding", "track", "priming_moves"),
-    *("salt", "checkpoints"),
-)
 RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
 
 
@@ -142,13 +138,7 @@ def job_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
 
 def row_of(folder: RowFolder) -> dict[str, Any]:
     """Return the content of `row.json`; InputError unless it is as `understudy score` writes it."""
-    path = folder.path / records.ROW
-    found = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("checkpoints"), dict):
-        raise InputError(f"{path}: expected a row with its checkpoints; score it again: understudy score")
-    missing = [name for name in ROW_KEYS if name not in found]
-    if missing:
-        raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
+    found = row_documents.read(row_documents.Row, folder.path / records.ROW)
     stored_name = str(found["name"])
     is_renamed = stored_names.current(stored_name) == folder.name
     return {
