@@ -12,14 +12,10 @@ from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
-from understudy.suite.io import file_names, files
+from understudy.suite.io import file_names
 from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
 
-ROW_KEYS = (
-    *("name", "identity", "benchmark_identity", "architecture", "control", "decoding", "track"),
-    *("priming_moves", "round", "training_targets", "checkpoints"),
-)
 RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
 
 
@@ -137,14 +133,9 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
             "the folder, or remove it"
         )
     path = folder.path / records.ROW
-    found = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get("checkpoints"), dict):
-        raise InputError(f"{path}: expected a row with its checkpoints; score it again: understudy score")
-    missing = [name for name in ROW_KEYS if name not in found]
-    if missing:
-        raise InputError(f"{path}: {missing[0]} is missing; score the row again: understudy score")
+    found = row_documents.read(row_documents.Row, path)
     _refuse_false_name(path, str(found["name"]), found["control"])
-    return dict(found)
+    return found
 
 
 def _refuse_false_name(path: Path, name: str, control: object) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from understudy.suite.errors import InputError
+from understudy.suite.harness import row_documents
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import files
 from understudy.suite.io.readable import Readable
 
-RECORD_FORMAT = 3
-ROW_FORMAT = 2
 ROW, JOB = "row.json", "job.json"  # in a row's folder and in a job's folder
 RECORD = "record.json"  # in a run's folder, beside its history
 TIMING = "timing.json"  # in a job's folder while its row is played, then in the row's
@@ -69,7 +67,7 @@ def record(
         state_bytes: of the run's state, at the `start` and the `largest` over its moves.
     """
     body = {
-        "format": RECORD_FORMAT,
+        "format": row_documents.Record.number,
         **history.header.run,
         "labels": dict(labels),
         "software": dict(software),
@@ -83,25 +81,13 @@ def record(
 
 def read_job(folder: Readable) -> dict[str, Any]:
     """Return the spec stored in a job's folder; InputError if it is not one."""
-    path = folder / JOB
-    found = files.read_json(path)
-    player = found.get("player") if isinstance(found, dict) else None
-    named = isinstance(player, dict) and {"identity", "checkpoint_identity"} <= set(player)
-    if not (named and isinstance(found.get("lanes"), list) and isinstance(found.get("labels"), dict)):
-        raise InputError(f"{path}: expected a job's lanes and its player; fetch or play it again")
-    return dict(found)
+    found = row_documents.read(row_documents.Job, folder / JOB)
+    return {name: value for name, value in found.items() if name != "format"}
 
 
 def read(run: Readable) -> dict[str, Any]:
     """Return the record in a run's folder; InputError if it is not one of this format."""
-    path = run / RECORD
-    found: dict[str, Any] = files.read_json(path)
-    number = found.get("format") if isinstance(found, dict) else None
-    if number != RECORD_FORMAT:
-        raise InputError(
-            f"{path}: expected a record of format {RECORD_FORMAT}, found {number}; play its job again"
-        )
-    return found
+    return row_documents.read(row_documents.Record, run / RECORD)
 
 
 def measured(history: History) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def play(
         refuse_other_job(job, folder)
         if all((run / RECORD).exists() for run in run_folders):
             return run_folders
-        files.write_json(folder / JOB, job.spec())
+        row_documents.write(row_documents.Job, folder / JOB, job.spec())
         try:
             session = _Session(job, player, make_start_state(), folder, run_folders)
             began, begun_at = time.time(), session.recorder.move
@@ -323,15 +323,12 @@ def _timing(began: float, moves: int) -> dict[str, Any]:
 
 def refuse_other_job(job: Job, folder: Readable) -> None:
     """Raise InputError if a folder holds another job's runs (other lanes, threads, versions ...)."""
-    path = folder / JOB
-    if not path.exists():
+    if not (folder / JOB).exists():
         return
-    spec, kept = job.spec(), files.read_json(path)
-    if not isinstance(kept, dict):
-        raise InputError(f"{path}: not a job's file; restore it, or remove {folder}")
+    spec, kept = job.spec(), records.read_job(folder)
     differing = games.differing_settings({**spec, "labels": None}, {**kept, "labels": None})
     if differing:
-        lanes = [len(each["lanes"]) if isinstance(each.get("lanes"), list) else 0 for each in (spec, kept)]
+        lanes = [len(each["lanes"]) for each in (spec, kept)]
         counts = [f"{lanes[0]} lanes, not {lanes[1]}"] if lanes[0] != lanes[1] else []
         raise InputError(
             f"{folder}: holds another job's runs (this one has {[*counts, *differing][0][:200]}); "

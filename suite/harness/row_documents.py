@@ -45,6 +45,148 @@ class Document(Part):
         return found
 
 
+class Row(Document):
+    """`row.json`: which submission or control a row is of, and how it is played."""
+
+    advice = "score it again: understudy score"
+    name: Text
+    identity: Sha256  # of the submission or control
+    benchmark: Text
+    benchmark_identity: Sha256
+    architecture: Text
+    control: bool
+    decoding: Literal["greedy", "sample"]
+    track: Literal["frozen", "learning"]
+    watched: Text | None
+    priming_moves: Count
+    search_trials: Count | None
+    training_targets: Text | None
+    round: Text
+    checkpoints: dict[Text, Sha256]  # folder -> identity
+
+
+class Lane(Part):
+    """One run of a job."""
+
+    game: Text
+    unit: Text
+    teacher: Text
+    number: Count
+    seed: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    primed: bool
+
+
+class Player(Part):
+    """Who plays a job."""
+
+    identity: Sha256
+    checkpoint_identity: Sha256
+    track: Literal["frozen", "learning"]
+    networks_at_w: dict[Text, Sha256]  # of the teachers that the lanes are assigned
+
+
+class Intervention(Part):
+    """What differs from the scored runs."""
+
+    name: Text
+    reward: Text
+    priming: Text
+    decoding: Text
+    parameters: Text
+    draw: Count
+
+
+class Labels(Part):
+    """What is played by whom, in names, which change no run."""
+
+    benchmark: Text
+    budget: Text
+    name: Text
+    architecture: Text
+    checkpoint: Text  # its folder
+    training_seed: int | None
+    training_targets: Text | None
+
+
+class JobSettings(Part):
+    """What a job's runs have in common and what determines them."""
+
+    benchmark: Sha256  # identity
+    kind: Text
+    player: Player
+    round: Text
+    salt: Text
+    decoding: Literal["greedy", "sample"]
+    priming_moves: Count
+    moves: Count  # of each run
+    exploration: Number
+    segment_moves: Count
+    threads: Count
+    device: Text  # its type
+    precision: Text
+    versions: dict[Text, Text]  # of packages
+    intervention: Intervention | None
+
+
+class Job(Document, JobSettings):
+    """`job.json`, in a job's folder."""
+
+    advice = "fetch or play it again"
+    labels: Labels
+    lanes: tuple[Lane, ...]
+
+
+class RunLane(Lane):
+    """The lane of a record."""
+
+    index: Count  # among the job's
+
+
+class RunJob(JobSettings):
+    """The job of a record, with the number of its lanes."""
+
+    lanes: Count
+
+
+class Parameters(Part):
+    """Hashes of a player's parameters and buffers."""
+
+    before: Text
+    after: Text
+
+
+class StateBytes(Part):
+    """Sizes of a run's state."""
+
+    start: Count
+    largest: Count  # over all moves
+
+
+class Software(Part):
+    """What played a run."""
+
+    understudy: Text  # version
+    commit: Text | None  # None: not played in a git checkout
+
+
+class Record(Document):
+    """`record.json`, in a run's folder, beside its log."""
+
+    advice = "play its job again"
+    lane: RunLane
+    job: RunJob
+    labels: Labels
+    software: Software
+    history_sha256: Sha256
+    moves: Count
+    points: Number
+    episodes: Count
+    explored: Count
+    parameters_sha256: Parameters
+    state_bytes: StateBytes
+    record_sha256: Sha256
+
+
 class Checked(Part):
     """What the result of a check is of."""
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from understudy.suite import games, protocols
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, jobs, records, rollout, row_files
+from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.row_player import RowPlayer
-from understudy.suite.io import files
 
 PLAY, AGREEMENT, ISOLATION, RECHECK = "play", "agreement", "isolation", "recheck"
 
@@ -112,9 +111,10 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     Raises InputError if another entry's row is stored there.
     """
     path, declared = row.folder / records.ROW, _declared(row)
-    stored = files.read_json(path) if path.exists() else declared
-    differing = games.differing_settings(declared, stored) if isinstance(stored, dict) else [f"{stored!r}"]
-    if differing and not row.request.restart:
+    if row.request.restart or not path.exists():
+        return path, declared
+    differing = games.differing_settings(declared, row_documents.read(row_documents.Row, path))
+    if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
             "for --out, or --restart to play its runs again"
@@ -125,7 +125,7 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 def _declared(row: RequestedRow) -> dict[str, Any]:
     entry, benchmark = row.entry, row.benchmark
     return {
-        "format": records.ROW_FORMAT,
+        "format": row_documents.Row.number,
         "name": entry.name,
         "identity": entry.identity,
         "benchmark": benchmark.name,

@@ -184,14 +184,14 @@ BAD = {
     "runs.zip is a folder": (ARCHIVE, lambda path: (path.unlink(), path.mkdir())),
     "leaks.json is of another form": (records.LEAKS, unknown_key),
     "a job beside the archive is no JSON": (
-        f"start/control/{records.JOB}",
+        f"start/all/{records.JOB}",
         lambda path: files.write_atomically(path, b"{"),
     ),
     "a record beside the archive is of another form": (
-        f"start/control/lane-3/{records.RECORD}",
+        f"start/all/lane-3/{records.RECORD}",
         unknown_key,
     ),
-    "a check is of another form": (f"start/control/{records.RECHECKED}", unknown_key),
+    "a check is of another form": (f"start/all/{records.RECHECKED}", unknown_key),
 }
 
 

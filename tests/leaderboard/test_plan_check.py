@@ -113,7 +113,7 @@ def test_a_checkpoint_left_out_is_named_and_the_others_do_not_count_without_it(c
     assert any("transfer/worse: no job of this checkpoint" in text for text in found(row))
     assert stored_rows.runs(row, "transfer") == ()
     files.write_json(path, {name: value for name, value in declared.items() if name != "checkpoints"})
-    with pytest.raises(InputError, match="expected a row with its checkpoints; score it again"):
+    with pytest.raises(InputError, match="expected the key 'checkpoints', found none; score it again"):
         stored_rows.runs(row, "transfer")
 
 
@@ -123,7 +123,7 @@ def test_runs_left_over_from_before_a_restart_do_not_count(copied):
     files.write_json(row.path / records.ROW, {**declared, "identity": "0" * 64})
     assert stored_rows.runs(row, "transfer") == ()
     files.write_json(row.path / records.ROW, {"name": "random", "checkpoints": {}})
-    with pytest.raises(InputError, match="identity is missing; score the row again"):
+    with pytest.raises(InputError, match="expected the key 'format', found none; score it again"):
         stored_rows.runs(row, "transfer")
 
 
@@ -220,13 +220,9 @@ def test_a_long_run_whose_end_was_not_checked_counts_as_not_checked(tmp_path):
 def test_unprimed_lanes_of_one_checkpoint_are_runs_of_a_model(tmp_path, control, priming_moves, role, claim):
     name = "random" if control else "mine"
     row = RowFolder(tmp_path, "minatar-v1", "tenth", name)
-    declared = {**dict.fromkeys(stored_rows.ROW_KEYS, ""), "control": control, "checkpoints": {"all": ""}}
-    declared["name"] = name
-    files.write_json(tmp_path / records.ROW, declared)
+    files.write_json(tmp_path / records.ROW, rows.declaration(name, control=control))
     primed = priming_moves if lanes.is_primed(role, priming_moves, None) else 0
-    player = {"identity": "", "checkpoint_identity": ""}
-    job = {"lanes": [], "labels": {}, "player": player, "priming_moves": primed}
-    files.write_json(tmp_path / role / "all" / records.JOB, job)
+    files.write_json(tmp_path / role / "all" / records.JOB, rows.job(priming_moves=primed))
     units = [f"breakout/seed-{seed}" for seed in range(8)]
     one = np.zeros(1, np.float32), np.zeros(1, bool)
     runs = [ScoredRun(unit, 0, 0, *one) for unit in units]

@@ -61,7 +61,7 @@ def test_one_changed_number_in_a_record_is_named(copied, place, change):
 def test_record_of_another_format_is_refused(copied):
     path = copied / RUN / records.RECORD
     files.write_json(path, {**files.read_json(path), "format": 1})
-    with pytest.raises(InputError, match=r"lane-3/record\.json: expected a record of format 2, found 1"):
+    with pytest.raises(InputError, match=r"lane-3/record\.json: format: this version reads 2; found 1"):
         records.read(path.parent)
 
 
@@ -167,7 +167,7 @@ def test_changed_job_is_named(copied):
     files.write_json(path, {**job, "exploration": 0.0})
     assert any("job.exploration is 0.1, job.json says 0.0" in text for text in failures(copied))
     files.write_json(path, {"lanes": 16})
-    assert any(f"{path}: expected a job's lanes and its player" in text for text in failures(copied))
+    assert any(f"{path}: expected the key 'format', found none" in text for text in failures(copied))
 
 
 def test_changed_verdict_is_named(copied):

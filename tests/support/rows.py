@@ -17,6 +17,8 @@ from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import Request, RequestedRow
 from understudy.suite.scoring.verdicts import Verdict
 
+SHA256 = "0123456789abcdef" * 4  # of nothing
+
 
 def entry(name_or_path: str, benchmark_name: str = "darkroom-v1") -> Entry:
     """Return what a name or folder stands for, with the teacher runs of this machine."""
@@ -49,6 +51,67 @@ def copy(source: Path, target: Path) -> Path:
     with row_storage.unpacked({target: False}):
         (target / row_archive.ARCHIVE).unlink(missing_ok=True)
     return target
+
+
+def declaration(name: str = "bc", **values: Any) -> dict[str, Any]:
+    """Return a sound row.json of an imitator that nobody played, with other values for some keys."""
+    return {
+        "format": 1,
+        "name": name,
+        "identity": SHA256,
+        "benchmark": "darkroom-v1",
+        "benchmark_identity": SHA256,
+        "architecture": "bc",
+        "control": False,
+        "decoding": "greedy",
+        "track": "frozen",
+        "watched": "multi",
+        "priming_moves": 0,
+        "search_trials": None,
+        "training_targets": None,
+        "round": "dev",
+        "checkpoints": {"all": SHA256},
+        **values,
+    }
+
+
+def job(num_lanes: int = 2, **values: Any) -> dict[str, Any]:
+    """Return a sound job.json that nobody played, with other values for some keys."""
+    lane = {"game": "darkroom/goal-00", "unit": "goal-00", "teacher": "goal-00/seed-0", "primed": False}
+    return {
+        "format": 1,
+        "labels": {
+            "benchmark": "darkroom-v1",
+            "budget": "quick",
+            "name": "bc",
+            "architecture": "bc",
+            "checkpoint": "all",
+            "training_seed": 0,
+            "training_targets": None,
+        },
+        "benchmark": SHA256,
+        "player": {
+            "identity": SHA256,
+            "checkpoint_identity": SHA256,
+            "track": "frozen",
+            "networks_at_w": {},
+        },
+        "kind": "start",
+        "round": "dev",
+        "salt": "dev",
+        "decoding": "greedy",
+        "priming_moves": 0,
+        "moves": 250,
+        "exploration": 0.1,
+        "segment_moves": 100,
+        "threads": 1,
+        "device": "cpu",
+        "precision": "float32",
+        "intervention": None,
+        "versions": {"numpy": "2.0.0"},
+        "lanes": [{**lane, "number": index, "seed": f"{index:032x}"} for index in range(num_lanes)],
+        **values,
+    }
 
 
 def scored(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import rows
 
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_documents
@@ -39,6 +40,21 @@ VERDICT = {
 }
 SECONDS = {"began": "2026-01-01T00:00:00+00:00", "host": "here", "moves": 5, "seconds": 1.5}
 _EXAMPLES: dict[type[Document], dict[str, Any]] = {
+    row_documents.Row: rows.declaration(),
+    row_documents.Job: rows.job(
+        probe={
+            "name": "yoked", "reward": "yoked", "priming": "last", "decoding": "own",
+            "parameters": "own", "draw": 0,
+        }
+    ),
+    row_documents.Record: {
+        "format": 2,
+        "lane": {**rows.job()["lanes"][1], "index": 1},
+        "job": {name: value for name, value in rows.job(lanes=2).items() if name != "format"},
+        "history_sha256": SHA, "record_sha256": SHA, "moves": 250, "points": 3.0, "episodes": 2,
+        "explored": 20, "parameters_sha256": {"before": SHA, "after": SHA},
+        "state_bytes": {"start": 8, "end": 8},
+    },
     row_documents.Isolation: {
         **CHECKED, "holds": False, "first_moves": 10_000, "last_moves": 0, "differs_at": 3
     },
@@ -85,7 +101,17 @@ _EXAMPLES: dict[type[Document], dict[str, Any]] = {
 EXAMPLES = {kind: json.loads(json.dumps(example)) for kind, example in _EXAMPLES.items()}  # no part is shared
 KINDS = pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 NAMED_TWICE = ("interventions",)  # task -> intervention
-OPEN = {"numbers", "jobs", "held_back", "interventions", "horizons", "aggregates"}  # keys are names in these
+OPEN = {
+    "numbers",
+    "jobs",
+    "held_back",
+    "interventions",
+    "horizons",
+    "aggregates",
+    "checkpoints",
+    "networks_at_w",
+    "versions",
+}  # keys are names in these
 WHOLE = {"format", "moves", "begin", "units", "seed", "resamples", "n", "m", "first_moves", "state_bytes"}
 
 
@@ -190,7 +216,7 @@ def test_a_number_that_is_not_finite_is_refused(kind, constant, tmp_path):
 
 
 @KINDS
-@pytest.mark.parametrize("number", [0, 2, 10**30, -1, True, 1.0, "1", None])
+@pytest.mark.parametrize("number", [0, 3, 10**30, -1, True, 1.0, 2.0, "1", None])
 def test_another_formats_number_is_refused(kind, number, tmp_path):
     assert "format: " in refusal(kind, tmp_path, {**EXAMPLES[kind], "format": number})
 

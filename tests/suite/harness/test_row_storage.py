@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import rows
 
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_archive, row_documents, row_files, row_storage
@@ -16,10 +17,6 @@ from understudy.suite.io import file_lock, file_names, files
 
 KILLED = 9
 JOB_TIMING = {"began": "2026-01-01T00:00:00+00:00", "host": "here", "moves": 5, "seconds": 1.5}
-JOB = {
-    "lanes": [{}, {}],
-    "player": {"checkpoint": "all", "checkpoint_sha256": "0" * 64, "training_seed": 0},
-}
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def row(tmp_path):
 def play(folder: Path, role: str) -> None:
     """Write the files of a finished job, its record last."""
     job = folder / role / "all"
-    files.write_json(job / records.JOB, JOB)
+    files.write_json(job / records.JOB, rows.job(num_lanes=2))
     row_documents.write(row_documents.JobTiming, job / records.TIMING, JOB_TIMING)
     for lane in (job / "lane-0", job / "lane-1"):
         files.write_atomically(lane / file_names.HISTORY, f"{role} {lane.name}".encode())
