@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ def pin(
 ) -> tuple[Path, int]:
     """Pin runs; return the file of the pins and how many were added.
 
-    A run is pinned over all its moves, and a longer one also over the first W, which submissions declare.
+    A run is pinned over all its moves; one that may be watched also over the first W, as submissions name it.
 
     Args:
         benchmark: whose runs are pinned.
@@ -52,7 +51,9 @@ def _pins(benchmark: Benchmark, run: TeacherRun, source: str | None) -> Iterator
     history = teacher_data.read(run)
     network = files.sha256(run.network_path) if run.network_path is not None else None
     embedded = run.folder.is_relative_to(teacher_data.EMBEDDED)
-    lengths = {min(benchmark.watched_moves, history.num_moves), history.num_moves}
+    lengths = {history.num_moves}
+    if run.game not in benchmark.new_games:
+        lengths.add(min(benchmark.watched_moves, history.num_moves))
     for moves in sorted(lengths):
         where = pins.EMBEDDED if embedded else source
         yield Pin(run.name, moves, moves_hash.sha256(history, moves), network, where)
@@ -67,8 +68,9 @@ def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report
     with tempfile.TemporaryDirectory() as folder:
         for run in runs:
             target = Path(folder) / benchmark.name / run.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.symlink(run.folder.resolve(), target, target_is_directory=True)
+            target.mkdir(parents=True)
+            for path in filter(None, (run.history_path, run.network_path)):
+                (target / path.name).symlink_to(path.resolve())
         publication = publishing.prepare(Path(folder), location.repo)
         report(f"{location}: {len(publication.runs)} runs")
         published = commits.publish(

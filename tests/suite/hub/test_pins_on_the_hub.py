@@ -1,0 +1,70 @@
+"""Pinned runs on the Hub: maintainers publish and pin them, `pull --benchmark` fetches what is missing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from support.hub_commands import REPO
+
+from understudy.suite import benchmarks
+from understudy.suite.benchmarks import pinning, pins, teacher_data
+from understudy.suite.errors import InputError
+
+DARKROOM = benchmarks.load("darkroom-v1")
+GOALS = ("goal-00", "goal-01", "goal-02")
+
+
+@pytest.fixture
+def published(hub, tmp_path, monkeypatch):
+    """Three teachers that a maintainer has published and pinned, on a machine that has the first of them."""
+    source = benchmarks.roots()[0] / "darkroom-v1"
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for goal in GOALS:
+        shutil.copytree(source / goal / "seed-0", theirs / "darkroom-v1" / goal / "seed-0")
+    shutil.copytree(source / GOALS[0] / "seed-0", ours / "darkroom-v1" / GOALS[0] / "seed-0")
+    path, added = pinning.pin(DARKROOM, theirs, publish=REPO)
+    assert added == 5  # two watched goals, of which submissions declare the first W moves, and a new one
+    monkeypatch.setattr(pins, "of", lambda benchmark: pins.read(path))
+    monkeypatch.setattr(teacher_data, "roots", lambda: (ours,))
+    shutil.rmtree(theirs / "darkroom-v1")
+    return path
+
+
+def test_missing_runs_are_pulled_by_the_name_of_their_benchmark(published, run, hub):
+    (location,) = pins.read(published).published
+    assert location.startswith(f"hf://datasets/{REPO}@")
+    assert pins.missing(DARKROOM) == ("goal-01/seed-0", "goal-02/seed-0")
+    code, out, err = run("pull", "--benchmark", "darkroom-v1")
+    assert code == 0, err
+    assert out.splitlines() == [location, "darkroom-v1: all 3 pinned runs are here"]
+    found = {each.name: each for each in benchmarks.teacher_runs(DARKROOM)}
+    assert list(found) == ["goal-00/seed-0", "goal-01/seed-0", "goal-02/seed-0"]
+    pinned = pins.read(published)
+    assert all(pins.verified_moves(pinned, each) == 14_300 for each in found.values())
+    hub.requests.clear()
+    assert run("pull", "--benchmark", "darkroom-v1")[0] == 0
+    assert hub.requests == []
+
+
+def test_what_is_not_published_is_said_to_be_so(published, run):
+    text = published.read_text()
+    (location,) = pins.read(published).published
+    published.write_text(text.replace(f'"{location}"', "null"))
+    pins._read.cache_clear()
+    code, _, err = run("pull", "--benchmark", "darkroom-v1")
+    assert code == 2
+    assert "darkroom-v1: 2 of 3 pinned runs are missing; first goal-01/seed-0; it is not published yet" in err
+
+
+def test_one_of_dataset_and_benchmark_is_pulled(run):
+    for arguments in ((), (REPO, "--benchmark", "darkroom-v1")):
+        code, _, err = run("pull", *arguments)
+        assert code == 2
+        assert "expected a dataset or --benchmark" in err
+
+
+def test_runs_that_cannot_be_pinned_are_not_published(hub, tmp_path):
+    with pytest.raises(InputError, match="no teacher run here to pin"):
+        pinning.pin(DARKROOM, tmp_path, publish=REPO)
+    assert hub.requests == []
