@@ -12,6 +12,7 @@ from typing import Any
 
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
+from understudy.submissions import resolution
 from understudy.suite import benchmarks, protocols
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
@@ -30,6 +31,13 @@ def differences(folder: RowFolder) -> Iterator[str]:
     benchmark = benchmarks.load(folder.benchmark)
     if row.get("name") != folder.name:
         yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
+    if not row["control"] and row["name"] in resolution.entries(folder.benchmark):
+        ours = resolution.find(row["name"], folder.benchmark)
+        if ours is not None and ours.identity != row["identity"]:
+            yield (
+                f"{folder.path / records.ROW}: identity is {row['identity'][:12]}, the package's entry "
+                f"{row['name']!r} has {ours.identity[:12]}; rename the submission and score it again"
+            )
     if row["control"] != (list(row["checkpoints"]) == ["control"]):
         yield f"{folder.path / records.ROW}: control is {row['control']}, its checkpoints say otherwise"
     for job_folder in stored_rows.job_folders(folder):

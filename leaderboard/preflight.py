@@ -18,7 +18,7 @@ from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferenc
 from understudy.suite import tasks
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records
+from understudy.suite.harness import records, row_files
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.io import files
 from understudy.suite.scoring import reference_summaries, references
@@ -150,7 +150,9 @@ class _References:
             random_starts=random,
             watched_moves=recorded.watched_moves(),
         )
-        incomplete = references.watched_incomplete(evidence, rules)
+        incomplete = references.watched_incomplete(evidence, rules) or references.incomplete(
+            recorded.pinned(to_w=True)
+        )
         if incomplete or self._lacks_networks:
             return _Answerable(True, f"{name}: {incomplete or 'a watched teacher run has no network at W'}")
         if teachers and not skill.window_is_long(evidence, rules):
@@ -180,15 +182,16 @@ class _RecordedStarts(StoredReferences):
         Those of teachers that are not on this machine are left out. Raises InputError if they were played
         under another file of the benchmark or by other networks.
         """
-        job = self.results / self.benchmark.name / self.budget.name / player / role / "control"
-        found = [records.read(path.parent) for path in sorted(job.glob(f"lane-*/{records.RECORD}"))]
+        row = self.results / self.benchmark.name / self.budget.name / player
+        paths = row_files.find(row, f"{role}/control/lane-*/{records.RECORD}")
+        found = [records.read(path.parent) for path in paths]
         if not found or len(found) != found[0]["job"]["lanes"]:
             return ()
         if player == FROZEN_TEACHER:
             found = [record for record in found if self._networks.get(record["lane"]["teacher"])]
         if not all(self._is_of_here(record, player) for record in found):
             raise InputError(
-                f"{job}: starts of another benchmark's file or of other networks; play them again"
+                f"{row}: starts of another benchmark's file or of other networks; play them again"
             )
         return tuple(_as_scored(record) for record in found)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -52,8 +54,11 @@ def test_minatars_quick_is_too_short_and_tenth_is_the_smallest_that_is_not():
 
 def test_the_ends_of_the_teachers_start_runs_are_those_counted():
     """Seeds 2 and 3 have fewer than 20; a row that is compared with the others has a verdict."""
-    start = stored_rows.RESULTS / "minatar-v1" / "quick" / "frozen-teacher" / "start" / "control"
-    stored = [files.read_json(path) for path in start.glob("lane-*/record.json")]
+    with zipfile.ZipFile(
+        stored_rows.RESULTS / "minatar-v1" / "quick" / "frozen-teacher" / "runs.zip"
+    ) as runs:
+        names = [name for name in runs.namelist() if re.fullmatch(r"start/control/lane-\d/record.json", name)]
+        stored = [json.loads(runs.read(name)) for name in names]
     ends = {each["lane"]["unit"]: each["episodes"] for each in stored}
     assert {unit for unit, count in ends.items() if count < 20} == {"breakout/seed-2", "breakout/seed-3"}
     others = set(ends) - {"breakout/seed-2", "breakout/seed-3"}
@@ -131,8 +136,8 @@ def test_a_budget_without_the_task_is_named_as_such():
 
 
 def test_an_installed_package_knows_it_by_the_runs_that_it_has(empty_package):
-    """The wheel has four teachers of MinAtar Breakout, with which `tenth` is too short for Q2."""
-    patterns = re.findall(r'"(results/.*record\.json)"', (ROOT / "pyproject.toml").read_text())
+    """The wheel has the references' rows, and all teachers."""
+    patterns = re.findall(r'"(results/.*runs\.zip)"', (ROOT / "pyproject.toml").read_text())
     assert len(patterns) == 2
     for pattern in patterns:
         for path in (ROOT / "leaderboard").glob(pattern):
@@ -141,9 +146,9 @@ def test_an_installed_package_knows_it_by_the_runs_that_it_has(empty_package):
             shutil.copy(path, place)
     benchmark = benchmarks.load("minatar-v1")
     shipped = benchmarks.teacher_runs(benchmark, [ROOT / "suite" / "data"])
-    assert sum(run.game == "minatar/breakout" for run in shipped) == 4
+    assert sum(run.game == "minatar/breakout" for run in shipped) == 8
     smallest = [line.rpartition(": ")[2] for line in asked("minatar-v1", "quick", GAINS, runs=shipped)]
-    assert smallest == ["full", "tenth"]
+    assert smallest == ["tenth", "tenth"]
     assert asked("darkroom-v1", "quick") == []
 
 
@@ -151,6 +156,9 @@ def test_the_results_own_starts_come_first(tmp_path):
     """They are what the row will be compared with."""
     start = tmp_path / "minatar-v1" / "quick" / "random"
     shutil.copytree(stored_rows.RESULTS / "minatar-v1" / "quick" / "random", start)
+    with zipfile.ZipFile(start / "runs.zip") as runs:
+        runs.extractall(start)
+    (start / "runs.zip").unlink()
     for path in (start / "start-new" / "control").glob("lane-*/record.json"):
         files.write_json(path, {**files.read_json(path), "points": 0.0})
     (changed,) = asked("minatar-v1", "quick", ["transfer"], tmp_path) or ["none"]
