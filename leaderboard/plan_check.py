@@ -12,8 +12,7 @@ from typing import Any
 
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.submissions import resolution
-from understudy.suite import benchmarks, protocols
+from understudy.suite import benchmarks, protocols, reserved_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes, records, rounds
@@ -31,13 +30,11 @@ def differences(folder: RowFolder) -> Iterator[str]:
     benchmark = benchmarks.load(folder.benchmark)
     if row.get("name") != folder.name:
         yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
-    if not row["control"] and row["name"] in resolution.entries(folder.benchmark):
-        ours = resolution.find(row["name"], folder.benchmark)
-        if ours is not None and ours.identity != row["identity"]:
-            yield (
-                f"{folder.path / records.ROW}: identity is {row['identity'][:12]}, the package's entry "
-                f"{row['name']!r} has {ours.identity[:12]}; rename the submission and score it again"
-            )
+    if reserved_names.is_entry(folder.benchmark, row["name"]) and not _is_committed(folder.benchmark, row):
+        yield (
+            f"{folder.path / records.ROW}: {row['name']!r} is an entry of the package, of another identity than "
+            f"{row['identity'][:12]}; rename the submission and score it again"
+        )
     if row["control"] != (list(row["checkpoints"]) == ["control"]):
         yield f"{folder.path / records.ROW}: control is {row['control']}, its checkpoints say otherwise"
     for job_folder in stored_rows.job_folders(folder):
@@ -105,6 +102,13 @@ def required(
         "intervention": asdict(intervention) if intervention else None,
         **{f"lanes.{index}": lane.spec() for index, lane in enumerate(assigned)},
     }
+
+
+def _is_committed(benchmark: str, row: Mapping[str, Any]) -> bool:
+    """Return whether a row's name and identity were committed to a round together."""
+    committed = (each for of_round in rounds.read() for each in of_round.committed)
+    wanted = benchmark, row["name"], row["identity"]
+    return any((each.benchmark, each.name, each.identity) == wanted for each in committed)
 
 
 def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,11 @@ def is_control(name: str) -> bool:
     return any(name == file or re.fullmatch(rf"{re.escape(file)}-[0-9.]+", name) for file in files)
 
 
+def is_entry(benchmark: str, name: str) -> bool:
+    """Return whether a name is that of an entry that comes with the package for a benchmark."""
+    return (ENTRIES / benchmark / name / DECLARATION).is_file()
+
+
 def why_reserved(name: str) -> str | None:
     """Return whose name it is, for a message; None where a submission may have it."""
     if is_control(name):

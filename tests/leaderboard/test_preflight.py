@@ -54,9 +54,8 @@ def test_minatars_quick_is_too_short_and_tenth_is_the_smallest_that_is_not():
 
 def test_the_ends_of_the_teachers_start_runs_are_those_counted():
     """Seeds 2 and 3 have fewer than 20; a row that is compared with the others has a verdict."""
-    with zipfile.ZipFile(
-        stored_rows.RESULTS / "minatar-v1" / "quick" / "frozen-teacher" / "runs.zip"
-    ) as runs:
+    row = stored_rows.RESULTS / "minatar-v1" / "quick" / "frozen-teacher"
+    with zipfile.ZipFile(row / "runs.zip") as runs:
         names = [name for name in runs.namelist() if re.fullmatch(r"start/control/lane-\d/record.json", name)]
         stored = [json.loads(runs.read(name)) for name in names]
     ends = {each["lane"]["unit"]: each["episodes"] for each in stored}
