@@ -32,7 +32,7 @@ def differences(folder: RowFolder) -> Iterator[str]:
         yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
     if reserved_names.is_entry(folder.benchmark, row["name"]) and not _is_committed(folder.benchmark, row):
         yield (
-            f"{folder.path / records.ROW}: {row['name']!r} is an entry of the package, of another identity than "
+            f"{folder.path / records.ROW}: {row['name']!r} is an entry of the package, whose identity is not "
             f"{row['identity'][:12]}; rename the submission and score it again"
         )
     if row["control"] != (list(row["checkpoints"]) == ["control"]):
