@@ -116,7 +116,7 @@ def test_an_entry_is_resolved_once(tmp_path, monkeypatch, own_data):
     monkeypatch.setattr(resolution, "resolve", resolve)
     monkeypatch.setattr(benchmarks, "teacher_runs", teacher_runs)
     monkeypatch.setattr(engines, "run_fresh", run_fresh)
-    monkeypatch.setattr(board, "rescore", lambda out: [])  # of stored runs, which name no entry
+    monkeypatch.setattr(board, "rescore", lambda *given: [])  # of stored runs, which name no entry
     command = "score bc --benchmark darkroom-v1 --task skill --task transfer --num-envs 4 --isolation"
     assert cli.main([*command.split(), "--out", str(tmp_path)]) == 0
     assert sorted(resolved) == ["bc", "frozen-teacher", "random"]

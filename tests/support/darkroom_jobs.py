@@ -18,6 +18,12 @@ from understudy.suite.histories.history_format import History
 from understudy.suite.io.file_names import HISTORY
 
 GOALS = (0, 7, 14)  # of the lanes
+PLAYER = {
+    "identity": "1" * 64,
+    "checkpoint_identity": "2" * 64,
+    "track": "frozen",
+    "networks_at_w": {},
+}
 
 
 def job(goals: Sequence[int] = GOALS, name: str = "spy", **changes: Any) -> Job:
@@ -30,7 +36,7 @@ def job(goals: Sequence[int] = GOALS, name: str = "spy", **changes: Any) -> Job:
         labels=Labels("darkroom-v1", "quick", name, name, "seed-0", None, None),
         benchmark="0" * 64,
         kind="continue",
-        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64},
+        player=PLAYER,
         round="dev",
         salt="test",
         decoding="greedy",

@@ -50,7 +50,6 @@ def job(reward="own", kind="continue", decoding="greedy"):
         (40, 41, 49),
         "summer",
         kind=kind,
-        player={"identity": "1" * 64, "checkpoint_identity": "2" * 64, "track": "frozen"},
         decoding=decoding,
         moves=MOVES,
         exploration=0.5,

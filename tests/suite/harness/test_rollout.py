@@ -221,7 +221,7 @@ def test_changed_weights_resume_where_an_interruption_left_them(tmp_path):
 def test_a_learners_weights_are_restored_in_start_runs_too(tmp_path):
     learner = Learner()
     play(
-        job("start", player={"identity": "", "checkpoint_identity": "", "track": "learning"}),
+        job("start", player={**darkroom_jobs.PLAYER, "track": "learning"}),
         tmp_path,
         learner,
     )
