@@ -4,14 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_DOCS := $(VENV)/.installed-for-docs
+TESTS := -m pytest --ignore=tests/speed -m "not long"
+
+# The lowest versions are those of the oldest Python; newer ones have no builds of them.
+OLDEST_PYTHON ?= python3.11
+LOWEST := .venv-lowest
+INSTALLED_LOWEST := $(LOWEST)/.installed-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check speed long docs
+.PHONY: help demo test lowest check speed long docs
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    score the embedded players end to end and print the question's table"
 	@echo "make test    the tests"
+	@echo "make lowest  format, lint, docs and tests on the lowest versions allowed; needs $(OLDEST_PYTHON)"
 	@echo "make check   format, lint, and types of the installed wheel"
 	@echo "make speed   speed ratios against peers, measured in one run"
 	@echo "make long    the tests that take minutes"
@@ -21,7 +28,13 @@ demo: $(INSTALLED)
 	$(BIN)/understudy demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --ignore=tests/speed -m "not long"
+	$(BIN)/python $(TESTS)
+
+lowest: $(INSTALLED_LOWEST)
+	$(LOWEST)/bin/python .ci/lowest.py
+	$(LOWEST)/bin/ruff format --check . && $(LOWEST)/bin/ruff check .
+	NO_MKDOCS_2_WARNING=1 $(LOWEST)/bin/python -m mkdocs build -q --strict --site-dir $(CURDIR)/$(LOWEST)/site
+	$(LOWEST)/bin/python $(TESTS) --failed-first -o cache_dir=$(LOWEST)/.pytest_cache
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -46,4 +59,12 @@ $(INSTALLED): pyproject.toml
 
 $(INSTALLED_FOR_DOCS): $(INSTALLED)
 	$(BIN)/python -m pip install -q -e ".[docs]"
+	@touch $@
+
+# From the start, since what is installed would be kept; what was downloaded before is taken from uv's cache.
+$(INSTALLED_LOWEST): pyproject.toml
+	@echo "installing the lowest versions into $(LOWEST); the first time this takes minutes"
+	$(OLDEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -q uv
+	$(LOWEST)/bin/uv pip install -q --python $(LOWEST) --resolution lowest-direct -e ".[dev,docs]"
 	@touch $@
