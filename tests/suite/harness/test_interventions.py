@@ -199,7 +199,7 @@ def test_without_training_settings_there_are_no_shuffled_parameters(tmp_path):
     folder = tmp_path / "undeclared"
     shutil.copytree(ENTRIES / "darkroom-v1" / "bc", folder)
     declaration = files.read_json(folder / "submission.json")
-    files.write_json(folder / "submission.json", {**declaration, "training": None})
+    files.write_json(folder / "submission.json", {**declaration, "name": "undeclared", "training": None})
     row = rows.requested(str(folder), tmp_path / "out", lanes=2)
     item = work.WorkItem(row, work.PLAY, "start-new", 0, "shuffled-0")
     with pytest.raises(InputError, match=r"submission\.json has no `training`"):
