@@ -51,14 +51,15 @@ long: $(INSTALLED)
 docs: $(INSTALLED_FOR_DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# An environment that has everything already is taken as it is: nothing is installed, no network is needed.
 $(INSTALLED): pyproject.toml
-	@echo "installing into $(VENV); the first time this takes minutes"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --progress-bar off -e ".[dev]"
+	@test -x $(BIN)/python && $(BIN)/python .ci/is-installed dev || { \
+	  echo "installing into $(VENV); the first time this takes minutes"; \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --progress-bar off -e ".[dev]"; }
 	@touch $@
 
 $(INSTALLED_FOR_DOCS): $(INSTALLED)
-	$(BIN)/python -m pip install -q -e ".[docs]"
+	@$(BIN)/python .ci/is-installed docs || $(BIN)/python -m pip install -q -e ".[docs]"
 	@touch $@
 
 # From the start, since what is installed would be kept; what was downloaded before is taken from uv's cache.

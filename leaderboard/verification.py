@@ -1,5 +1,8 @@
 """Verification: replays every logged run through the emulator and recomputes every stored number.
 
+A run that was replayed on this machine before, by a note in the user's cache, is not replayed again; all else
+is checked every time.
+
 A verified row is `replayed`: its returns follow from the logged actions and seeds. This does not prove that
 the player would choose those actions, which takes its weights.
 """
@@ -23,10 +26,11 @@ from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import derived_segments, history_format, replay
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
+from understudy.suite.histories.replay_notes import ReplayNotes
 from understudy.suite.io import file_names
 
 Report = Callable[[int, int], None]  # moves done and to do
-Begin = Callable[[int, int], None]  # runs and moves to replay
+Begin = Callable[[int, int, int], None]  # runs and moves to replay, runs that were replayed before
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,15 @@ class Finding:
     moves: int
     failures: tuple[str, ...]  # each names the file and the key
     not_played: tuple[str, ...] = ()  # tasks of the budget without any runs of their roles
+    replayed_before: int = 0  # of the runs, those that a note spared another replay
 
 
 def verify(
     path: Path,
     processes: int | None = None,
     report: Report = lambda done, total: None,
-    begin: Begin = lambda runs, moves: None,
+    begin: Begin = lambda runs, moves, before: None,
+    notes: ReplayNotes | None = None,
 ) -> list[Finding]:
     """Verify every row below a folder, and the tables of a results folder; return one finding per row.
 
@@ -54,6 +60,7 @@ def verify(
         processes: None: as many as there are cores.
         report: called while runs are replayed.
         begin: called once, before the first replay.
+        notes: of earlier replays, brought up to date; None: every run is replayed, and nothing is noted.
 
     Raises InputError if there is no row.
     """
@@ -68,9 +75,14 @@ def verify(
             failures[row] += found
             if history is not None:
                 histories.append((row, folder, history))
-    begin(len(histories), sum(history.num_moves for *_, history in histories))
-    replayed = replay.verify_runs([history for *_, history in histories], processes, report)
-    for (row, folder, _), error in zip(histories, replayed, strict=True):
+    before = notes.held([history for *_, history in histories]) if notes else [False] * len(histories)
+    due = [each for each, known in zip(histories, before, strict=True) if not known]
+    logs = [history for *_, history in due]
+    begin(len(due), sum(history.num_moves for history in logs), sum(before))
+    replayed = replay.verify_runs(logs, processes, report)
+    if notes:
+        notes.update(logs, replayed)
+    for (row, folder, _), error in zip(due, replayed, strict=True):
         failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
     for row in rows:
         for check in (_check_row, _check_jobs, _check_plan, _check_results_of_checks):
@@ -82,9 +94,19 @@ def verify(
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
         failures[rows[0]] += _check_tables(results)
-    moves = {row: sum(h.num_moves for r, _, h in histories if r == row) for row in rows}
-    each_once = {row: tuple(dict.fromkeys(texts)) for row, texts in failures.items()}
-    return [Finding(row, len(runs[row]), moves[row], each_once[row], _not_played(row)) for row in rows]
+    return [
+        Finding(
+            row,
+            runs=len(runs[row]),
+            moves=sum(history.num_moves for each, _, history in histories if each == row),
+            failures=tuple(dict.fromkeys(failures[row])),
+            not_played=_not_played(row),
+            replayed_before=sum(
+                known for (each, *_), known in zip(histories, before, strict=True) if each == row
+            ),
+        )
+        for row in rows
+    ]
 
 
 def _run_folders(row: RowFolder, failures: list[str]) -> list[RowPath]:

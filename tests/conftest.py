@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import uuid
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,17 @@ def hears_ctrl_c():
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, usual)
+
+
+@pytest.fixture(autouse=True)
+def no_notes_of_replays(tmp_path_factory, monkeypatch):
+    """Every test replays what it verifies, whatever was verified on this machine before it."""
+    from understudy.suite.histories import replay_notes
+
+    own = tmp_path_factory.getbasetemp() / f"replayed-{uuid.uuid4().hex}.txt"
+    monkeypatch.setattr(replay_notes, "FILE", str(own))
+    yield
+    own.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -135,6 +135,39 @@ def test_the_command_says_first_what_it_replays_and_fails_unread(copied, capsys)
     assert "lane-3 of 16 runs is missing" in ran.stderr.splitlines()[-1]
 
 
+def test_a_second_verify_replays_nothing_and_checks_all_else(copied, capsys):
+    """Notes of replays spare the emulator, and no other check."""
+    row = copied / "darkroom-v1" / "quick" / "random"
+    command = ["verify", str(row), "--processes", "1"]
+    assert cli.main(command) == 0
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "16 runs replayed here before, under the same versions (--again: replay all)\n"
+    assert captured.out == "darkroom-v1 quick random: replayed, 16 runs (16 replayed before), 4,000 moves\n"
+    assert cli.main([*command, "--again"]) == 0
+    assert capsys.readouterr().err.startswith("replaying 16 runs of 4,000 moves\n")
+    record = copied / RUN / records.RECORD
+    files.write_json(record, {**files.read_json(record), "points": 99.0})
+    forge(copied / "darkroom-v1/quick/random/start/control/lane-4", richer)
+    assert cli.main(command) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("replaying 1 run of 250 moves; 15 runs replayed here before")
+    assert f"{record}: points is 99.0" in captured.out
+    assert "lane-4/history.parquet: segment 0 (moves 0 to 249), replayed, differs at move 7" in captured.out
+
+
+def test_a_row_verified_before_still_needs_all_of_its_runs(copied, capsys):
+    row = copied / "darkroom-v1" / "quick" / "random"
+    assert cli.main(["verify", str(row), "--processes", "1"]) == 0
+    shutil.rmtree(copied / RUN)
+    capsys.readouterr()
+    assert cli.main(["verify", str(row)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("15 runs replayed here before")
+    assert "lane-3 of 16 runs is missing" in captured.out
+
+
 def test_tasks_that_an_imitator_has_not_played_are_named(copied):
     path = copied / "darkroom-v1" / "quick" / "random" / records.ROW
     assert [found.not_played for found in verification.verify(copied, processes=1)] == [(), ()]
@@ -222,12 +255,13 @@ def test_forged_action_fails_the_replay(copied):
     assert any("segment 0" in text and "lane-3" in text for text in failures(copied))
 
 
-def test_forged_reward_fails_the_replay(copied):
-    def richer(history):
-        reward = history.reward.copy()
-        reward[7] += 1
-        return replace(history, reward=reward)
+def richer(history):
+    reward = history.reward.copy()
+    reward[7] += 1
+    return replace(history, reward=reward)
 
+
+def test_forged_reward_fails_the_replay(copied):
     forge(copied / RUN, richer)
     assert any("move 7" in text and "lane-3" in text for text in failures(copied))
 

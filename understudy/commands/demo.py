@@ -13,8 +13,11 @@ COMMAND = typer.Typer()
 @COMMAND.command("demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for results and tables.")] = Path("demo-results"),
+    again: Annotated[
+        bool, typer.Option("--again", help="Replay also what was replayed here before.")
+    ] = False,
 ) -> None:
     """Score the embedded players, verify their runs by replay and print the tables."""
     from understudy.demo import run
 
-    run(out)
+    run(out, again)

@@ -25,14 +25,18 @@ def verify(
         ),
     ],
     processes: Annotated[int | None, typer.Option(min=1, help="Default: all cores.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replay also what was replayed here before.")
+    ] = False,
 ) -> None:
     """Replay every move in the emulator; exit code 1 if anything differs from the log.
 
-    The segments must also be those that the moves and the header's rule give.
+    The segments must also be those that the moves and the header's rule give. A run that was replayed here
+    before, under the same versions, is not replayed again.
     """
     from understudy import screen
     from understudy.suite.errors import CheckFailed, InputError
-    from understudy.suite.histories import replay
+    from understudy.suite.histories import replay, replay_notes
 
     found = [found for path in paths for found in _named.files(path)]
     readable: dict[Path, History] = {}
@@ -44,18 +48,25 @@ def verify(
             readable[path] = history
         except InputError as error:
             unreadable[path] = str(error)
+    notes = replay_notes.of_this_user(again)
+    held = dict(zip(readable, notes.held(list(readable.values())), strict=True))
+    due = {path: history for path, history in readable.items() if not held[path]}
     with screen.progress() as shown:
         differences = replay.verify_runs(
-            list(readable.values()), processes, lambda done, total: shown.report("replay", done, total)
+            list(due.values()), processes, lambda done, total: shown.report("replay", done, total)
         )
+    notes.update(list(due.values()), differences)
+    replayed = dict(zip(due, differences, strict=True))
     differing = {
         path: text
-        for (path, history), replayed in zip(readable.items(), differences, strict=True)
-        if (text := _cut_elsewhere(history) or replayed)
+        for path, history in readable.items()
+        if (text := _cut_elsewhere(history) or replayed.get(path))
     }
     try:
         for path in found:
-            screen.echo(unreadable.get(path) or _verdict(path, readable[path], differing.get(path)))
+            screen.echo(
+                unreadable.get(path) or _verdict(path, readable[path], differing.get(path), held[path])
+            )
     finally:  # also where the reader of this output has left: the exit code is the answer
         if differing:
             raise CheckFailed(f"{len(differing)} of {len(found)} histories differ from their replay")
@@ -71,7 +82,8 @@ def _cut_elsewhere(history: History) -> str | None:
     return None if rule is None else derived_segments.difference(history, rule)
 
 
-def _verdict(path: Path, history: History, difference: str | None) -> str:
+def _verdict(path: Path, history: History, difference: str | None, before: bool) -> str:
     if difference:
         return f"{path}: differs: {difference}"
-    return f"{path}: replayed, {history.num_moves:,} moves in {_named.segments(history)}"
+    state = "replayed before" if before else "replayed"
+    return f"{path}: {state}, {history.num_moves:,} moves in {_named.segments(history)}"
