@@ -12,7 +12,7 @@ from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.benchmarks.pins import Pin
 from understudy.suite.benchmarks.teacher_data import TeacherRun
 from understudy.suite.errors import InputError
-from understudy.suite.histories import moves_hash
+from understudy.suite.histories import moves_hash, run_archive
 from understudy.suite.io import files
 
 Report = Callable[[str], None]
@@ -51,7 +51,7 @@ def pin(
 def _pins(benchmark: Benchmark, run: TeacherRun, source: str | None) -> Iterator[Pin]:
     history = teacher_data.read(run)
     network = files.sha256(run.network_path) if run.network_path is not None else None
-    embedded = run.folder.is_relative_to(teacher_data.EMBEDDED)
+    embedded = Path(str(run.folder)).is_relative_to(teacher_data.EMBEDDED)
     lengths = {min(benchmark.watched_moves, history.num_moves), history.num_moves}
     for moves in sorted(lengths):
         where = pins.EMBEDDED if embedded else source
@@ -68,7 +68,12 @@ def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report
         for run in runs:
             target = Path(folder) / benchmark.name / run.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.symlink(run.folder.resolve(), target, target_is_directory=True)
+            if isinstance(run.folder, Path):
+                os.symlink(run.folder.resolve(), target, target_is_directory=True)
+                continue
+            for name in run_archive.FILES:
+                if (run.folder / name).exists():
+                    files.write_atomically(target / name, (run.folder / name).read_bytes())
         publication = publishing.prepare(Path(folder), location.repo)
         report(f"{location}: {len(publication.runs)} runs")
         published = commits.publish(

@@ -11,6 +11,7 @@ from understudy.commands.histories import _named
 
 if TYPE_CHECKING:
     from understudy.suite.histories.history_format import History
+    from understudy.suite.histories.run_archive import PackedPath
 
 COMMAND = typer.Typer()
 
@@ -35,8 +36,8 @@ def verify(
     from understudy.suite.histories import replay
 
     found = [found for path in paths for found in _named.files(path)]
-    readable: dict[Path, History] = {}
-    unreadable: dict[Path, str] = {}
+    readable: dict[Path | PackedPath, History] = {}
+    unreadable: dict[Path | PackedPath, str] = {}
     for path in found:
         try:
             history = _named.read(path)
@@ -71,7 +72,7 @@ def _cut_elsewhere(history: History) -> str | None:
     return None if rule is None else derived_segments.difference(history, rule)
 
 
-def _verdict(path: Path, history: History, difference: str | None) -> str:
+def _verdict(path: Path | PackedPath, history: History, difference: str | None) -> str:
     if difference:
         return f"{path}: differs: {difference}"
     return f"{path}: replayed, {history.num_moves:,} moves in {_named.segments(history)}"
