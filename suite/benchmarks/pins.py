@@ -104,6 +104,12 @@ def read(path: Path) -> Pins:
     return _read(path, path.stat().st_mtime_ns) if path.is_file() else Pins(path, ())
 
 
+def pinned_among(benchmark: Benchmark, runs: Iterable[TeacherRun]) -> list[TeacherRun]:
+    """Return the runs whose names are pinned; nothing is read, so one may have other moves."""
+    pinned = of(benchmark)
+    return [run for run in runs if pinned.of_run(run.name)]
+
+
 def verified_moves(pins: Pins, run: TeacherRun) -> int:
     """Return how many moves of a stored run are pinned and the same; 0 where it is another run.
 
