@@ -173,7 +173,7 @@ class _RecordedStarts(StoredReferences):
     def __init__(
         self, results: Path, benchmark: Benchmark, budget: Budget, runs: Sequence[TeacherRun]
     ) -> None:
-        super().__init__(results, benchmark, budget, runs)
+        super().__init__(results, benchmark, budget, runs=runs)
         self._networks = {run.name: run.network_path for run in runs}
 
     def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.suite import benchmarks, games
-from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pins
+from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.io import files
@@ -39,7 +39,7 @@ class StoredReferences:
         self._left_out = left_out
         self.pins = pins.of(benchmark)
         found = benchmarks.teacher_runs(benchmark) if runs is None else runs
-        here = {run: pins.verified_moves(self.pins, run) for run in found}
+        here = {run: pinned_runs.verified_moves(self.pins, run) for run in found}
         self._moves = {run.name: moves for run, moves in here.items() if moves}  # pinned and the same
         self.runs = [run for run in here if run.name in self._moves]
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}

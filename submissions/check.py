@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from understudy.baselines import controls
-from understudy.submissions import resolution, submission_format, watched
+from understudy.submissions import checkpoint_source, resolution, submission_format, watched
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import benchmarks, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
@@ -74,7 +74,7 @@ def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark:
     from understudy.submissions import loading
 
     game = games.load(benchmark.watched_games[0])
-    module: Any = loading.load(submission, checkpoint, game, benchmark.state_cap_bytes)
+    module: Any = loading.load(checkpoint_source.source_of(submission, checkpoint, benchmark), game)
     timesteps = imitator_checks.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
     try:
         with imitator_checks.unchanged_around(module), torch.no_grad():

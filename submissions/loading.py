@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from understudy import baselines
 from understudy.submissions import regular_files
+from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import (
     CONFIG,
     MAX_CONFIG_BYTES,
     MAX_WEIGHTS_BYTES,
     WEIGHTS,
-    Checkpoint,
     Config,
-    Submission,
     identity_of,
     parsed,
 )
@@ -36,15 +35,15 @@ BUILD_BYTES = 1 << 33  # building a module takes more memory than the finished m
 STATM = Path("/proc/self/statm")
 
 
-def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_bytes: int) -> nn.Module:
+def load(source: CheckpointSource, game: Game) -> nn.Module:
     """Return a checkpoint's imitator, in evaluation mode and without gradients.
 
-    `game` is any game of the benchmark's family; `state_cap_bytes` bounds the state of one run.
+    `game` is any game of the benchmark's family; the benchmark bounds the state of one run.
     Raises InputError, naming file, key, expected and found, unless config and weights have exactly the names,
     shapes and dtypes of the architecture, are finite, within the limits, and have the submission's hashes.
     """
-    folder = submission.folder / checkpoint.folder
-    declared = config(submission, checkpoint.folder, game.family)
+    folder = source.submission / source.folder
+    declared = config(source)
     try:
         architecture = baselines.load(declared.architecture)
         with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
@@ -52,16 +51,16 @@ def load(submission: Submission, checkpoint: Checkpoint, game: Game, state_cap_b
             state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from error
-    _check_size(module, state_bytes, state_cap_bytes, folder / CONFIG)
-    module.load_state_dict(_weights(submission, checkpoint, module))
+    _check_size(module, state_bytes, source.benchmark.state_cap_bytes, folder / CONFIG)
+    module.load_state_dict(_weights(source, module))
     return module.eval().requires_grad_(False)
 
 
-def config(submission: Submission, checkpoint_folder: str, family: str) -> Config:
+def config(source: CheckpointSource) -> Config:
     """Return a checkpoint's config; InputError unless its architecture and family are the declared ones."""
-    path = submission.folder / checkpoint_folder / CONFIG
-    found = parsed(Config, path, MAX_CONFIG_BYTES, submission.folder)
-    declared = submission.declaration.architecture
+    path = source.submission / source.folder / CONFIG
+    found = parsed(Config, path, MAX_CONFIG_BYTES, source.submission)
+    declared, family = source.architecture, source.benchmark.family
     if found.architecture != declared:
         raise InputError(
             f"{path}: architecture: expected {declared!r} as declared in submission.json; found "
@@ -124,15 +123,13 @@ def _check_size(module: nn.Module, state_bytes: int, state_cap_bytes: int, path:
         )
 
 
-def _weights(submission: Submission, checkpoint: Checkpoint, module: nn.Module) -> dict[str, Tensor]:
+def _weights(source: CheckpointSource, module: nn.Module) -> dict[str, Tensor]:
     """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite."""
-    path = submission.folder / checkpoint.folder / WEIGHTS
-    data = regular_files.read(path, MAX_WEIGHTS_BYTES, submission.folder)
-    declared = parsed(
-        Config, submission.folder / checkpoint.folder / CONFIG, MAX_CONFIG_BYTES, submission.folder
-    )
+    path = source.submission / source.folder / WEIGHTS
+    data = regular_files.read(path, MAX_WEIGHTS_BYTES, source.submission)
+    declared = parsed(Config, source.submission / source.folder / CONFIG, MAX_CONFIG_BYTES, source.submission)
     identity = identity_of(declared, data, path)
-    if identity != submission.checkpoint_identity(checkpoint.folder):
+    if identity != source.identity:
         raise InputError(f"{path}: changed since the submission was read; start again")
     return _tensors(data, module, path)
 

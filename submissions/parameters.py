@@ -41,7 +41,7 @@ def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
     intervention = request.intervention
     if intervention is None or intervention.parameters == "own":
         game = games.load(source.benchmark.watched_games[0])
-        return loading.load(source.submission, source.checkpoint, game, source.benchmark.state_cap_bytes)
+        return loading.load(source, game)
     if intervention.parameters == "redrawn":
         return _redrawn(source, intervention)
     return _shuffled(source, intervention, request)
@@ -61,7 +61,7 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
 
 
 def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
-    config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
+    config = loading.config(source)
     architecture = baselines.load(config.architecture)
     seed = draws.derive("redrawn", source.identity, intervention.draw) % 2**63
     module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
@@ -70,7 +70,7 @@ def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
 
 def _shuffled(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
     assert request.row_folder is not None, "trained parameters are stored in a row's folder"
-    folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.checkpoint.folder}"
+    folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.folder}"
     path = folder / f"{name}.safetensors"
     module = _redrawn(source, intervention)
 
@@ -88,13 +88,13 @@ def _shuffled(source: CheckpointSource, intervention: Intervention, request: Pla
 def _train(
     source: CheckpointSource, intervention: Intervention, resume_file: Path, request: PlayerRequest
 ) -> nn.Module:
-    declared = source.submission.declaration.training
+    declared = source.training
     if declared is None:
         raise InputError(
-            f"{source.submission.folder}: submission.json has no `training`, so its architecture cannot be "
+            f"{source.submission}: submission.json has no `training`, so its architecture cannot be "
             "trained on shuffled actions; declare the settings that it was trained with"
         )
-    config = loading.config(source.submission, source.checkpoint.folder, source.benchmark.family)
+    config = loading.config(source)
     own = loop.settings_from(declared)
     trained = loop.train(
         baselines.load(config.architecture),
@@ -111,12 +111,22 @@ def _train(
 
 
 def _watched_shuffled(source: CheckpointSource, intervention: Intervention) -> WatchedRuns:
-    """Return the runs that the checkpoint watched, with shuffled actions."""
-    missing = [name for name in source.watched if name not in source.runs]
+    """Return the runs that the checkpoint watched, with shuffled actions.
+
+    Raises InputError for one that is not on this machine, or has other moves than declared.
+    """
+    here = {run.name: run for run in benchmarks.teacher_runs(source.benchmark)}
+    missing = [name for name, _, _ in source.watched if name not in here]
     if missing:
-        raise InputError(f"{source.submission.folder}: it watched {missing[0]}, which is not on this machine")
+        raise InputError(f"{source.submission}: it watched {missing[0]}, which is not on this machine")
     moves = source.benchmark.watched_moves
-    histories = [benchmarks.read(source.runs[name]) for name in source.watched]
+    histories = [benchmarks.read(here[name]) for name, _, _ in source.watched]
+    for (name, declared, sha256), history in zip(source.watched, histories, strict=True):
+        if moves_hash.sha256(history, declared) != sha256:
+            raise InputError(
+                f"{source.submission}: it watched other moves than those of {here[name].history_path}; "
+                "fetch the run that it declares"
+            )
     stores = frame_store.open_stores(histories, 0, moves)
     return WatchedRuns(
         [shuffled_actions(history, moves, intervention.draw) for history in histories], stores, moves

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.baselines import controls
-from understudy.submissions import free_names, submission_format, watched
-from understudy.submissions.checkpoint_source import CheckpointSource
+from understudy.submissions import checkpoint_source, free_names, submission_format, watched
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import games, registry, stored_names, tasks
-from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
+from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import Entry, Loader, Player, PlayerRequest
 from understudy.suite.io import files
+from understudy.suite.io.readable import StoredPath
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,23 +30,27 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
     Args:
         name_or_path: name of a control or of an entry that comes with the package, or a submission's folder.
         benchmark: for which it is scored.
-        runs: the benchmark's teacher runs on this machine.
+        runs: the benchmark's pinned teacher runs on this machine; others are not looked at.
+
+    No run is read, however many were watched.
 
     Raises:
         InputError: an unknown name (with a suggestion), a malformed submission or one for another benchmark,
-            a watched run that is missing in `runs` or not as declared, or no run of a watched game.
+            a watched run that may not be watched or is not the pinned one of its name, a run that primes it
+            and is missing in `runs`, or no pinned run of a watched game.
     """
     submission = find(name_or_path, benchmark.name)
     by_name = {run.name: run for run in runs}
     pinned = pins.of(benchmark)
-    if not pinned.names(benchmark, benchmark.watched_games):
+    usable = pinned.names(benchmark, benchmark.watched_games)
+    if not usable:
         raise InputError(
             f"{benchmark.name}: no teacher run of a watched game is pinned in {pinned.path}; see: "
             f"understudy histories pin --benchmark {benchmark.name}"
         )
     if submission is None:
         return _control_entry(name_or_path, benchmark, by_name, pinned)
-    watched.check(submission, benchmark, runs)
+    watched.require(submission, benchmark)
     declaration = submission.declaration
     return Entry(
         name=declaration.name,
@@ -58,7 +62,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
         priming_moves=declaration.priming_moves,
         is_control=False,
         players=tuple(
-            _submitted_player(submission, checkpoint, benchmark, by_name, pinned)
+            _submitted_player(submission, checkpoint, benchmark, by_name, usable)
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
@@ -103,7 +107,7 @@ def load_control(
     name: str,
     benchmark: Benchmark,
     teachers: Mapping[str, TeacherRun],
-    new_teachers: Mapping[str, Sequence[Path]],
+    new_teachers: Mapping[str, Sequence[StoredPath]],
     request: PlayerRequest,
 ) -> nn.Module:
     """Return a control's player; called by its `Loader`.
@@ -125,7 +129,7 @@ def load_control(
                     f"{name}: the teacher's run {teacher} is not on this machine; fetch it: understudy "
                     f"histories pull --benchmark {benchmark.name}"
                 )
-            pins.require(benchmark, teachers[teacher])
+            pinned_runs.require(benchmark, teachers[teacher])
     on_new = (new_teachers.get(lane.game, ()) for lane in request.lanes)
     assignment = controls.Assignment(
         game=games.load(benchmark.watched_games[0]),
@@ -193,14 +197,12 @@ def _submitted_player(
     checkpoint: Checkpoint,
     benchmark: Benchmark,
     runs: Mapping[str, TeacherRun],
-    pinned: Pins,
+    usable: tuple[str, ...],
 ) -> Player:
     """Return a checkpoint's player; it is primed with, and compared with, pinned runs only.
 
-    These are the pinned ones that it watched; all of the watched games if it watched none of them.
+    These are the pinned ones that it watched, of those in `usable`; all of these if it watched none of them.
     """
-    usable = pinned.names(benchmark, benchmark.watched_games)
-    histories = submission.declaration.watched.histories
     if checkpoint.teacher:
         teachers: tuple[str, ...] = (checkpoint.teacher,)
         if checkpoint.teacher not in usable:
@@ -209,7 +211,8 @@ def _submitted_player(
                 f"{checkpoint.teacher}; train on one of {usable[0]} ... {usable[-1]}, or in mode multi"
             )
     else:
-        teachers = tuple(each.name for each in histories if each.name in usable) or usable
+        known = frozenset(usable)
+        teachers = tuple(name for name, _, _ in submission.watched if name in known) or usable
     if submission.declaration.priming_moves:
         for teacher in teachers:
             if teacher not in runs:
@@ -217,16 +220,12 @@ def _submitted_player(
                     f"{submission.folder}: its teacher {teacher} is not on this machine, so it cannot be "
                     f"primed and scored; fetch it: understudy histories pull --benchmark {benchmark.name}"
                 )
-    identity = submission.checkpoint_identity(checkpoint.folder)
-    trained_on = teachers if checkpoint.teacher else tuple(each.name for each in histories)
-    source = CheckpointSource(
-        submission, checkpoint, identity, benchmark, trained_on, {n: runs[n] for n in trained_on if n in runs}
-    )
+    source = checkpoint_source.source_of(submission, checkpoint, benchmark)
     return Player(
         checkpoint=checkpoint.folder,
         training_seed=checkpoint.training_seed,
         teachers=teachers,
-        identity=identity,
+        identity=source.identity,
         networks_at_w=(),
         tasks=tasks.names(),
         load=Loader("understudy.submissions.parameters:load_player", (source,)),

@@ -11,7 +11,7 @@ from typing import Final
 
 from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
-from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
+from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import engines, row_storage, work
 from understudy.suite.harness.interventions import Intervention
@@ -35,16 +35,17 @@ def _no_report(progress: PlayProgress) -> None:
 
 
 def rows_of(requests: Sequence[Request]) -> list[RequestedRow]:
-    """Return the requested rows, each entry resolved once and each benchmark's teacher runs found once.
+    """Return the requested rows, each entry resolved once and each benchmark's pinned runs found once.
 
-    Raises InputError for unknown names, a malformed submission, or a watched run that is not on this machine.
+    Raises InputError for unknown names, a malformed submission, or as
+    `resolution.resolve`.
     """
     known: dict[str, tuple[Benchmark, tuple[TeacherRun, ...]]] = {}
     rows = []
     for request in dict.fromkeys(requests):
         if request.benchmark not in known:
             benchmark = benchmarks.load(request.benchmark)
-            known[request.benchmark] = benchmark, tuple(benchmarks.teacher_runs(benchmark))
+            known[request.benchmark] = benchmark, _pinned_runs(benchmark)
         benchmark, runs = known[request.benchmark]
         entry = resolution.resolve(request.name_or_path, benchmark, runs)
         rows.append(RequestedRow(request, entry, benchmark, runs))
@@ -118,7 +119,7 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
     """
     engines.require_engine(engine)
     benchmark = benchmarks.load(request.benchmark)
-    runs = tuple(benchmarks.teacher_runs(benchmark))
+    runs = _pinned_runs(benchmark)
     measured = [
         task
         for task in tasks.gain_tasks(benchmark.budget(request.budget).tasks)
@@ -177,6 +178,11 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
     return all(networks.get(name) is not None for name in names)
 
 
+def _pinned_runs(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
+    """Return the pinned teacher runs on this machine; a score depends on no others."""
+    return tuple(pinned_runs.pinned_among(benchmark, benchmarks.teacher_runs(benchmark)))
+
+
 def _in_trees(
     items: Sequence[WorkItem], report: Report, restart: bool = True
 ) -> AbstractContextManager[None]:
@@ -205,8 +211,7 @@ def wanted_tasks(row: RequestedRow, task_names: Sequence[str] | None) -> list[st
                 f"budget {budget.name!r} of {benchmark.name} is too short for {name!r}; its tasks: "
                 f"{', '.join(budget.tasks)}; budgets with {name}: {', '.join(others) or 'none'}"
             )
-    pinned = pins.of(benchmark)
-    benchmarks.require_same_training_settings([run for run in row.runs if pinned.of_run(run.name)])
+    benchmarks.require_same_training_settings(row.runs)
     if row.entry.name == "frozen-teacher" and not has_networks_at_w(benchmark, row.runs):
         raise InputError(
             f"frozen-teacher: some pinned teacher run of {benchmark.name} or its network at W is not here; "

@@ -6,6 +6,8 @@ its tensors and their configurations.
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,11 @@ class Submission:
     def checkpoint_identity(self, folder: str) -> str:
         """Return the identity of a checkpoint at the time of reading."""
         return dict(self.checkpoints)[folder]
+
+    @functools.cached_property
+    def watched(self) -> tuple[tuple[str, int, str], ...]:
+        """(name, moves, SHA-256) of each declared run, as plain values that are quick to send."""
+        return tuple((each.name, each.moves, each.sha256) for each in self.declaration.watched.histories)
 
 
 def read(folder: Path) -> Submission:
@@ -250,9 +257,7 @@ def _refuse_copied_histories(histories: tuple[WatchedHistory, ...], path: Path) 
 
 
 def _refuse_repeated(names: list[str], where: str) -> None:
-    repeated = (
-        sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    )
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise InputError(f"{where}: expected each once; found {repeated[0]!r} twice")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from understudy import baselines
 from understudy.baselines.training import loop
 from understudy.submissions import loading, submission_format, watched
-from understudy.submissions.submission_format import Config, Declaration, Submission
+from understudy.submissions.submission_format import Config, Declaration, Submission, WatchedHistory
 from understudy.suite import benchmarks, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
@@ -127,9 +127,10 @@ def chosen_runs(
         )
     if names is None:
         return list(watchable.values())[: 1 if mode == "single" and not every else None]
-    for name in names:
+    wanted = dict.fromkeys(names)
+    for name in [name for name in wanted if name not in watchable]:
         registry.choose(name, watchable, f"run that {benchmark.name} may watch in mode {mode}:")
-    return [run for name, run in watchable.items() if name in names]
+    return [run for name, run in watchable.items() if name in wanted]
 
 
 class _Training:
@@ -145,6 +146,7 @@ class _Training:
             watched.declared(run.name, history, benchmark.watched_moves)
             for run, history in zip(runs, self.histories, strict=True)
         ]
+        _refuse_equal(self.watched, runs)
         self.config = Config(
             architecture=self.architecture.name, family=benchmark.family, parameters=self.parameters
         )
@@ -218,6 +220,18 @@ def _settings(
     parameters = architecture.config(game, **{k: v for k, v in chosen.items() if k in of_architecture})
     training = loop.settings_from({k: v for k, v in chosen.items() if k in of_training})
     return parameters, training
+
+
+def _refuse_equal(entries: Sequence[WatchedHistory], runs: Sequence[TeacherRun]) -> None:
+    """Raise InputError for two runs with the same moves, which are one run under two names."""
+    first: dict[str, TeacherRun] = {}
+    for entry, run in zip(entries, runs, strict=True):
+        other = first.setdefault(entry.sha256, run)
+        if other is not run:
+            raise InputError(
+                f"{run.folder}: its moves are those of {other.folder}, so the two are one run; train on one "
+                "of them: --teacher, or another data folder"
+            )
 
 
 def _finished(out: Path, declaration: Declaration) -> Submission | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.submissions.submission_format import DECLARATION, Submission, WatchedHistory
 from understudy.suite import benchmarks, registry
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
+from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.histories import moves_hash
 from understudy.suite.histories.history_format import History
@@ -20,32 +20,56 @@ def declared(name: str, history: History, watched_moves: int) -> WatchedHistory:
     return WatchedHistory(name=name, moves=moves, sha256=moves_hash.sha256(history, moves))
 
 
-def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> list[str]:
-    """Return one line for each declared run that cannot be checked here.
+def require(submission: Submission, benchmark: Benchmark) -> None:
+    """Raise InputError unless the declared data may be watched, and pinned runs are declared as pinned.
 
-    Raises InputError if the data may not be watched in this benchmark and mode (a new game, an extra game
-    outside mode multi-game, moves beyond W), or if a run of this machine has other moves than declared.
+    It may not be watched if it is of a new game, of an extra game outside mode multi-game, or beyond W.
+    Nothing is read, for a score depends on pinned runs only; `check` also reads the others.
     """
+    path, pinned = submission.folder / DECLARATION, pins.of(benchmark)
+    allowed = frozenset(benchmark.watched_games)
+    for entry in submission.declaration.watched.histories:
+        game = f"{benchmark.family}/{entry.name.partition('/')[0]}"
+        if game not in allowed or entry.moves > benchmark.watched_moves:
+            _check_allowed(submission, entry, benchmark, path)
+        hashes = _pinned_hashes(pinned, entry)
+        if hashes and entry.sha256 not in hashes:
+            raise InputError(_other_data(path, entry, hashes[0]))
+
+
+def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> list[str]:
+    """Return one line for each declared run that cannot be checked here, or that is pinned by another name.
+
+    Raises InputError as `require`, and if a run of this machine has other moves than declared.
+    """
+    require(submission, benchmark)
     path = submission.folder / DECLARATION
     here = {run.name: run for run in runs}
     pinned = pins.of(benchmark)
-    unknown = []
+    by_moves = {pin.sha256: pin.run for pin in pinned.pins}
+    lines = []
     for entry in submission.declaration.watched.histories:
-        _check_allowed(submission, entry, benchmark, path)
-        hashes = {pin.sha256 for pin in pinned.of_run(entry.name) if pin.moves == entry.moves}
-        if hashes:  # nothing needs to be read
-            if entry.sha256 not in hashes:
-                raise InputError(_other_data(path, entry, hashes.pop()))
+        if _pinned_hashes(pinned, entry):
+            continue
+        if entry.sha256 in by_moves:
+            lines.append(
+                f"watched run {entry.name} has the moves of {by_moves[entry.sha256]}, which "
+                f"{benchmark.name} pins, and is that run: declare it by that name"
+            )
         elif entry.name not in here:
-            unknown.append(f"watched run {entry.name} is not on this machine: its hash is not checked")
+            lines.append(f"watched run {entry.name} is not on this machine: its hash is not checked")
         elif (history := benchmarks.read(here[entry.name])).num_moves < entry.moves:
-            unknown.append(
+            lines.append(
                 f"watched run {entry.name} has {history.num_moves:,} of the declared {entry.moves:,} moves "
                 "on this machine: its hash is not checked"
             )
-        elif (own := _known_sha256(here[entry.name], history.content_sha256, entry.moves)) != entry.sha256:
+        elif (own := moves_hash.sha256(history, entry.moves)) != entry.sha256:
             raise InputError(_other_data(path, entry, own))
-    return unknown
+    return lines
+
+
+def _pinned_hashes(pinned: Pins, entry: WatchedHistory) -> list[str]:
+    return [pin.sha256 for pin in pinned.of_run(entry.name) if pin.moves == entry.moves]
 
 
 def _other_data(path: Path, entry: WatchedHistory, sha256: str) -> str:
@@ -53,12 +77,6 @@ def _other_data(path: Path, entry: WatchedHistory, sha256: str) -> str:
         f"{path}: watched run {entry.name}: its first {entry.moves:,} moves have the SHA-256 {sha256[:12]} "
         f"here, found {entry.sha256[:12]} declared; it was trained on other data"
     )
-
-
-@functools.lru_cache(maxsize=1024)
-def _known_sha256(run: TeacherRun, content_sha256: str, moves: int) -> str:
-    """Return a stored run's hash, computed once in a process for each content."""
-    return moves_hash.sha256(benchmarks.read(run), moves)
 
 
 def _check_allowed(submission: Submission, entry: WatchedHistory, benchmark: Benchmark, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
+from understudy.suite.io.readable import StoredPath
 from understudy.suite.protocols import Game
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Assignment:
     watched_moves: int  # W
     moves: int  # N of the budget: length of a scored run, even if a start job is shorter
     on_new_game: bool  # whether the runs are on a new game, begun with an empty memory
-    teachers: tuple[Path, ...]  # [B] folder of each lane's watched teacher run
-    new_teachers: tuple[Path | None, ...]  # [B] folder of a teacher's run on each lane's new game, if any
+    teachers: tuple[StoredPath, ...]  # [B] folder of each lane's watched teacher run
+    new_teachers: tuple[StoredPath | None, ...]  # [B] folder of a run on each lane's new game, if any
     variant: str = ""  # of a control with several, e.g. "0.25"
     report: Callable[[int, int], None] = lambda done, total: None  # progress of recomputing, in moves
 

@@ -10,7 +10,6 @@ Source: Cover and Hart, Nearest neighbor pattern classification (IEEE Trans. Inf
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from understudy.suite.histories import history_format
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.histories.history_format import History
 from understudy.suite.io.file_names import HISTORY
+from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Game, State, Timestep
 
 WATCHED_MOVES = 4096  # of each teacher, the last before W, explored ones included
@@ -163,7 +163,7 @@ class NearestNeighboursControl:
         return NearestNeighbours(memory, [folders.index(f) for f in assignment.teachers], game.num_actions)
 
 
-def _watched(folder: Path, assignment: Assignment) -> tuple[np.ndarray, np.ndarray]:
+def _watched(folder: Readable, assignment: Assignment) -> tuple[np.ndarray, np.ndarray]:
     """Return newest frames [M, ...] and actions [M] of the last watched moves, the newest first."""
     history: History = history_format.read(folder / HISTORY)
     stop = min(assignment.watched_moves, history.num_moves)

@@ -8,8 +8,6 @@ recorded action is replaced by the next higher legal one, wrapping around.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,6 +16,7 @@ from understudy.baselines.controls import Assignment
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
 from understudy.suite.io.file_names import HISTORY
+from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import State, Timestep
 
 
@@ -82,7 +81,7 @@ class OpenLoopReplayControl:
         return OpenLoopReplay(recordings, lane_recordings, assignment.game.num_actions)
 
 
-def _recording(folder: Path, assignment: Assignment) -> np.ndarray:
+def _recording(folder: Readable, assignment: Assignment) -> np.ndarray:
     """Return the recorded actions uint8 [n] for a run, at most as many as it has moves."""
     history = history_format.read(folder / HISTORY)
     start = 0 if assignment.on_new_game else assignment.watched_moves

@@ -10,7 +10,6 @@ move, so they repeat where the state is restored.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -21,6 +20,7 @@ from understudy.baselines.controls import Assignment
 from understudy.baselines.controls.in_state.lane_networks import LaneNetworks
 from understudy.suite import draws
 from understudy.suite.io import file_names
+from understudy.suite.io.readable import StoredPath
 from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.teachers import checkpoints, network, recompute, recomputed
 
@@ -105,27 +105,27 @@ def _hidden_skills(assignment: Assignment) -> list[network.Parameters]:
     others = {teacher for teacher, folder in lanes if folder not in on_new}
     at_w = {
         teacher: network.load_parameters(teacher / file_names.NETWORK_AT_W, game)
-        for teacher in sorted(others)
+        for teacher in sorted(others, key=str)
     }
     return [on_new[folder] if folder in on_new else at_w[teacher] for teacher, folder in lanes]
 
 
 def _last_networks(
-    folders: set[Path], game: Game, report: recompute.Report
-) -> dict[Path | None, network.Parameters]:
+    folders: set[StoredPath], game: Game, report: recompute.Report
+) -> dict[StoredPath | None, network.Parameters]:
     """Return the last network of each run on the new game, by folder, where it is available.
 
     It is read from the run's checkpoint, or else is the network at W, or else is recomputed from the log, at
     move LATEST_MOVES of a longer run, unless that would take hours.
     """
-    found: dict[Path | None, network.Parameters] = {}
-    to_recompute: dict[int, list[Path]] = {}  # last move that can be recomputed -> folders
-    for folder in sorted(folders):
+    found: dict[StoredPath | None, network.Parameters] = {}
+    to_recompute: dict[int, list[StoredPath]] = {}  # last move that can be recomputed -> folders
+    for folder in sorted(folders, key=str):
         recorded = recomputed.history_of(folder).num_moves
         moves = min(recorded, LATEST_MOVES.get(game.family, recorded))
-        if (folder / file_names.CHECKPOINT).is_file() and moves == recorded:
+        if (folder / file_names.CHECKPOINT).exists() and moves == recorded:
             found[folder] = _online(recomputed.tensors_of([folder], [moves])[0][moves], game)
-        elif (folder / file_names.NETWORK_AT_W).is_file():
+        elif (folder / file_names.NETWORK_AT_W).exists():
             found[folder] = network.load_parameters(folder / file_names.NETWORK_AT_W, game)
         elif moves - 1 <= recompute.MAX_MOVES.get(game.family, moves):
             to_recompute.setdefault(moves - 1, []).append(folder)

@@ -7,11 +7,11 @@ from pathlib import Path
 from understudy.suite import registry
 from understudy.suite.benchmarks import declaration, pins
 from understudy.suite.benchmarks.benchmark import Benchmark, Budget
+from understudy.suite.benchmarks.data_folders import roots
 from understudy.suite.benchmarks.teacher_data import (
     TeacherRun,
     read,
     require_same_training_settings,
-    roots,
     teacher_runs,
 )
 from understudy.suite.errors import InputError

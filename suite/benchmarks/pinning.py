@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from understudy.suite.benchmarks import pins, teacher_data
+from understudy.suite.benchmarks import data_folders, pins, teacher_data
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.benchmarks.pins import Pin
 from understudy.suite.benchmarks.teacher_data import TeacherRun
@@ -50,7 +50,7 @@ def pin(
 def _pins(benchmark: Benchmark, run: TeacherRun, source: str | None) -> Iterator[Pin]:
     history = teacher_data.read(run)
     network = files.sha256(run.network_path) if run.network_path is not None else None
-    embedded = run.folder.is_relative_to(teacher_data.EMBEDDED)
+    embedded = Path(str(run.folder)).is_relative_to(data_folders.EMBEDDED)
     lengths = {history.num_moves}
     if run.game not in benchmark.new_games:
         lengths.add(min(benchmark.watched_moves, history.num_moves))
@@ -70,7 +70,10 @@ def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report
             target = Path(folder) / benchmark.name / run.name
             target.mkdir(parents=True)
             for path in filter(None, (run.history_path, run.network_path)):
-                (target / path.name).symlink_to(path.resolve())
+                if isinstance(path, Path):
+                    (target / path.name).symlink_to(path.resolve())
+                else:  # in an archive
+                    files.write_atomically(target / path.name, path.read_bytes())
         publication = publishing.prepare(Path(folder), location.repo)
         report(f"{location}: {len(publication.runs)} runs")
         published = commits.publish(

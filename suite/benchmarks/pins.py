@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +18,8 @@ import pydantic
 from pydantic import BaseModel, Field
 
 from understudy.suite import validation
-from understudy.suite.benchmarks import teacher_data
+from understudy.suite.benchmarks import data_folders
 from understudy.suite.benchmarks.benchmark import Benchmark
-from understudy.suite.benchmarks.teacher_data import TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
 
@@ -100,7 +98,7 @@ def of(benchmark: Benchmark) -> Pins:
     Raises InputError if the file is malformed or pins one run twice.
     """
     name = f"{benchmark.name}{SUFFIX}"
-    chosen = teacher_data.roots() if os.environ.get(teacher_data.ENVIRONMENT_VARIABLE) else ()
+    chosen = data_folders.roots() if data_folders.are_chosen() else ()
     folders = (*chosen, *map(Path, importlib.import_module(__package__ or "").__path__))
     return read(next((folder / name for folder in folders if (folder / name).is_file()), HERE / name))
 
@@ -108,39 +106,6 @@ def of(benchmark: Benchmark) -> Pins:
 def read(path: Path) -> Pins:
     """Return the pins of a file, none if there is no such file; InputError as `of`."""
     return _read(path, path.stat().st_mtime_ns) if path.is_file() else Pins(path, ())
-
-
-def verified_moves(pins: Pins, run: TeacherRun) -> int:
-    """Return how many moves of a stored run are pinned and the same; 0 where it is another run.
-
-    Raises InputError if the run cannot be read.
-    """
-    of_run = pins.of_run(run.name)
-    if not of_run:
-        return 0
-    return _verified(of_run, run, teacher_data.read(run).content_sha256)
-
-
-def missing(benchmark: Benchmark) -> tuple[str, ...]:
-    """Return the pinned runs that are not on this machine over all their pinned moves, by game and seed."""
-    pinned = of(benchmark)
-    here = {run.name: run for run in teacher_data.teacher_runs(benchmark)}
-    return tuple(
-        name
-        for name in pinned.names(benchmark, benchmark.games)
-        if name not in here or verified_moves(pinned, here[name]) < pinned.of_run(name)[-1].moves
-    )
-
-
-def require(benchmark: Benchmark, run: TeacherRun) -> None:
-    """Raise InputError unless a stored run is the pinned one of its name, up to W or to its pinned end."""
-    pinned = of(benchmark)
-    longest = max((pin.moves for pin in pinned.of_run(run.name)), default=1)
-    if verified_moves(pinned, run) < min(benchmark.watched_moves, longest):
-        raise InputError(
-            f"{run.history_path}: not the run {run.name} that {benchmark.name} pins, or without its network; "
-            f"fetch it: understudy histories pull --benchmark {benchmark.name}"
-        )
 
 
 def append(path: Path, new: Iterable[Pin]) -> Pins:
@@ -180,20 +145,6 @@ def _read(path: Path, modified_ns: int) -> Pins:
     found = tuple(Pin(**dict(pin)) for pin in document.runs)
     _refuse_contradictions(found, path)
     return Pins(path, found)
-
-
-@functools.lru_cache(maxsize=4096)
-def _verified(pins: tuple[Pin, ...], run: TeacherRun, content_sha256: str) -> int:
-    from understudy.suite.histories import moves_hash
-
-    history = teacher_data.read(run)
-    network = files.sha256(run.network_path) if run.network_path is not None else None
-    for pin in reversed(pins):
-        if pin.moves > history.num_moves or network != pin.network_at_w:
-            continue
-        if moves_hash.sha256(history, pin.moves) == pin.sha256:
-            return pin.moves
-    return 0
 
 
 def _refuse_contradictions(pins: Sequence[Pin], path: Path) -> None:

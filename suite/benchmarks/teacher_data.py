@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.suite import registry
+from understudy.suite.benchmarks import data_folders, pins
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
+from understudy.suite.histories import run_archive
 from understudy.suite.hub import client, locations
-from understudy.suite.io import paths
-from understudy.suite.io.file_names import HISTORY, NETWORK_AT_W
+from understudy.suite.io.file_names import HISTORIES, HISTORY, NETWORK_AT_W
+from understudy.suite.io.readable import StoredPath
 
 if TYPE_CHECKING:
     from understudy.suite.histories.history_format import History
 
-ENVIRONMENT_VARIABLE = (
-    "UNDERSTUDY_DATA"  # folders or hf://..., separated as in PATH; replaces the default folders
-)
 TEACHER = "teacher"  # a history's player.kind
-EMBEDDED = Path(__file__).resolve().parent.parent / "data"  # the runs that come with the package
 KEPT_HISTORIES = (
-    4096  # histories cached in a process; fewer than a benchmark's runs would read all of them every time
+    16384  # histories cached in a process; fewer than a benchmark's runs would read all of them every time
 )
 
 
@@ -38,9 +33,9 @@ class TeacherRun:
     game: str  # full name, family/variant
     variant: str
     seed: int
-    folder: Path
-    history_path: Path
-    network_path: Path | None  # the teacher's network at W; None if there is none, as on new games
+    folder: StoredPath  # a folder, or its place in an archive
+    history_path: StoredPath
+    network_path: StoredPath | None  # the teacher's network at W; None if there is none, as on new games
     segment_moves: int  # of the benchmark
     watched_moves: int  # W of the benchmark
 
@@ -50,35 +45,25 @@ class TeacherRun:
         return f"{self.variant}/seed-{self.seed}"
 
 
-def roots() -> tuple[Path, ...]:
-    """Return the data folders: those of UNDERSTUDY_DATA if set, else suite/data and a checkout's data.
-
-    A location `hf://datasets/user/repo@<commit hash>` is fetched if it is not there yet, and checked.
-    """
-    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
-    if chosen:
-        return tuple(map(_root, _parts(chosen)))
-    checkout = EMBEDDED.parent.parent
-    beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
-    return (EMBEDDED, *beside)
-
-
 def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherRun]:
     """Return the benchmark's recorded teacher runs, in order of game and seed.
 
-    A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`; `folders` default to `roots()`, and to
-    what was pulled of the pinned runs.
+    A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`, or `<variant>/...` in the archive
+    `<folder>/<benchmark>/histories.zip`; `folders` default to `data_folders.roots()`, and to what was pulled of the pinned
+    runs.
     Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
-    have, or if one run is in two folders.
+    have, if one run is in two places, or if an archive is damaged.
     """
-    explicit = folders is not None or bool(os.environ.get(ENVIRONMENT_VARIABLE))
+    explicit = folders is not None or data_folders.are_chosen()
     found: dict[tuple[str, int], TeacherRun] = {}
-    for folder in roots() if folders is None else folders:
+    for folder in data_folders.roots() if folders is None else folders:
         if explicit and not folder.is_dir():
             raise InputError(
-                f"data folder {folder} does not exist; set {ENVIRONMENT_VARIABLE} to one that does"
+                f"data folder {folder} does not exist; set {data_folders.ENVIRONMENT_VARIABLE} to one that does"
             )
-        for path in sorted((folder / benchmark.name).glob(f"*/seed-*/{HISTORY}")):
+        within = folder / benchmark.name
+        unpacked: list[StoredPath] = [*sorted(within.glob(f"*/seed-*/{HISTORY}"))]
+        for path in [*unpacked, *run_archive.histories(within / HISTORIES)]:
             run = _teacher_run(benchmark, path)
             other = found.setdefault((run.game, run.seed), run)
             if other is not run:
@@ -95,8 +80,6 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
 
 def _pulled(benchmark: Benchmark) -> Iterator[Path]:
     """Yield the histories in the datasets that pins name as their sources, as far as these were pulled."""
-    from understudy.suite.benchmarks import pins
-
     for source in pins.of(benchmark).published:
         folder = client.cached(locations.parse(source))
         if folder is not None:
@@ -119,6 +102,11 @@ def read(run: TeacherRun) -> History:
 
 @functools.lru_cache(maxsize=KEPT_HISTORIES)
 def _read(run: TeacherRun, modified_ns: int, size_bytes: int) -> History:
+    return read_uncached(run)
+
+
+def read_uncached(run: TeacherRun) -> History:
+    """Return a run's history as `read` does, and keep nothing in memory."""
     from understudy.suite.histories import derived_segments, history_format, provenance, replay
 
     history = history_format.read(run.history_path)
@@ -168,25 +156,14 @@ def _misplaced(run: TeacherRun, history: History) -> str | None:
     return None
 
 
-def _parts(chosen: str) -> list[str]:
-    """Split at the separator of PATH; a location on the Hub may contain it too."""
-    separator = re.escape(os.pathsep)
-    return re.findall(rf"{locations.SCHEME}[^{separator}]*|[^{separator}]+", chosen)
-
-
-def _root(part: str) -> Path:
-    if not locations.names_hub(part):
-        return paths.expanded(part, ENVIRONMENT_VARIABLE)
-    return client.folder(part, lambda line: print(line, file=sys.stderr))
-
-
-def _teacher_run(benchmark: Benchmark, history_path: Path) -> TeacherRun:
+def _teacher_run(benchmark: Benchmark, history_path: StoredPath) -> TeacherRun:
     folder = history_path.parent
     variant, seed = folder.parent.name, folder.name.removeprefix("seed-")
     if not (seed.isascii() and seed.isdigit()):
         raise InputError(f"{folder}: expected a folder seed-<number>; found {folder.name!r}")
     variants = [game.partition("/")[2] for game in benchmark.games]
-    registry.choose(variant, variants, f"game of {benchmark.name} in {folder}:")
+    if variant not in variants:
+        registry.choose(variant, variants, f"game of {benchmark.name} in {folder}:")
     network = folder / NETWORK_AT_W
     return TeacherRun(
         game=f"{benchmark.family}/{variant}",
@@ -194,7 +171,7 @@ def _teacher_run(benchmark: Benchmark, history_path: Path) -> TeacherRun:
         seed=int(seed),
         folder=folder,
         history_path=history_path,
-        network_path=network if network.is_file() else None,
+        network_path=network if network.exists() else None,
         segment_moves=benchmark.segment_moves,
         watched_moves=benchmark.watched_moves,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from understudy.suite.harness.rollout import PRIMING_CHUNK_MOVES, StartState
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.timesteps import timesteps, timesteps_with_empty_memory
+from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Timestep
 
 
@@ -27,7 +27,7 @@ class Continuation:
     name: str  # of the run, e.g. "breakout/seed-0"
     history: History
     store: FrameStore  # of the moves that are predicted
-    network_path: Path  # of the teacher's network at W
+    network_path: Readable  # of the teacher's network at W
 
 
 def measure(
@@ -99,7 +99,7 @@ def _losses(logits: np.ndarray, legal: np.ndarray, executed: np.ndarray) -> np.n
 
 
 def teachers_columns(
-    history: History, store: FrameStore, start: int, moves: int, network_path: Path
+    history: History, store: FrameStore, start: int, moves: int, network_path: Readable
 ) -> dict[str, np.ndarray]:
     """Return the columns with which any imitator's predictions are compared, each [moves].
 

@@ -49,7 +49,7 @@ class RequestedRow:
     request: Request
     entry: Entry
     benchmark: Benchmark
-    runs: tuple[TeacherRun, ...]  # the benchmark's teacher runs on this machine
+    runs: tuple[TeacherRun, ...]  # the benchmark's pinned teacher runs on this machine
 
     @property
     def folder(self) -> Path:

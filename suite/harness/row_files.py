@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
 from understudy.suite.harness.row_archive import ARCHIVE
+from understudy.suite.io.archives import Member
 
 
 @dataclass(frozen=True, order=True)
@@ -88,7 +89,7 @@ def find(row: Path, pattern: str) -> list[RowPath]:
     return sorted(RowPath(row, PurePosixPath(name)) for name in names)
 
 
-def archived(row: Path) -> Mapping[str, row_archive.Member]:
+def archived(row: Path) -> Mapping[str, Member]:
     try:
         return row_archive.members(row / ARCHIVE)
     except (FileNotFoundError, NotADirectoryError):

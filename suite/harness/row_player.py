@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import TeacherRun, pins
+from understudy.suite.benchmarks import TeacherRun, pinned_runs
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
@@ -111,7 +111,7 @@ class RowPlayer:
             return []
         benchmark, job = self.row.benchmark, planned.job
         for run in runs:
-            pins.require(benchmark, run)
+            pinned_runs.require(benchmark, run)
         moves, start = benchmark.budget(self.row.request.budget).agreement_moves, benchmark.watched_moves
         torch.set_num_threads(job.threads)
         lanes = [
@@ -238,7 +238,7 @@ class RowPlayer:
         self, imitator: Any, run: TeacherRun, priming_moves: int, source: str, player: str
     ) -> StartState:
         """Return the state after a teacher's last watched moves, or after those of an intervention."""
-        pins.require(self.row.benchmark, run)
+        pinned_runs.require(self.row.benchmark, run)
         history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
         stop = min(self.row.benchmark.watched_moves, history.num_moves)
         if source == "first":

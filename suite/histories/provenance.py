@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
 from understudy.suite import stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import Header
 from understudy.suite.io import files, git_lfs
+from understudy.suite.io.readable import Readable
 
 KEY = "understudy"  # in the metadata of a safetensors file
 
@@ -23,17 +24,20 @@ def metadata(game: str, run_seed: str, moves: int) -> dict[str, str]:
     }
 
 
-def require(path: Path, header: Header, moves: int) -> None:
+def require(path: Readable, header: Header, moves: int) -> None:
     """Raise InputError if a file is damaged, or its metadata names another run or move than the history's.
 
     A file without this metadata passes: files were written before it existed.
     """
     import safetensors
 
-    git_lfs.refuse_pointer(path)
     try:
-        with safetensors.safe_open(path, framework="np") as file:
-            found = (file.metadata() or {}).get(KEY)
+        data = path.read_bytes()
+        git_lfs.refuse_pointer_bytes(data, path)
+        deserialize: Any = safetensors.deserialize
+        deserialize(data)
+        stored = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # checked by then
+        found = stored.get("__metadata__", {}).get(KEY)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; fetch it from where the run came from") from error
     except safetensors.SafetensorError as error:

@@ -6,20 +6,21 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from itertools import groupby, pairwise
+from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Final
 
 from understudy.suite import escaping
 from understudy.suite.errors import InputError
-from understudy.suite.histories import history_format
+from understudy.suite.histories import history_format, run_archive
 from understudy.suite.histories.history_format import History
+from understudy.suite.histories.run_archive import PackedPath
 from understudy.suite.hub import manifest
 from understudy.suite.io import files
-from understudy.suite.io.file_names import CARD, CHECKPOINT, HISTORY, NETWORK_AT_W
+from understudy.suite.io.file_names import CARD, HISTORIES, HISTORY
 
-PUBLISHED: Final = (HISTORY, NETWORK_AT_W, CHECKPOINT)  # files of a run's folder
+PUBLISHED: Final = run_archive.FILES  # of a run's folder
 LAYOUT: Final = f"<benchmark>/<variant>/seed-<k>/{HISTORY}"
 LICENCE: Final = "cc-by-4.0"
 TENTH: Final = 10
@@ -49,18 +50,21 @@ understudy histories verify hf://datasets/$repo@<commit hash>
 UNDERSTUDY_DATA=hf://datasets/$repo@<commit hash> understudy benchmarks $benchmark
 ```
 
+$example
+
+Skill is points per episode, in the first and in the last 10 % of the moves.
+
+| run | game | seed | moves | episodes | first skill | last skill | content SHA-256 |
+|---|---|---:|---:|---:|---:|---:|---|""")
+
+_TABLE: Final = Template("""\
 One run as a table:
 
 ```python
 import pandas as pd
 
 run = pd.read_parquet("hf://datasets/$repo@<commit hash>/$example")
-```
-
-Skill is points per episode, in the first and in the last 10 % of the moves.
-
-| run | game | seed | moves | episodes | first skill | last skill | content SHA-256 |
-|---|---|---:|---:|---:|---:|---:|---|""")
+```""")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class PublishedRun:
     last_skill: float | None  # points per episode, last 10 % of the moves; None if no episode ended there
     size_bytes: int  # of all its files
     content_sha256: str
+    archive: str | None = None  # path of the archive that it is packed in, or None
 
     @property
     def benchmark(self) -> str:
@@ -86,6 +91,12 @@ class PublishedRun:
     def variant(self) -> str:
         """The second part of the name: the game's name within its family."""
         return self.name.split("/")[1]
+
+    def history_in(self, folder: Path) -> Path | PackedPath:
+        """Return the run's history, in the folder that was surveyed or in an archive there."""
+        if self.archive is None:
+            return folder / self.name / HISTORY
+        return PackedPath(folder / self.archive, PurePosixPath(self.name.partition("/")[2], HISTORY))
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,9 @@ def prepare(folder: Path, repo: str) -> Publication:
     runs = survey(folder)
     contents: dict[str, Path | bytes] = {}
     for run in runs:
+        if run.archive is not None:
+            contents[run.archive] = folder / run.archive
+            continue
         paths = (folder / run.name / name for name in PUBLISHED)
         contents |= {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
     digests = {name: files.sha256(folder / name) for name in contents}
@@ -116,11 +130,20 @@ def prepare(folder: Path, repo: str) -> Publication:
 
 
 def survey(folder: Path) -> tuple[PublishedRun, ...]:
-    """Read every run below a folder and return them in order of their names. Raises as `prepare` does."""
-    paths = sorted(folder.rglob(HISTORY))
+    """Read every run below a folder, packed ones too, and return them in order of their names.
+
+    Raises as `prepare` does, and InputError for a run that is in a folder and in an archive.
+    """
+    paths: list[Path | PackedPath] = [*sorted(folder.rglob(HISTORY))]
+    for archive in sorted(folder.rglob(HISTORIES)):
+        paths += run_archive.histories(archive)
     if not paths:
         raise InputError(f"{folder}: expected runs as {LAYOUT}, found none")
-    return tuple(sorted((_run(folder, path) for path in paths), key=_order))
+    runs = sorted((_run(folder, path) for path in paths), key=_order)
+    for run, other in pairwise(runs):
+        if run.name == other.name:
+            raise InputError(f"{folder}: {run.name} is in a folder and in {HISTORIES}; keep one")
+    return tuple(runs)
 
 
 def card(runs: Sequence[PublishedRun], repo: str) -> str:
@@ -134,9 +157,18 @@ def card(runs: Sequence[PublishedRun], repo: str) -> str:
         moves=f"{sum(run.moves for run in runs):,}",
         repo=repo,
         benchmark=benchmarks[0],
-        example=f"{runs[0].name}/{HISTORY}",
+        example=_example(runs, repo),
     )
     return "\n".join([text, *map(_row, runs), ""])
+
+
+def _example(runs: Sequence[PublishedRun], repo: str) -> str:
+    """Return how one run is read as a table, and where packed runs are."""
+    unpacked = [run.name for run in runs if run.archive is None]
+    archives = sorted({run.archive for run in runs if run.archive is not None})
+    table = _TABLE.substitute(repo=repo, example=f"{unpacked[0]}/{HISTORY}") if unpacked else ""
+    note = f"{len(runs) - len(unpacked):,} of the runs are packed in {' and '.join(archives)}, as they are."
+    return "\n\n".join(part for part in (table, note if archives else "") if part)
 
 
 def skill_text(skill: float | None) -> str:
@@ -144,8 +176,10 @@ def skill_text(skill: float | None) -> str:
     return "-" if skill is None else f"{skill:.4g}"
 
 
-def _run(folder: Path, path: Path) -> PublishedRun:
-    name = path.parent.relative_to(folder).as_posix()
+def _run(folder: Path, path: Path | PackedPath) -> PublishedRun:
+    archive = path.archive if isinstance(path, PackedPath) else None
+    place = path.archive.parent / path.inner if isinstance(path, PackedPath) else path
+    name = place.parent.relative_to(folder).as_posix()
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(f"{path}: expected runs as {LAYOUT} below {folder}; found {name}")
@@ -161,14 +195,20 @@ def _run(folder: Path, path: Path) -> PublishedRun:
         episodes=int(history.ended.sum()),
         first_skill=_skill(history, 0, tenth),
         last_skill=_skill(history, history.num_moves - tenth, history.num_moves),
-        size_bytes=sum(
-            (path.parent / part).stat().st_size for part in PUBLISHED if (path.parent / part).is_file()
-        ),
+        size_bytes=sum(_size_bytes(path.parent / part) for part in PUBLISHED),
         content_sha256=history.content_sha256,
+        archive=None if archive is None else archive.relative_to(folder).as_posix(),
     )
 
 
-def _require_agreement(path: Path, history: History, variant: str, seed: int) -> None:
+def _size_bytes(path: Path | PackedPath) -> int:
+    if isinstance(path, PackedPath):
+        member = run_archive.members(path.archive).get(str(path.inner))
+        return member.size_bytes if member else 0
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _require_agreement(path: Path | PackedPath, history: History, variant: str, seed: int) -> None:
     """Raise InputError unless a folder's name gives the game and seed of the history in it."""
     played = history.header.game.partition("/")[2]
     if played != variant:
@@ -203,9 +243,10 @@ def _front_matter(runs: Sequence[PublishedRun], title: str) -> list[str]:
         "- reinforcement-learning",
         "tags:",
         *(f"- {json.dumps(tag)}" for tag in ("understudy", *sorted({run.benchmark for run in runs}))),
-        "configs:",
     ]
-    for (benchmark, variant), _ in groupby(runs, key=lambda run: (run.benchmark, run.variant)):
+    unpacked = [run for run in runs if run.archive is None]
+    lines += ["configs:"] if unpacked else []
+    for (benchmark, variant), _ in groupby(unpacked, key=lambda run: (run.benchmark, run.variant)):
         lines += [
             f"- config_name: {json.dumps(f'{benchmark}.{variant}')}",
             f"  data_files: {json.dumps(f'{benchmark}/{variant}/seed-*/{HISTORY}')}",

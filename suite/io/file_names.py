@@ -6,6 +6,7 @@ from typing import Final
 
 HISTORY: Final = "history.parquet"  # the log of a run, in the run's folder
 NETWORK_AT_W: Final = "network_at_w.safetensors"  # a teacher's network at move W, beside its history
+HISTORIES: Final = "histories.zip"  # the runs of a benchmark in a data folder, packed
 CHECKPOINT: Final = "checkpoint.safetensors"  # all that a finished teacher has learned, beside its history
 LOCK: Final = ".lock"  # in a folder, while a process writes there
 CARD: Final = "README.md"  # of a submission or a data set on the Hub

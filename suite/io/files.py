@@ -79,8 +79,10 @@ def read_json(path: Readable) -> Any:
         raise InputError(f"{path}: not readable JSON ({error}); fetch or make it again") from error
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Readable) -> str:
     """Return the SHA-256 of a file's bytes in hex."""
+    if not isinstance(path, Path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Hashable
 from typing import Protocol, Self
 
 
@@ -24,3 +26,10 @@ class Readable(Protocol):
 
     def read_bytes(self) -> bytes:
         """Return a file's content; raises OSError or InputError if it cannot be read."""
+
+
+class StoredPath(Readable, Hashable, Protocol):
+    """A file or folder whose changes are seen: a `pathlib.Path`, or a place in an archive of runs."""
+
+    def stat(self) -> os.stat_result:
+        """Return the state of the file that holds it; OSError if there is none."""

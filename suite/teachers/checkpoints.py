@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from understudy.suite import games
@@ -14,6 +14,7 @@ from understudy.suite.histories import provenance
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import files
 from understudy.suite.io.file_names import CHECKPOINT, NETWORK_AT_W
+from understudy.suite.io.readable import Readable
 from understudy.suite.teachers import network
 
 NETWORK = "network."  # prefix of the network's tensors in a checkpoint
@@ -35,7 +36,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], game: str, run_seed: str, m
     files.write_atomically(path, save(dict(tensors), provenance.metadata(game, run_seed, moves)))
 
 
-def read(path: Path, history: History) -> dict[str, Tensor]:
+def read(path: Readable, history: History) -> dict[str, Tensor]:
     """Return a DQN's tensors (`dqn.DQNLearner.tensors`) at the end of this history.
 
     A checkpoint at W may leave the network out; it is then read from the network at W in the same folder.
@@ -43,7 +44,7 @@ def read(path: Path, history: History) -> dict[str, Tensor]:
     """
     tensors = _stamped(path, history)
     if not any(name.startswith(NETWORK) for name in tensors):
-        at_w = _stamped(path.with_name(NETWORK_AT_W), history)
+        at_w = _stamped(path.parent / NETWORK_AT_W, history)
         tensors |= {f"{NETWORK}{name}": tensor for name, tensor in at_w.items()}
     game = games.load(history.header.game)
     shapes = network.shapes(game)
@@ -62,7 +63,7 @@ def read(path: Path, history: History) -> dict[str, Tensor]:
     return tensors
 
 
-def _stamped(path: Path, history: History) -> dict[str, Tensor]:
+def _stamped(path: Readable, history: History) -> dict[str, Tensor]:
     provenance.require(path, history.header, history.num_moves)
-    found: dict[str, Tensor] = load_file(path)
+    found: dict[str, Tensor] = load(path.read_bytes())
     return found

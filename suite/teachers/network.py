@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch.nn import functional
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.io import git_lfs
+from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import layers
 
@@ -194,15 +194,17 @@ class Network:
         return self._parameters[f"{name}.weight"], self._parameters[f"{name}.bias"]
 
 
-def load_parameters(path: Path, game: Game) -> Parameters:
+def load_parameters(path: Readable, game: Game) -> Parameters:
     """Return a stored network, S = 1; InputError unless its names, shapes and values fit the game."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
+    data = b""
     try:
-        stored = load_file(path)
+        data = path.read_bytes()
+        stored = load(data)
     except (OSError, SafetensorError) as error:
-        git_lfs.refuse_pointer(path)
+        git_lfs.refuse_pointer_bytes(data, path)
         raise InputError(f"{path}: expected a network in safetensors format ({error})") from error
     expected = shapes(game)
     found = {name: tuple(tensor.shape) for name, tensor in stored.items()}
@@ -215,7 +217,7 @@ def load_parameters(path: Path, game: Game) -> Parameters:
     return {name: stored[name].unsqueeze(0) for name in expected}
 
 
-def load_each(paths: Sequence[Path], game: Game) -> list[Parameters]:
+def load_each(paths: Sequence[Readable], game: Game) -> list[Parameters]:
     """Return the network of each path, S = 1; each file is read once. Raises as `load_parameters` does."""
     found = {path: load_parameters(path, game) for path in dict.fromkeys(paths)}
     return [found[path] for path in paths]

@@ -14,6 +14,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories import frame_cache, history_format
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_lock, file_names, files
+from understudy.suite.io.readable import StoredPath
 from understudy.suite.teachers import (
     checkpoints,
     dqn,
@@ -31,7 +32,7 @@ LEARNING_MODULES = (dqn, draws, graphs, layers, replay_memory, network, recomput
 
 
 def tensors_of(
-    folders: Sequence[Path], moves: Sequence[int], report: Report = lambda done, total: None
+    folders: Sequence[StoredPath], moves: Sequence[int], report: Report = lambda done, total: None
 ) -> list[dict[int, Tensors]]:
     """Return the tensors of each teacher's folder just before these moves, by move; do not modify them.
 
@@ -57,18 +58,18 @@ def tensors_of(
     return [{move: _known[runs[folder]][move] for move in wanted} for folder in folders]
 
 
-def history_of(folder: Path) -> History:
+def history_of(folder: StoredPath) -> History:
     """Return the history in a teacher's folder; the file is read once per process unless it changes."""
     return _read(folder, _file_state(folder / file_names.HISTORY))
 
 
 FileState = tuple[int, int]  # modified, nanoseconds; size, bytes
-StoredRun = tuple[Path, FileState]  # a folder and the state of its history file
+StoredRun = tuple[StoredPath, FileState]  # a folder and the state of its history file
 
 _known: dict[StoredRun, dict[int, Tensors]] = {}  # this process's results, by move
 
 
-def _file_state(path: Path) -> FileState:
+def _file_state(path: StoredPath) -> FileState:
     try:
         stored = path.stat()
     except OSError as error:
@@ -79,7 +80,7 @@ def _file_state(path: Path) -> FileState:
 
 
 @functools.lru_cache(maxsize=4096)
-def _read(folder: Path, state: FileState) -> History:
+def _read(folder: StoredPath, state: FileState) -> History:
     return history_format.read(folder / file_names.HISTORY)
 
 

@@ -17,7 +17,7 @@ from understudy import cli
 from understudy.leaderboard import reference_runs, reference_tables, stored_rows, teachers_page
 from understudy.submissions import scoring
 from understudy.suite import benchmarks, tasks
-from understudy.suite.benchmarks import teacher_data
+from understudy.suite.benchmarks import data_folders
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_files
 from understudy.suite.harness.requests import Request
@@ -320,7 +320,7 @@ def test_runs_of_different_training_settings_are_no_reference(tmp_path, monkeypa
     short_run("minatar/breakout", data, **cut)
     others = dataclasses.replace(SETTINGS, update_every=8)
     other = short_run("minatar/space_invaders", data, settings=others, **cut)
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path))
     command = ["references", "minatar-v1", "--out", str(tmp_path / "results")]
     assert cli.main(command) == 2
     shown = capsys.readouterr().err
@@ -369,7 +369,7 @@ def test_other_teachers_than_the_repositorys_have_no_stored_start(tmp_path, monk
     shutil.copytree(ROOT / "suite" / "data" / name, tmp_path / name)
     other = ROOT / "suite" / "data" / "darkroom-v1" / "goal-01" / "seed-0"  # of before there were stamps
     shutil.copy(other / "network_at_w.safetensors", tmp_path / name)
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path))
     assert cli.main(["benchmarks", "darkroom-v1"]) == 0
     assert "no reference from the leaderboard's starts" in capsys.readouterr().out
 

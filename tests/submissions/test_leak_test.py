@@ -14,7 +14,7 @@ from understudy import cli
 from understudy.leaderboard import cells, leak_notes
 from understudy.submissions import leak_test
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import teacher_data
+from understudy.suite.benchmarks import data_folders
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.harness.row_player import RowPlayer
@@ -50,7 +50,7 @@ def cut(path, moves):
 
 @pytest.fixture
 def published(data, monkeypatch):
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(data[0]))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(data[0]))
     return data[0]
 
 
@@ -123,7 +123,7 @@ def test_a_suspicion_is_an_error_and_is_stored(held_back, tmp_path, monkeypatch,
 def test_what_is_not_held_back_is_refused(held_back, data, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"goal-00/seed-0 is published up to move 14,300, beyond W = 1,300"):
         leak_test.measure(rows.requested("bc", tmp_path), held_back)
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(data[0]))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(data[0]))
     other = shutil.copytree(held_back, tmp_path / "other")
     path = other / BENCHMARK.name / HIDDEN[0] / "history.parquet"
     history = history_format.read(path)

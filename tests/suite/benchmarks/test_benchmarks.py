@@ -13,7 +13,7 @@ from support import rows
 from understudy import cli
 from understudy.leaderboard import reference_runs
 from understudy.suite import benchmarks, tasks
-from understudy.suite.benchmarks import declaration, teacher_data
+from understudy.suite.benchmarks import data_folders, declaration
 from understudy.suite.errors import InputError
 from understudy.suite.harness import lanes
 from understudy.suite.histories import history_format
@@ -256,18 +256,18 @@ def test_teacher_runs_are_found_in_order(tmp_path):
 
 def test_the_environment_variable_replaces_the_usual_folders(tmp_path, monkeypatch):
     put_run(tmp_path, "breakout", "seed-7")
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path))
     found = benchmarks.teacher_runs(benchmarks.load("minatar-v1"))
     assert [run.seed for run in found] == [7]
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path / "absent"))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path / "absent"))
     with pytest.raises(InputError, match="does not exist"):
         benchmarks.teacher_runs(benchmarks.load("minatar-v1"))
 
 
 def test_usual_folders_are_the_suites_and_the_checkouts(monkeypatch):
-    monkeypatch.delenv(teacher_data.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.delenv(data_folders.ENVIRONMENT_VARIABLE, raising=False)
     suite = Path(benchmarks.__file__).resolve().parent.parent
-    assert teacher_data.roots()[0] == suite / "data"
+    assert data_folders.roots()[0] == suite / "data"
 
 
 def test_runs_that_are_found_twice_or_of_no_known_game_are_refused(tmp_path):
@@ -380,7 +380,7 @@ def test_a_run_is_read_once_until_its_file_changes(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["fixed", "foreign"])
 def test_no_command_takes_the_run_of_another_player_for_a_teachers(tmp_path, monkeypatch, capsys, kind):
     altered(tmp_path / "data", player=player_of(kind))
-    monkeypatch.setenv(teacher_data.ENVIRONMENT_VARIABLE, str(tmp_path / "data"))
+    monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path / "data"))
     out = str(tmp_path / "out")
     for arguments in (
         ["benchmarks", "darkroom-v1"],

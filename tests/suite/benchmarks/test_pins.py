@@ -15,7 +15,7 @@ from understudy import cli
 from understudy.leaderboard import scores
 from understudy.leaderboard.reference_runs import StoredReferences
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import pinning, pins
+from understudy.suite.benchmarks import pinned_runs, pinning, pins
 from understudy.suite.benchmarks.pins import Pin
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format, moves_hash
@@ -41,7 +41,7 @@ def test_every_run_that_comes_with_the_package_is_pinned(name):
     assert pinned.are_the_packages
     runs = benchmarks.teacher_runs(benchmark)
     for run in runs:
-        assert pins.verified_moves(pinned, run) == benchmarks.read(run).num_moves
+        assert pinned_runs.verified_moves(pinned, run) == benchmarks.read(run).num_moves
     assert set(pinned.names(benchmark, benchmark.games)) == {run.name for run in runs}
     history, first = benchmarks.read(runs[0]), pinned.of_run(runs[0].name)[0]
     assert first.sha256 == by_hand(history, first.moves)
@@ -101,21 +101,21 @@ def test_a_run_of_other_moves_under_a_pinned_name_is_not_that_run(copy):
     runs = {run.name: run for run in benchmarks.teacher_runs(DARKROOM)}
     run, pinned = runs["goal-00/seed-0"], pins.of(DARKROOM)
     whole = benchmarks.read(run)
-    assert pins.verified_moves(pinned, run) == whole.num_moves
+    assert pinned_runs.verified_moves(pinned, run) == whole.num_moves
     reward = whole.reward.copy()
     reward[W] += 1  # after W: still the run that was watched
     history_format.write(run.history_path, replace(whole, reward=reward))
-    assert pins.verified_moves(pinned, run) == W
-    pins.require(DARKROOM, run)
+    assert pinned_runs.verified_moves(pinned, run) == W
+    pinned_runs.require(DARKROOM, run)
     reward[0] += 1
     history_format.write(run.history_path, replace(whole, reward=reward))
-    assert pins.verified_moves(pinned, run) == 0
+    assert pinned_runs.verified_moves(pinned, run) == 0
     with pytest.raises(InputError, match="understudy histories pull --benchmark darkroom-v1"):
-        pins.require(DARKROOM, run)
+        pinned_runs.require(DARKROOM, run)
     (run.folder / "network_at_w.safetensors").unlink()
     history_format.write(run.history_path, whole)
     (again,) = (each for each in benchmarks.teacher_runs(DARKROOM) if each.name == run.name)
-    assert pins.verified_moves(pinned, again) == 0
+    assert pinned_runs.verified_moves(pinned, again) == 0
 
 
 def test_a_run_that_was_continued_counts_as_far_as_it_is_pinned(tmp_path, monkeypatch, copy):

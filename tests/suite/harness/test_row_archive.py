@@ -14,6 +14,7 @@ import pytest
 
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
+from understudy.suite.io import archives
 
 FILES = {
     "start/all/job.json": json.dumps({"lanes": [1, 2]}).encode(),
@@ -173,24 +174,24 @@ def test_encryption_and_other_methods_are_refused(tmp_path):
 def test_the_bounds_hold(tmp_path, monkeypatch):
     path = write(tmp_path / "runs.zip")
     with monkeypatch.context() as bound:
-        bound.setattr(row_archive, "MAX_MEMBERS", len(FILES) - 1)
-        row_archive._kept_directory.cache_clear()
+        bound.setattr(archives, "MAX_MEMBERS", len(FILES) - 1)
+        archives._kept_directory.cache_clear()
         assert f"expected at most {len(FILES) - 1} files, found {len(FILES)}" in refusal(path)
     with monkeypatch.context() as bound:
-        bound.setattr(row_archive, "MAX_TOTAL_BYTES", path.stat().st_size - 1)
+        bound.setattr(archives, "MAX_TOTAL_BYTES", path.stat().st_size - 1)
         assert "bytes, found more" in refusal(path)
     padded = write(tmp_path / "padded.zip", {RECORD: b" " * 4_000})  # smaller than what is in it
     with monkeypatch.context() as bound:
-        bound.setattr(row_archive, "MAX_TOTAL_BYTES", 3_999)
+        bound.setattr(archives, "MAX_TOTAL_BYTES", 3_999)
         assert "expected at most 3,999 bytes in it, found 4,000" in refusal(padded)
     for suffix, name in ((".parquet", "history.parquet"), (".safetensors", "safetensors"), (".json", "json")):
         with monkeypatch.context() as bound:
-            bound.setattr(row_archive, "MAX_BYTES", {**row_archive.MAX_BYTES, suffix: 1})
-            row_archive._kept_directory.cache_clear()
+            bound.setattr(archives, "MAX_BYTES", {**archives.MAX_BYTES, suffix: 1})
+            archives._kept_directory.cache_clear()
             text = refusal(path)
             assert name in text
             assert "expected at most 1" in text
-    row_archive._kept_directory.cache_clear()
+    archives._kept_directory.cache_clear()
     assert list(row_archive.members(path)) == sorted(FILES)
 
 
@@ -245,7 +246,8 @@ def test_no_altered_byte_makes_anything_but_a_refusal(tmp_path):
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
-            found = {name: row_archive.read(path, name) for name in row_archive._directory(path, path)}
+            names = archives.directory(row_archive.KIND, path, path)
+            found = {name: row_archive.read(path, name) for name in names}
         except (InputError, FileNotFoundError):
             continue
         assert list(found.values()) in ([FILES[RECORD]], []), place

@@ -8,7 +8,7 @@ import pytest
 from support.hub_commands import REPO
 
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import pinning, pins, teacher_data
+from understudy.suite.benchmarks import data_folders, pinned_runs, pinning, pins
 from understudy.suite.errors import InputError
 
 DARKROOM = benchmarks.load("darkroom-v1")
@@ -26,7 +26,7 @@ def published(hub, tmp_path, monkeypatch):
     path, added = pinning.pin(DARKROOM, theirs, publish=REPO)
     assert added == 5  # two watched goals, of which submissions declare the first W moves, and a new one
     monkeypatch.setattr(pins, "of", lambda benchmark: pins.read(path))
-    monkeypatch.setattr(teacher_data, "roots", lambda: (ours,))
+    monkeypatch.setattr(data_folders, "roots", lambda: (ours,))
     shutil.rmtree(theirs / "darkroom-v1")
     return path
 
@@ -34,14 +34,14 @@ def published(hub, tmp_path, monkeypatch):
 def test_missing_runs_are_pulled_by_the_name_of_their_benchmark(published, run, hub):
     (location,) = pins.read(published).published
     assert location.startswith(f"hf://datasets/{REPO}@")
-    assert pins.missing(DARKROOM) == ("goal-01/seed-0", "goal-02/seed-0")
+    assert pinned_runs.missing(DARKROOM) == ("goal-01/seed-0", "goal-02/seed-0")
     code, out, err = run("pull", "--benchmark", "darkroom-v1")
     assert code == 0, err
     assert out.splitlines() == [location, "darkroom-v1: all 3 pinned runs are here"]
     found = {each.name: each for each in benchmarks.teacher_runs(DARKROOM)}
     assert list(found) == ["goal-00/seed-0", "goal-01/seed-0", "goal-02/seed-0"]
     pinned = pins.read(published)
-    assert all(pins.verified_moves(pinned, each) == 14_300 for each in found.values())
+    assert all(pinned_runs.verified_moves(pinned, each) == 14_300 for each in found.values())
     hub.requests.clear()
     assert run("pull", "--benchmark", "darkroom-v1")[0] == 0
     assert hub.requests == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from understudy.leaderboard.figures.learning_curves import Curve
     from understudy.suite.histories.history_format import History
+    from understudy.suite.histories.run_archive import PackedPath
 
 COMMAND = typer.Typer()
 BARS = "▁▂▃▄▅▆▇█"
@@ -52,7 +53,7 @@ def info(
         _write_plot(plot, curves)
 
 
-def _facts(history: History, path: Path) -> dict[str, str]:
+def _facts(history: History, path: Path | PackedPath) -> dict[str, str]:
     """Return the lines of `info` for a run, by heading."""
     header = history.header
     explored = f", {100 * history.explored.mean():.1f} % explored" if history.num_moves else ""
@@ -67,14 +68,17 @@ def _facts(history: History, path: Path) -> dict[str, str]:
     }
 
 
-def _named_now(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+def _named_now(values: Mapping[str, Any], path: Path | PackedPath) -> Mapping[str, Any]:
     """Return a header's values with what is called otherwise now; another's submission keeps its name.
 
     The package's own players are known by their checkpoint or by the folder of their row.
     """
     name, kind = str(values.get("name")), values.get("kind")
     current = stored_names.current(name)
-    ours = values.get("checkpoint") == reserved_names.CONTROL_CHECKPOINT or current in path.absolute().parts
+    ours = (
+        values.get("checkpoint") == reserved_names.CONTROL_CHECKPOINT
+        or current in Path(str(path)).absolute().parts
+    )
     named = {"name": current} if current != name and ours else {}
     return {**values, **named, **({"kind": "imported"} if kind == stored_names.IMPORTED_KIND else {})}
 
@@ -111,9 +115,10 @@ def _require_drawable(plot: Path) -> None:
     printing.require_suffix(plot)
 
 
-def _short(path: Path) -> str:
+def _short(path: Path | PackedPath) -> str:
     """Return a run's name for a legend: its folder's name, or the file's if it isn't HISTORY."""
-    return path.absolute().parent.name if path.name.startswith(file_names.HISTORY) else path.stem
+    found = Path(str(path))
+    return found.absolute().parent.name if found.name.startswith(file_names.HISTORY) else found.stem
 
 
 def _write_plot(plot: Path, curves: list[Curve]) -> None:

@@ -71,16 +71,19 @@ def _show_remote(location: Location) -> None:
 
     listed = client.entries(location)
     names = [path.rpartition("/")[0] for path in sorted(listed) if path.endswith(f"/{file_names.HISTORY}")]
-    if not names:
+    archives = [path for path in sorted(listed) if path.endswith(f"/{file_names.HISTORIES}")]
+    if not names and not archives:
         raise InputError(f"{location}: expected runs as {publishing.LAYOUT}, found none")
     rows = [("run", "size")]
     for name in names:
         size_bytes = sum(entry.size_bytes for path, entry in listed.items() if path.startswith(f"{name}/"))
         rows.append((name, client.size(size_bytes)))
+    rows += [(path, client.size(listed[path].size_bytes)) for path in archives]
     _print(rows)
     total = client.size(sum(entry.size_bytes for entry in listed.values()))
+    counted = f"{len(names)} runs" + (f", {len(archives)} archives of runs" if archives else "")
     typer.echo(
-        f"{len(names)} runs, {total} in all; moves and skills: understudy histories pull {location}",
+        f"{counted}, {total} in all; moves and skills: understudy histories pull {location}",
         err=True,
     )
 

@@ -51,18 +51,18 @@ def _pull_missing(name: str) -> None:
     """Download the pinned runs of a benchmark that are not here; InputError if some are not published."""
     from understudy import screen
     from understudy.suite import benchmarks
-    from understudy.suite.benchmarks import pins
+    from understudy.suite.benchmarks import pinned_runs, pins
     from understudy.suite.errors import InputError
     from understudy.suite.hub import client, locations
 
     benchmark = benchmarks.load(name)
     pinned = pins.of(benchmark)
-    missing = pins.missing(benchmark)
+    missing = pinned_runs.missing(benchmark)
     sources = {pinned.of_run(run)[-1].source for run in missing} - {None, pins.EMBEDDED}
     for source in sorted(map(str, sources)):
         client.fetch(locations.parse(source), lambda line: screen.echo(line, err=True))
         screen.echo(source)
-    still = pins.missing(benchmark) if sources else missing
+    still = pinned_runs.missing(benchmark) if sources else missing
     total = len(pinned.names(benchmark, benchmark.games))
     if still:
         source = pinned.of_run(still[0])[-1].source

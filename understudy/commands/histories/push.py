@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.suite.io import file_names
-
 if TYPE_CHECKING:
     from understudy.suite.histories.publishing import Publication
     from understudy.suite.hub.commits import CommitPlan
@@ -87,7 +85,7 @@ def _require_replayed(folder: Path, publication: Publication) -> None:
     from understudy.suite.errors import CheckFailed
     from understudy.suite.histories import history_format, replay
 
-    histories = [history_format.read(folder / run.name / file_names.HISTORY) for run in publication.runs]
+    histories = [history_format.read(run.history_in(folder)) for run in publication.runs]
     with screen.progress() as shown:
         found = replay.verify_runs(histories, report=lambda done, total: shown.report("replay", done, total))
     for run, difference in zip(publication.runs, found, strict=True):

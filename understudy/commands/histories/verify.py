@@ -11,6 +11,7 @@ from understudy.commands.histories import _named
 
 if TYPE_CHECKING:
     from understudy.suite.histories.history_format import History
+    from understudy.suite.histories.run_archive import PackedPath
 
 COMMAND = typer.Typer()
 
@@ -39,8 +40,8 @@ def verify(
     from understudy.suite.histories import replay, replay_notes
 
     found = [found for path in paths for found in _named.files(path)]
-    readable: dict[Path, History] = {}
-    unreadable: dict[Path, str] = {}
+    readable: dict[Path | PackedPath, History] = {}
+    unreadable: dict[Path | PackedPath, str] = {}
     for path in found:
         try:
             history = _named.read(path)
@@ -82,7 +83,7 @@ def _cut_elsewhere(history: History) -> str | None:
     return None if rule is None else derived_segments.difference(history, rule)
 
 
-def _verdict(path: Path, history: History, difference: str | None, before: bool) -> str:
+def _verdict(path: Path | PackedPath, history: History, difference: str | None, before: bool) -> str:
     if difference:
         return f"{path}: differs: {difference}"
     state = "replayed before" if before else "replayed"

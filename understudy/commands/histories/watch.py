@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from understudy.suite.histories.history_format import History
+    from understudy.suite.histories.run_archive import PackedPath
 
 COMMAND = typer.Typer()
 
@@ -61,7 +62,7 @@ def watch(
     screen.echo(f"{out}: moves {first_move:,} to {stop - 1:,} of {history.header.game}")
 
 
-def _only(named: str) -> Path:
+def _only(named: str) -> Path | PackedPath:
     """Return the one history that an argument names; raise InputError for a folder of several."""
     from understudy.suite.errors import InputError
 
@@ -71,7 +72,7 @@ def _only(named: str) -> Path:
     return found[0]
 
 
-def _require_inside(path: Path, history: History, first_move: int) -> None:
+def _require_inside(path: Path | PackedPath, history: History, first_move: int) -> None:
     from understudy.suite.errors import InputError
 
     if not history.num_moves:
@@ -97,9 +98,9 @@ def _require_writable(out: Path) -> None:
 
 
 @contextmanager
-def _cache(path: Path) -> Iterator[Path | None]:
+def _cache(path: Path | PackedPath) -> Iterator[Path | None]:
     """Yield the cache for the frames: the user's (None), or a temporary one for a journal, which grows."""
-    if not path.is_dir():
+    if not _named.is_journal(path):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:

@@ -1,0 +1,46 @@
+"""The folders in which teacher data lies."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from understudy.suite.hub import client, locations
+from understudy.suite.io import paths
+
+# Folders or hf://..., separated as in PATH; replaces the default folders.
+ENVIRONMENT_VARIABLE: Final = "UNDERSTUDY_DATA"
+EMBEDDED: Final = Path(__file__).resolve().parent.parent / "data"  # the runs that come with the package
+
+
+def are_chosen() -> bool:
+    """Return whether the user has chosen data folders."""
+    return bool(os.environ.get(ENVIRONMENT_VARIABLE))
+
+
+def roots() -> tuple[Path, ...]:
+    """Return the data folders: those of UNDERSTUDY_DATA if set, else suite/data and a checkout's data.
+
+    A location `hf://datasets/user/repo@<commit hash>` is fetched if it is not there yet, and checked.
+    """
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    if chosen:
+        return tuple(map(_root, _parts(chosen)))
+    checkout = EMBEDDED.parent.parent
+    beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
+    return (EMBEDDED, *beside)
+
+
+def _parts(chosen: str) -> list[str]:
+    """Split at the separator of PATH; a location on the Hub may contain it too."""
+    separator = re.escape(os.pathsep)
+    return re.findall(rf"{locations.SCHEME}[^{separator}]*|[^{separator}]+", chosen)
+
+
+def _root(part: str) -> Path:
+    if not locations.names_hub(part):
+        return paths.expanded(part, ENVIRONMENT_VARIABLE)
+    return client.folder(part, lambda line: print(line, file=sys.stderr))
