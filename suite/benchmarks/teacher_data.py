@@ -49,8 +49,8 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
     """Return the benchmark's recorded teacher runs, in order of game and seed.
 
     A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`, or `<variant>/...` in the archive
-    `<folder>/<benchmark>/histories.zip`; `folders` default to `data_folders.roots()`, and to what was pulled of the pinned
-    runs.
+    `<folder>/<benchmark>/histories.zip`; `folders` default to `data_folders.roots()`, and to what was pulled
+    of the pinned runs.
     Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
     have, if one run is in two places, or if an archive is damaged.
     """
@@ -59,7 +59,7 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
     for folder in data_folders.roots() if folders is None else folders:
         if explicit and not folder.is_dir():
             raise InputError(
-                f"data folder {folder} does not exist; set {data_folders.ENVIRONMENT_VARIABLE} to one that does"
+                f"data folder {folder} does not exist; set {data_folders.ENVIRONMENT_VARIABLE} to another"
             )
         within = folder / benchmark.name
         unpacked: list[StoredPath] = [*sorted(within.glob(f"*/seed-*/{HISTORY}"))]
