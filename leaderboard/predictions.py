@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.io import files
 from understudy.suite.scoring.evidence import Predictions
+
+KEPT_TEACHERS = 128  # columns kept in a process, 34 bytes a move of some 1,000
 
 
 def of_row(
@@ -49,13 +52,11 @@ def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[
 
 
 def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRun) -> Iterator[str]:
-    from understudy.suite.harness import agreement
-
-    benchmark, history = benchmarks.load(folder.benchmark), benchmarks.read(run)
+    benchmark = benchmarks.load(folder.benchmark)
     start, moves = benchmark.watched_moves, benchmark.budget(folder.budget).agreement_moves
     assert run.network_path is not None
-    store = open_store(history, start, start + moves)
-    expected = agreement.teachers_columns(history, store, start, moves, run.network_path)
+    changed = run.history_path.stat().st_mtime_ns, run.network_path.stat().st_mtime_ns
+    expected = _expected(run, start, moves, changed)
     if set(columns) != {*expected, "predicted", "loss_nats"}:
         yield f"columns {', '.join(sorted(columns))}; score its agreement again"
         return
@@ -65,6 +66,24 @@ def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRu
     legal = np.flatnonzero(games.load(run.game).legal_actions)
     if columns["predicted"].shape != (moves,) or not np.isin(columns["predicted"], legal).all():
         yield f"predicted: expected {moves:,} legal actions"
+
+
+@functools.lru_cache(maxsize=KEPT_TEACHERS)
+def _expected(run: TeacherRun, start: int, moves: int, changed: tuple[int, int]) -> Mapping[str, np.ndarray]:
+    """Return `agreement.teachers_columns` of a run, computed once for the rows of all players.
+
+    Args:
+        run: of a teacher, with its network at W.
+        start: the first move to predict.
+        moves: how many.
+        changed: when the log and the network were, in ns: other files are other columns.
+    """
+    from understudy.suite.harness import agreement
+
+    history = benchmarks.read(run)
+    store = open_store(history, start, start + moves)
+    assert run.network_path is not None
+    return agreement.teachers_columns(history, store, start, moves, run.network_path)
 
 
 def _due(

@@ -93,11 +93,29 @@ def score_rows(
 
 
 def score_row(results: Path, row: RowFolder) -> ScoredRow:
-    """Return one row with its verdicts; nothing is written.
+    """Return one row with its verdicts; nothing is written. Raises as `RowScorer.score`."""
+    return RowScorer(results).score(row)
 
-    Raises InputError if it, or a row that it is compared with, cannot be read.
-    """
-    return _BudgetScorer(results, row.benchmark, row.budget).score(row)
+
+class RowScorer:
+    """Scores rows one by one, each once; what those of one benchmark and budget share is read once."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
+        self._scored: dict[RowFolder, ScoredRow] = {}
+
+    def score(self, row: RowFolder) -> ScoredRow:
+        """Return a row with its verdicts; nothing is written.
+
+        Raises InputError if it, or a row that it is compared with, cannot be read.
+        """
+        if row not in self._scored:
+            key = row.benchmark, row.budget
+            if key not in self._scorers:
+                self._scorers[key] = _BudgetScorer(self._results, *key)
+            self._scored[row] = self._scorers[key].score(row)
+        return self._scored[row]
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:

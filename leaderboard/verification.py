@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
+from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
@@ -79,21 +80,22 @@ def verify(
     due = [each for each, known in zip(histories, before, strict=True) if not known]
     logs = [history for *_, history in due]
     begin(len(due), sum(history.num_moves for history in logs), sum(before))
-    replayed = replay.verify_runs(logs, processes, report)
+    replayed = replay.verify_runs(logs, processes, report) if logs else []
     if notes:
         notes.update(logs, replayed)
     for (row, folder, _), error in zip(due, replayed, strict=True):
         failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
+    scorer = scores.RowScorer(results)
     for row in rows:
         for check in (_check_row, _check_jobs, _check_plan, _check_results_of_checks):
             failures[row] += _failures(check(row))
-        failures[row] += _check_scores(results, row)
+        failures[row] += _check_scores(scorer, row)
     if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
         for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
             failures[row] += _check_controls(results, row)
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
-        failures[rows[0]] += _check_tables(results)
+        failures[rows[0]] += _check_tables(results, scorer)
     return [
         Finding(
             row,
@@ -255,14 +257,14 @@ def _check_results_of_checks(row: RowFolder) -> Iterator[str]:
                 yield f"{found.path}: {found.mismatch}"
 
 
-def _check_scores(results: Path, row: RowFolder) -> Iterator[str]:
+def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
     """Yield the differences between a row's stored verdicts and those of its runs."""
     path = row.path / scores.SCORES
     if not path.exists():
         return
     try:
         kept = row_documents.read(row_documents.Scores, path)
-        scored = scores.score_row(results, row)
+        scored = scorer.score(row)
     except InputError as error:
         yield str(error)
         return
@@ -307,19 +309,27 @@ def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Ite
         yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
 
 
-def _check_tables(results: Path) -> Iterator[str]:
+def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
     """Yield each stored table that differs from the table of these rows."""
     written = [path for path in (results / name for name in board.FILES) if path.exists()]
     if not written:
         return
     try:
-        tables = board.texts(scores.score_all(results, lambda row, error: None), results)
+        tables = board.texts(_scored(results, scorer), results)
     except InputError as error:
         yield str(error)
         return
     for path in written:
         if path.read_text(encoding="utf-8") != tables[path.name]:
             yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+
+
+def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:
+    """Return every row with its verdicts, as `scores.score_all` does without those that cannot be read."""
+    try:
+        return [scorer.score(row) for row in stored_rows.rows_in(results)]
+    except InputError:
+        return scores.score_all(results, lambda row, error: None)
 
 
 def require(findings: list[Finding]) -> None:

@@ -13,7 +13,7 @@ from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import engines, row_storage, work
+from understudy.suite.harness import engines, finished, row_storage, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -90,11 +90,13 @@ def plan(
     slow = set()
     for row in rows:
         wanted = wanted_tasks(row, task_names)
-        began = time.monotonic()
-        work.require_player(row, wanted, report)
-        if time.monotonic() - began > SLOW_TO_MAKE_SECONDS * len(row.entry.players):
-            slow.add(row)
-        items |= dict.fromkeys(work.items_of(row, wanted, applied))
+        own = list(work.items_of(row, wanted, applied))
+        if not all(map(finished.is_finished, own)):
+            began = time.monotonic()
+            work.require_player(row, wanted, report)
+            if time.monotonic() - began > SLOW_TO_MAKE_SECONDS * len(row.entry.players):
+                slow.add(row)
+        items |= dict.fromkeys(own)
         items |= dict.fromkeys(_reference_items(row, wanted, references))
     for row in dict.fromkeys(item.row for item in items):
         work.row_file(row)  # raises where another entry's row is stored
@@ -103,12 +105,16 @@ def plan(
 
 
 def play(items: Sequence[WorkItem], engine: str = "serial", report: Report = _no_report) -> None:
-    """Play what was planned; rows are declared in their folders first."""
+    """Play what was planned and is not finished; rows are declared in their folders first.
+
+    A row all of whose items are finished stays packed, and no process is started for it.
+    """
     row_files = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
-    with _in_trees(items, report):
+    due = [item for item in items if not finished.is_finished(item)]
+    with _in_trees(due, report):
         for path, declared in row_files:
             files.write_json(path, declared)
-        engines.run(engine, items, work.run, report)
+        engines.run(engine, due, work.run, report)
 
 
 def play_reference_starts(request: Request, engine: str = "serial", report: Report = _no_report) -> list[str]:
