@@ -13,7 +13,7 @@ from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.harness import records, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories.frame_store import open_store
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring.evidence import Predictions
 
 
@@ -74,7 +74,7 @@ def _due(
 
     Runs that end before the moves to predict, or have no network at W, are left out.
     """
-    if not (folder.path / records.ROW).exists():
+    if not walks.is_file(folder.path / records.ROW):
         return
     runs = {run.name: run for run in teacher_runs}
     moves = benchmark.watched_moves + benchmark.budget(folder.budget).agreement_moves

@@ -20,7 +20,7 @@ from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.harness.requests import RequestedRow
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring import reference_summaries, references
 from understudy.suite.scoring.contrasts import CHECKPOINT
 from understudy.suite.scoring.evidence import Evidence
@@ -181,7 +181,7 @@ class _RecordedStarts(StoredReferences):
         under another file of the benchmark or by other networks.
         """
         job = self.results / self.benchmark.name / self.budget.name / player / role / "control"
-        found = [records.read(path.parent) for path in sorted(job.glob(f"lane-*/{records.RECORD}"))]
+        found = [records.read(path.parent) for path in walks.matching(job, f"lane-*/{records.RECORD}")]
         if not found or len(found) != found[0]["job"]["lanes"]:
             return ()
         if player == FROZEN_TEACHER:

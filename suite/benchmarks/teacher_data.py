@@ -15,7 +15,7 @@ from understudy.suite import registry
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.hub import client, locations
-from understudy.suite.io import paths
+from understudy.suite.io import paths, walks
 from understudy.suite.io.file_names import HISTORY, NETWORK_AT_W
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
     found: dict[tuple[str, int], TeacherRun] = {}
     for folder in roots() if folders is None else folders:
         if explicit and not folder.is_dir():
+            found_there = "is not a folder" if folder.exists() else "does not exist"
             raise InputError(
-                f"data folder {folder} does not exist; set {ENVIRONMENT_VARIABLE} to one that does"
+                f"data folder {folder} {found_there}; set {ENVIRONMENT_VARIABLE} to one that does"
             )
-        for path in sorted((folder / benchmark.name).glob(f"*/seed-*/{HISTORY}")):
+        for path in walks.matching(folder / benchmark.name, f"*/seed-*/{HISTORY}"):
             run = _teacher_run(benchmark, path)
             other = found.setdefault((run.game, run.seed), run)
             if other is not run:
@@ -179,7 +180,7 @@ def _teacher_run(benchmark: Benchmark, history_path: Path) -> TeacherRun:
         seed=int(seed),
         folder=folder,
         history_path=history_path,
-        network_path=network if network.is_file() else None,
+        network_path=network if walks.is_file(network) else None,
         segment_moves=benchmark.segment_moves,
         watched_moves=benchmark.watched_moves,
     )

@@ -16,7 +16,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
 from understudy.suite.histories.history_format import History
 from understudy.suite.hub import manifest
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD, CHECKPOINT, HISTORY, NETWORK_AT_W
 
 PUBLISHED: Final = (HISTORY, NETWORK_AT_W, CHECKPOINT)  # files of a run's folder
@@ -106,9 +106,9 @@ def prepare(folder: Path, repo: str) -> Publication:
     contents: dict[str, Path | bytes] = {}
     for run in runs:
         paths = (folder / run.name / name for name in PUBLISHED)
-        contents |= {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+        contents |= {path.relative_to(folder).as_posix(): path for path in paths if walks.is_file(path)}
     digests = {name: files.sha256(folder / name) for name in contents}
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    present = {path.relative_to(folder).as_posix() for path in walks.files(folder)}
     left_out = sorted(present - contents.keys() - manifest.UNLISTED)
     contents[CARD] = card(runs, repo).encode()
     contents[manifest.NAME] = manifest.text(digests).encode()
@@ -117,7 +117,7 @@ def prepare(folder: Path, repo: str) -> Publication:
 
 def survey(folder: Path) -> tuple[PublishedRun, ...]:
     """Read every run below a folder and return them in order of their names. Raises as `prepare` does."""
-    paths = sorted(folder.rglob(HISTORY))
+    paths = [path for path in walks.files(folder) if path.name == HISTORY]
     if not paths:
         raise InputError(f"{folder}: expected runs as {LAYOUT}, found none")
     return tuple(sorted((_run(folder, path) for path in paths), key=_order))
@@ -162,7 +162,7 @@ def _run(folder: Path, path: Path) -> PublishedRun:
         first_skill=_skill(history, 0, tenth),
         last_skill=_skill(history, history.num_moves - tenth, history.num_moves),
         size_bytes=sum(
-            (path.parent / part).stat().st_size for part in PUBLISHED if (path.parent / part).is_file()
+            (path.parent / part).stat().st_size for part in PUBLISHED if walks.is_file(path.parent / part)
         ),
         content_sha256=history.content_sha256,
     )
