@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
@@ -16,7 +18,8 @@ def pull(
         str, typer.Argument(metavar="USER/REPO[@REVISION]", help="A dataset; a commit hash, tag or branch.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Also copy the files to this folder, new or empty.")
+        Path | None,
+        typer.Option(parser=arguments.folder, help="Also copy the files to this folder, new or empty."),
     ] = None,
 ) -> None:
     """Download runs from the Hub and check them. Prints the pinned name."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
 from understudy.suite.io import file_names
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("push")
 def push(
-    folder: Annotated[Path, typer.Argument(help="Runs as <benchmark>/<variant>/seed-<k>/history.parquet.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=arguments.folder, help="Runs as <benchmark>/<variant>/seed-<k>/history.parquet."
+        ),
+    ],
     repo: Annotated[
         str, typer.Argument(metavar="USER/REPO", help="A dataset on the Hub; created if it doesn't exist.")
     ],
