@@ -17,7 +17,7 @@ from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_documents
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring import conditions, gains, verdicts
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.verdicts import Verdict
@@ -162,7 +162,7 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> ControlsCheck
     rows = {}
     for player in dict.fromkeys(each.player for each in expected):
         row = stored_rows.RowFolder(folder / player, benchmark_name, budget_name, player)
-        if (row.path / records.ROW).exists():
+        if walks.is_file(row.path / records.ROW):
             rows[player] = row
         elif any(each.player == player and each.answer != MEASURED for each in expected):
             raise InputError(f"{row.path}: {player} has not been played; run understudy controls")

@@ -14,7 +14,7 @@ from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.harness import records, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories.frame_store import open_store
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring.evidence import Predictions
 
 KEPT_TEACHERS = 128  # columns kept in a process, 34 bytes a move of some 1,000
@@ -93,7 +93,7 @@ def _due(
 
     Runs that end before the moves to predict, or have no network at W, are left out.
     """
-    if not (folder.path / records.ROW).exists():
+    if not walks.is_file(folder.path / records.ROW):
         return
     runs = {run.name: run for run in teacher_runs}
     moves = benchmark.watched_moves + benchmark.budget(folder.budget).agreement_moves

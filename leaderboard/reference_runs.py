@@ -12,7 +12,7 @@ from understudy.suite import benchmarks, games
 from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring.scored_runs import ScoredRun
 
 FROZEN_TEACHER = "frozen-teacher"
@@ -121,7 +121,7 @@ class StoredReferences:
     def _read_starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
         folder = self.row(player)
         try:
-            if (folder.path / records.ROW).exists():
+            if walks.is_file(folder.path / records.ROW):
                 stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.identity)
             found = stored_rows.runs(folder, role)
         except InputError as error:

@@ -18,7 +18,7 @@ from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, records, row_documents
 from understudy.suite.harness.row_files import RowPath
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
 from understudy.suite.scoring.evidence import Predictions
@@ -211,9 +211,9 @@ class _BudgetScorer:
     def _frozen_teacher(self) -> dict[str, Description]:
         """The descriptions of the frozen teacher; empty if it was not scored or is left out."""
         folder = self.references.row(FROZEN_TEACHER)
-        if not (folder.path / records.ROW).exists():
-            return {}
         try:
+            if not walks.is_file(folder.path / records.ROW):
+                return {}
             runs = _StoredRuns(folder, self)
             return {task.name: self._described(task, runs) for task in self._gain_tasks}
         except InputError as error:

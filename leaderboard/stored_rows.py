@@ -12,7 +12,7 @@ from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
-from understudy.suite.io import file_names
+from understudy.suite.io import file_names, walks
 from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
 
@@ -87,7 +87,8 @@ def every_row_in(results: Path) -> list[RowFolder]:
     """Return the rows below a results folder, sorted, readable or not; InputError if there is none."""
     found = [
         RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
-        for path in sorted(results.glob(f"*/*/*/{records.ROW}"))
+        for folder in walks.matching(results, "*/*/*")
+        for path in _row_file(folder)
     ]
     if not found:
         raise InputError(
@@ -97,6 +98,14 @@ def every_row_in(results: Path) -> list[RowFolder]:
     return found
 
 
+def _row_file(folder: Path) -> list[Path]:
+    """Return the path of a row's file if there is one, or if the folder can't be read: its reader says so."""
+    try:
+        return walks.matching(folder.parent, f"{folder.name}/{records.ROW}")
+    except InputError:
+        return [folder / records.ROW]
+
+
 def results_of(path: Path) -> tuple[Path, Path]:
     """Return the results folder that a path lies in, and the path itself, absolute if need be.
 
@@ -104,7 +113,7 @@ def results_of(path: Path) -> tuple[Path, Path]:
         path: a results folder, or the folder of a benchmark, a budget or a row in it.
     """
     for depth in (3, 2, 1):  # of a row, a budget and a benchmark
-        if any(path.glob(f"{'*/' * (3 - depth)}{records.ROW}")):
+        if walks.matching(path, f"{'*/' * (3 - depth)}{records.ROW}"):
             chosen = path if len(path.parts) >= depth and ".." not in path.parts else path.resolve()
             return chosen.parents[depth - 1], chosen
     return path, path
@@ -112,7 +121,7 @@ def results_of(path: Path) -> tuple[Path, Path]:
 
 def has_rows(results: Path) -> bool:
     """Whether there is a row below a results folder."""
-    return any(results.glob(f"*/*/*/{records.ROW}"))
+    return bool(walks.matching(results, f"*/*/*/{records.ROW}"))
 
 
 def run_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
@@ -162,7 +171,7 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
 
     Raises InputError if a run cannot be read.
     """
-    if not (row.path / records.ROW).exists():
+    if not walks.is_file(row.path / records.ROW):
         return ()
     found: list[ScoredRun] = []
     declared = row_of(row)

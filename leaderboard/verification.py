@@ -28,7 +28,7 @@ from understudy.suite.histories import derived_segments, history_format, replay
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.replay_notes import ReplayNotes
-from understudy.suite.io import file_names
+from understudy.suite.io import file_names, walks
 
 Report = Callable[[int, int], None]  # moves done and to do
 Begin = Callable[[int, int, int], None]  # runs and moves to replay, runs that were replayed before
@@ -303,8 +303,8 @@ def _not_played(row: RowFolder) -> tuple[str, ...]:
 def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
     """Yield each folder of runs below the chosen one that belongs to no row and is therefore not scored."""
     known = {row.path for row in rows}
-    runs = [path.parents[3] for path in results.glob(f"*/*/*/*/*/lane-*/{records.RECORD}")]
-    runs += [path.parent for path in results.glob(f"*/*/*/{row_archive.ARCHIVE}")]
+    runs = [path.parents[3] for path in walks.matching(results, f"*/*/*/*/*/lane-*/{records.RECORD}")]
+    runs += [path.parent for path in walks.matching(results, f"*/*/*/{row_archive.ARCHIVE}")]
     for folder in sorted({path for path in runs if _lies_in(path, chosen)} - known):
         yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
 

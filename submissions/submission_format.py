@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from understudy.submissions import regular_files, tensors
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD
 
 FORMAT = 1
@@ -178,7 +178,7 @@ def surplus_files(submission: Submission) -> tuple[str, ...]:
     known = {DECLARATION, CARD}
     for folder, _ in submission.checkpoints:
         known |= {f"{folder}/{CONFIG}", f"{folder}/{WEIGHTS}"}
-    inside = (path for path in submission.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    inside = walks.unfollowed(submission.folder)
     found = {path.relative_to(submission.folder).as_posix() for path in inside}
     return tuple(sorted(found - known))
 

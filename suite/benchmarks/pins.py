@@ -21,7 +21,7 @@ from understudy.suite import validation
 from understudy.suite.benchmarks import data_folders
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 
 SUFFIX: Final = ".data.json"
 FORMAT: Final = 1
@@ -100,12 +100,12 @@ def of(benchmark: Benchmark) -> Pins:
     name = f"{benchmark.name}{SUFFIX}"
     chosen = data_folders.roots() if data_folders.are_chosen() else ()
     folders = (*chosen, *map(Path, importlib.import_module(__package__ or "").__path__))
-    return read(next((folder / name for folder in folders if (folder / name).is_file()), HERE / name))
+    return read(next((folder / name for folder in folders if walks.is_file(folder / name)), HERE / name))
 
 
 def read(path: Path) -> Pins:
     """Return the pins of a file, none if there is no such file; InputError as `of`."""
-    return _read(path, path.stat().st_mtime_ns) if path.is_file() else Pins(path, ())
+    return _read(path, path.stat().st_mtime_ns) if walks.is_file(path) else Pins(path, ())
 
 
 def append(path: Path, new: Iterable[Pin]) -> Pins:

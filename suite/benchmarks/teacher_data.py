@@ -14,6 +14,7 @@ from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.histories import run_archive
 from understudy.suite.hub import client, locations
+from understudy.suite.io import walks
 from understudy.suite.io.file_names import HISTORIES, HISTORY, NETWORK_AT_W
 from understudy.suite.io.readable import StoredPath
 
@@ -58,11 +59,12 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
     found: dict[tuple[str, int], TeacherRun] = {}
     for folder in data_folders.roots() if folders is None else folders:
         if explicit and not folder.is_dir():
+            found_there = "is not a folder" if folder.exists() else "does not exist"
             raise InputError(
-                f"data folder {folder} does not exist; set {data_folders.ENVIRONMENT_VARIABLE} to another"
+                f"data folder {folder} {found_there}; set {data_folders.ENVIRONMENT_VARIABLE} to another"
             )
         within = folder / benchmark.name
-        unpacked: list[StoredPath] = [*sorted(within.glob(f"*/seed-*/{HISTORY}"))]
+        unpacked: list[StoredPath] = [*walks.matching(within, f"*/seed-*/{HISTORY}")]
         for path in [*unpacked, *run_archive.histories(within / HISTORIES)]:
             run = _teacher_run(benchmark, path)
             other = found.setdefault((run.game, run.seed), run)
@@ -171,7 +173,12 @@ def _teacher_run(benchmark: Benchmark, history_path: StoredPath) -> TeacherRun:
         seed=int(seed),
         folder=folder,
         history_path=history_path,
-        network_path=network if network.exists() else None,
+        network_path=network if _is_there(network) else None,
         segment_moves=benchmark.segment_moves,
         watched_moves=benchmark.watched_moves,
     )
+
+
+def _is_there(path: StoredPath) -> bool:
+    """Return whether there is such a file; InputError for a link to nothing, or if it may not be seen."""
+    return walks.is_file(path) if isinstance(path, Path) else path.exists()

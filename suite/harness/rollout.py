@@ -29,9 +29,10 @@ from understudy.suite.histories import history_format
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import Header, History
+from understudy.suite.histories.journal import Journal
 from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.histories.timesteps import timesteps_with_empty_memory
-from understudy.suite.io import file_lock, files, interrupts
+from understudy.suite.io import file_lock, files, interrupts, parts, walks
 from understudy.suite.io.file_names import HISTORY, LOCK
 from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Imitator, State, Timestep
@@ -41,6 +42,7 @@ PRIMING_CHUNK_MOVES = 256
 CHECKPOINT_SECONDS = 60.0
 KEPT_STATE = "kept-state.safetensors"  # of lane 0, KEPT_BEFORE_END moves before the end, to check isolation
 KEPT_BEFORE_END = records.CHECKED_MOVES
+WRITTEN = (JOB, PROGRESS, TIMING, KEPT_STATE, "state-*.safetensors", RECORD, HISTORY)  # under a job's lock
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def play(
     run_folders = [folder / f"lane-{index}" for index in range(len(job.lanes))]
     with file_lock.held(folder / LOCK, waiting):
         for each in (folder, *run_folders):
-            files.drop_parts(each)
+            parts.drop(each, WRITTEN)
         if restart:
             _forget(folder, run_folders)
         refuse_other_job(job, folder)
@@ -294,7 +296,7 @@ class _Session:
         self.first_of_run = lanes & start_state.first_of_run
 
     def _drop_states(self, keep: int | None) -> None:
-        for old in self.folder.glob("state-*.safetensors"):
+        for old in _states(self.folder):
             if old.name != f"state-{keep}.safetensors":
                 old.unlink()
 
@@ -342,12 +344,14 @@ def _forget(folder: Path, run_folders: Sequence[Path]) -> None:
     for run in run_folders:
         for name in (RECORD, HISTORY):
             (run / name).unlink(missing_ok=True)
-        journal = run / f"{HISTORY}.journal"
-        if journal.exists():
-            for file in journal.iterdir():
-                file.unlink()
-            journal.rmdir()
+        Journal(run / f"{HISTORY}.journal").discard()
     for name in (JOB, TIMING, *CHECKS, KEPT_STATE):
         (folder / name).unlink(missing_ok=True)
-    for path in folder.glob("state-*.safetensors"):
+    for path in _states(folder):
         path.unlink()
+
+
+def _states(folder: Path) -> list[Path]:
+    """Return the files of players' states at checkpoints, and no others that are called alike."""
+    found = walks.matching(folder, "state-*.safetensors")
+    return [path for path in found if path.stem.removeprefix("state-").isdecimal()]

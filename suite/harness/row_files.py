@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
 from understudy.suite.harness.row_archive import ARCHIVE
+from understudy.suite.io import walks
 from understudy.suite.io.archives import Member
 
 
@@ -48,8 +49,8 @@ class RowPath:
         return RowPath(self.row, self.inner.parent)
 
     def exists(self) -> bool:
-        """Whether there is such a file; InputError if the archive is damaged."""
-        return (self.row / self.inner).exists() or str(self.inner) in archived(self.row)
+        """Whether there is such a file; InputError if it may not be seen, or the archive is damaged."""
+        return walks.is_there(self.row / self.inner) or str(self.inner) in archived(self.row)
 
     def read_bytes(self) -> bytes:
         """Return a file's content.
@@ -82,9 +83,9 @@ def find(row: Path, pattern: str) -> list[RowPath]:
         row: the row's folder.
         pattern: of the path in the row's folder; `*` stands for any characters but `/`.
 
-    Raises InputError if the row's archive is damaged.
+    Raises InputError if the row's archive is damaged, or a folder of its runs may not be read.
     """
-    names = {path.relative_to(row).as_posix() for path in row.glob(pattern)}
+    names = {path.relative_to(row).as_posix() for path in walks.matching(row, pattern)}
     names |= {name for name in archived(row) if _regex(pattern).fullmatch(name)}
     return sorted(RowPath(row, PurePosixPath(name)) for name in names)
 

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from understudy.suite.harness import records, row_archive, row_documents, row_files
 from understudy.suite.harness.row_archive import ARCHIVE
-from understudy.suite.io import file_lock, file_names, files
+from understudy.suite.io import file_lock, file_names, files, parts, walks
 
 IN_USE: Final = ".in-use-*.lock"  # in a row's folder, one for each process that plays or checks it
 JOB_PARTS: Final = ("progress.json", f"lane-*/{file_names.HISTORY}.journal")  # of a job that is being played
+
+RUN_FILES: Final = ("*.json", "*.safetensors", file_names.HISTORY)  # written by those who use a row
 
 
 @contextmanager
@@ -57,9 +59,7 @@ def pack(row: Path) -> bool:
     with file_lock.held(row / file_names.LOCK):
         if _is_used(row) or not is_complete(row):
             return False
-        for name in (ARCHIVE, records.TIMING):  # written under this lock alone
-            for part in row.glob(f".{name}.*.part"):
-                part.unlink(missing_ok=True)
+        parts.drop(row, (ARCHIVE, records.TIMING))  # written under this lock alone
         names = _tree(row)
         _keep_timing(row)
         if names:
@@ -75,7 +75,7 @@ def is_complete(row: Path) -> bool:
     jobs = [path.parent for path in row_files.find(row, f"*/*/{records.JOB}")]
     if not jobs or not (row / records.ROW).exists():
         return False
-    if any(any(row.glob(f"*/*/{part}")) for part in JOB_PARTS):
+    if any(walks.matching(row, f"*/*/{part}") for part in JOB_PARTS):
         return False
     finished = {path.parent for path in row_files.find(row, f"*/*/lane-*/{records.RECORD}")}
     lanes = (job / f"lane-{index}" for job in jobs for index in range(len(records.read_job(job)["lanes"])))
@@ -88,7 +88,7 @@ def timing(row: Path) -> dict[str, Any]:
     kept = row_documents.read(row_documents.Timing, path)["jobs"] if path.exists() else {}
     in_tree = {
         found.parent.relative_to(row).as_posix(): _without_format(found)
-        for found in row.glob(f"*/*/{records.TIMING}")
+        for found in walks.matching(row, f"*/*/{records.TIMING}")
     }
     return dict(sorted({**kept, **in_tree}.items()))
 
@@ -100,8 +100,9 @@ def _without_format(path: Path) -> dict[str, Any]:
 
 def _tree(row: Path) -> list[str]:
     """Return the files of a row's runs in its tree, relative to its folder, sorted."""
-    found = (path.relative_to(row).as_posix() for depth in (3, 4) for path in row.glob("/".join("*" * depth)))
-    return sorted(name for name in found if row_archive.is_known(name))
+    found = (path for depth in (3, 4) for path in walks.matching(row, "/".join("*" * depth)))
+    names = (path.relative_to(row).as_posix() for path in found)
+    return sorted(name for name in names if row_archive.is_known(name))
 
 
 def _unpack(row: Path) -> None:
@@ -113,7 +114,7 @@ def _unpack(row: Path) -> None:
 
 def _is_used(row: Path) -> bool:
     """Whether a process plays or checks a row; lock files of killed ones go."""
-    for lock in [*row.glob(IN_USE), *row.glob(f"*/*/{file_names.LOCK}")]:
+    for lock in [*walks.matching(row, IN_USE), *walks.matching(row, f"*/*/{file_names.LOCK}")]:
         with file_lock.held_if_free(lock) as free:
             if not free:
                 return True
@@ -122,7 +123,7 @@ def _is_used(row: Path) -> bool:
 
 def _keep_timing(row: Path) -> None:
     """Gather the timing of a row's jobs in a file beside the archive, whose bytes must not depend on it."""
-    if any(row.glob(f"*/*/{records.TIMING}")):
+    if walks.matching(row, f"*/*/{records.TIMING}"):
         row_documents.write(row_documents.Timing, row / records.TIMING, {"jobs": timing(row)})
 
 
@@ -130,12 +131,12 @@ def _remove(row: Path, names: list[str]) -> None:
     """Remove packed files, what is left of their jobs' timing, and folders with nothing else in them."""
     for name in names:
         (row / name).unlink(missing_ok=True)
-    for path in row.glob(f"*/*/{records.TIMING}"):
+    for path in walks.matching(row, f"*/*/{records.TIMING}"):
         path.unlink(missing_ok=True)
     for depth in (3, 2, 1):
-        for folder in row.glob("/".join("*" * depth)):
+        for folder in walks.matching(row, "/".join("*" * depth)):
             if folder.is_dir():
-                files.drop_parts(folder)
+                parts.drop(folder, RUN_FILES)
                 with suppress(OSError):  # it holds something else
                     folder.rmdir()
 

@@ -33,6 +33,11 @@ def _commit() -> str | None:
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ["git", "-C", str(CHECKOUT), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # a file's name need not be UTF-8
+        check=True,
+        timeout=10,
     )
     return done.stdout.strip()

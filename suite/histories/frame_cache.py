@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from understudy.suite.errors import InputError, MachineError
 from understudy.suite.histories.history_format import FORMAT, History
-from understudy.suite.io import paths
+from understudy.suite.io import parts, paths, walks
 
 try:
     import fcntl
@@ -23,8 +24,12 @@ FOLDER_VARIABLE = "UNDERSTUDY_CACHE"
 LIMIT_VARIABLE = "UNDERSTUDY_CACHE_GB"
 DEFAULT_LIMIT_GB = 50.0
 IMPORTED = "imported"  # marks a store whose frames can't be rebuilt by replay
-ABANDONED_SECONDS = 86_400  # age from which an unfinished file must be of a killed process
 _IN_USE = ".in-use"
+_STORES = "frames"  # in a cache
+HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)  # by another process
+_STORE = re.compile(r"[0-9a-f]{64}-[0-9]+")
+_IMPORT = re.compile(r"\.import-[0-9a-f]{16}")
+_FILES = ("segment-*.b2frame", "recomputed-*.safetensors")  # of a store
 
 
 def folder() -> Path:
@@ -44,7 +49,15 @@ def store_folder(cache: Path, history: History) -> Path:
     Raises InputError if the cache's name isn't UTF-8: blosc2 opens no such file.
     """
     paths.require_utf8(cache, FOLDER_VARIABLE)
-    return cache / "frames" / f"{history.content_sha256}-{FORMAT}"
+    return cache / _STORES / f"{history.content_sha256}-{FORMAT}"
+
+
+def import_folder(cache: Path) -> Path:
+    """Return a folder of nobody else's in which a run's frames are imported; abandoned ones are removed."""
+    for old in walks.matching(cache / _STORES, ".import-*"):
+        if _IMPORT.fullmatch(old.name) and parts.is_abandoned(old):
+            shutil.rmtree(old, ignore_errors=True)
+    return cache / _STORES / f".import-{parts.token()}"
 
 
 def make_folder(path: Path) -> None:
@@ -102,9 +115,16 @@ def evict(cache: Path, limit: float) -> list[Path]:
 
 def drop_abandoned(store: Path) -> None:
     """Delete the unfinished files of killed processes in a store."""
-    for part in store.glob(".*.part"):
-        if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
-            part.unlink(missing_ok=True)
+    parts.drop_old(store, _FILES)
+
+
+def remove(cache: Path) -> None:
+    """Delete a cache's stores that nobody uses, and the cache if nothing else is in it."""
+    for store in _stores(cache):
+        _deleted(store.folder)
+    for folder in (cache / _STORES, cache):
+        with contextlib.suppress(OSError):  # it holds something else
+            folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -118,9 +138,11 @@ class _Store:
 
 def _stores(cache: Path) -> list[_Store]:
     found = []
-    for path in (cache / "frames").glob("*"):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # deleted by another process
-            sizes = [entry.stat().st_size for entry in os.scandir(path)]
+    for path in walks.folders(cache / _STORES):
+        if not _STORE.fullmatch(path.name):
+            continue  # not ours
+        with contextlib.suppress(FileNotFoundError):  # deleted by another process
+            sizes = [each.lstat().st_size for each in walks.unfollowed(path)]
             marker = path / _IN_USE
             used = marker.stat().st_mtime if marker.exists() else path.stat().st_mtime
             found.append(_Store(path, sum(sizes), used))
@@ -132,7 +154,7 @@ def _opened(store: Path) -> IO[bytes]:
     for _ in range(100):
         try:
             store.mkdir(parents=True, exist_ok=True)
-            file = (store / _IN_USE).open("ab")
+            file = (store / _IN_USE).open("a+b")  # over NFS a shared lock needs a file that may be read
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_SH)
             if os.path.samestat(os.fstat(file.fileno()), (store / _IN_USE).stat()):
@@ -151,12 +173,14 @@ def _unusable(path: Path, error: OSError) -> MachineError:
 
 
 def _deleted(store: Path) -> bool:
-    """Delete a store unless it is in use; return whether it was deleted."""
-    with contextlib.suppress(FileNotFoundError), (store / _IN_USE).open("ab") as file:
+    """Delete a store unless it is in use or belongs to another user; return whether it was deleted."""
+    with contextlib.suppress(FileNotFoundError, PermissionError), (store / _IN_USE).open("a+b") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+            except OSError as error:
+                if error.errno in HELD:
+                    return False
+                raise _unusable(store, error) from error
         shutil.rmtree(store, ignore_errors=True)
     return not store.exists()

@@ -21,7 +21,7 @@ from understudy.suite.errors import CheckFailed, MachineError
 from understudy.suite.histories import frame_cache, replay, segments
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.segments import CHUNK_MOVES, Report, RunSegment, Tick
-from understudy.suite.io import files
+from understudy.suite.io import files, parts
 from understudy.suite.protocols import Game
 
 CHUNK_FRAMES = CHUNK_MOVES  # compressed together and appended at once
@@ -257,10 +257,9 @@ class SegmentWriter:
         import blosc2
 
         self._target = target
-        self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        self._part = parts.beside(target)
         itemsize = np.dtype(game.observation_dtype).itemsize
         frame_bytes = _items_per_frame(game) * itemsize
-        self._part.unlink(missing_ok=True)
         with _disk_errors(self._part):
             self._store = blosc2.SChunk(
                 chunksize=CHUNK_FRAMES * frame_bytes,

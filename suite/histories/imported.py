@@ -65,8 +65,7 @@ def record(
     if path.exists():
         raise InputError(f"{path}: exists already; choose another folder, or remove it to import again")
     cache = cache or frame_cache.folder()
-    work = cache / "frames" / f".import-{os.getpid()}"
-    shutil.rmtree(work, ignore_errors=True)
+    work = frame_cache.import_folder(cache)
     frame_cache.make_folder(work)
     try:
         writer = _RunWriter(game, work, report)
@@ -178,4 +177,8 @@ def _move(work: Path, folder: Path) -> None:
     (work / frame_cache.IMPORTED).touch()
     if not (folder / frame_cache.IMPORTED).exists():
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(work, folder)
+        try:
+            os.replace(work, folder)
+        except OSError:
+            if not (folder / frame_cache.IMPORTED).exists():  # else another process imported the same
+                raise

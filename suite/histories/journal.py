@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import zlib
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import Header, History, Segment, header_fields, header_of
-from understudy.suite.io import files
+from understudy.suite.io import files, parts, walks
 
 ROW = np.dtype([("action", "u1"), ("reward", "<f4"), ("flags", "u1")])  # 6 bytes a move
 TERMINATED, TRUNCATED, EXPLORED = 1, 2, 4
@@ -40,15 +40,16 @@ class Journal:
 
     def checkpoints(self) -> list[int]:
         """Return the moves of the stored checkpoints, ascending."""
-        names = (path.stem.partition("-")[2] for path in self.folder.glob("segments-*.json"))
+        found = walks.matching(self.folder, "segments-*.json")
+        names = (path.stem.partition("-")[2] for path in found)
         return sorted(int(name) for name in names if name.isdecimal())
 
     def create(self, header: Header) -> None:
         """Start an empty journal; raise InputError if the folder holds one with a checkpoint."""
         if any(self.checkpoints()):
             raise InputError(f"{self.folder}: a journal exists already; resume it, or move it away")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.discard()
+        self.folder.mkdir(parents=True, exist_ok=True)
         fields = {k: v for k, v in header_fields(header).items() if k != "segments"}
         files.write_json(self._header_path, fields)
         self._rows_path.touch()
@@ -112,9 +113,17 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the journal, after its run has become a history file."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Delete the files of the journal, if there is one, and its folder unless it holds others' files."""
         for num_moves in self.checkpoints():  # the newest last, so that the journal can be loaded until then
             self._segments_path(num_moves).unlink()
-        shutil.rmtree(self.folder)
+        for path in (self._rows_path, self._header_path):
+            path.unlink(missing_ok=True)
+        parts.drop(self.folder, (self._header_path.name, "segments-*.json"))
+        with suppress(OSError):  # it holds something else, or was never made
+            self.folder.rmdir()
 
     def _rows(self, num_moves: int) -> np.ndarray:
         try:

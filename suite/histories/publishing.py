@@ -17,7 +17,7 @@ from understudy.suite.histories import history_format, run_archive
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.run_archive import PackedPath
 from understudy.suite.hub import manifest
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD, HISTORIES, HISTORY
 
 PUBLISHED: Final = run_archive.FILES  # of a run's folder
@@ -120,9 +120,9 @@ def prepare(folder: Path, repo: str) -> Publication:
             contents[run.archive] = folder / run.archive
             continue
         paths = (folder / run.name / name for name in PUBLISHED)
-        contents |= {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+        contents |= {path.relative_to(folder).as_posix(): path for path in paths if walks.is_file(path)}
     digests = {name: files.sha256(folder / name) for name in contents}
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    present = {path.relative_to(folder).as_posix() for path in walks.files(folder)}
     left_out = sorted(present - contents.keys() - manifest.UNLISTED)
     contents[CARD] = card(runs, repo).encode()
     contents[manifest.NAME] = manifest.text(digests).encode()
@@ -134,8 +134,9 @@ def survey(folder: Path) -> tuple[PublishedRun, ...]:
 
     Raises as `prepare` does, and InputError for a run that is in a folder and in an archive.
     """
-    paths: list[Path | PackedPath] = [*sorted(folder.rglob(HISTORY))]
-    for archive in sorted(folder.rglob(HISTORIES)):
+    below = walks.files(folder)
+    paths: list[Path | PackedPath] = [path for path in below if path.name == HISTORY]
+    for archive in (path for path in below if path.name == HISTORIES):
         paths += run_archive.histories(archive)
     if not paths:
         raise InputError(f"{folder}: expected runs as {LAYOUT}, found none")
@@ -205,7 +206,7 @@ def _size_bytes(path: Path | PackedPath) -> int:
     if isinstance(path, PackedPath):
         member = run_archive.members(path.archive).get(str(path.inner))
         return member.size_bytes if member else 0
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if walks.is_file(path) else 0
 
 
 def _require_agreement(path: Path | PackedPath, history: History, variant: str, seed: int) -> None:

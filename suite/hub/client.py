@@ -16,7 +16,7 @@ from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.hub import locations, manifest
 from understudy.suite.hub.failures import ask
 from understudy.suite.hub.locations import Location
-from understudy.suite.io import paths
+from understudy.suite.io import paths, walks
 
 Report = Callable[[str], None]
 _INSIDE = re.compile(r"(hf://[^@]*@[0-9a-f]{40})/(.+)")
@@ -152,7 +152,7 @@ def _download(location: Location, report: Report) -> Path:
         report(_size_line(location, entries(location), folder))
         ask(location, lambda: snapshot_download(location.repo, repo_type=kind, revision=revision))
     except MachineError as error:
-        held = sum(path.is_file() for path in folder.rglob("*"))
+        held = len(walks.unfollowed(folder))
         if not held:
             raise
         raise MachineError(f"{error}; the cache holds only {held} of its files") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.hub import manifest
 from understudy.suite.hub.locations import Location
-from understudy.suite.io import files
+from understudy.suite.io import files, parts
 
 
 def holds(out: Path, location: Location) -> bool:
@@ -38,9 +38,10 @@ def holds(out: Path, location: Location) -> bool:
 
 def copy(folder: Path, location: Location, out: Path) -> None:
     """Copy a downloaded folder to `out`, which must be absent or empty, completely or not at all."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part = parts.beside(out)
+    part.mkdir(parents=True)  # it is new, so it is removed here and by nobody else
     try:
-        shutil.copytree(folder, part, symlinks=False)
+        shutil.copytree(folder, part, symlinks=False, dirs_exist_ok=True)
         files.write_json(part / manifest.SOURCE, _source(location))
         manifest.check(part)
         os.replace(part, out)

@@ -6,21 +6,23 @@ line feed after the last line. `sha256sum -c SHA256SUMS` also reads it. Files in
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD
 
 NAME: Final = "SHA256SUMS"
 SOURCE: Final = "source.json"  # names the location that a folder was pulled from
 # The card can be edited on the Hub's pages, and the Hub writes .gitattributes.
 UNLISTED: Final = frozenset({NAME, CARD, ".gitattributes", SOURCE})
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\\\x7f]+)")
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\\\x7f\ud800-\udfff]+)")  # nor half a character
 
 
 class Mismatch(CheckFailed):
@@ -33,7 +35,7 @@ class Mismatch(CheckFailed):
 
 def write(folder: Path) -> Path:
     """Write the manifest of all files below a folder, atomically; return its path."""
-    digests = {name: files.sha256(folder / name) for name in _present(folder)}
+    digests = {name: files.sha256(folder / name) for name in _present(folder, walks.refuse_dangling)}
     files.write_atomically(folder / NAME, text(digests).encode())
     return folder / NAME
 
@@ -58,12 +60,14 @@ def check(folder: Path) -> dict[str, str]:
             Names the file, what was expected and what was found.
     """
     digests = read(folder / NAME)
-    present = _present(folder)
+    present = _present(folder, functools.partial(_refuse_dangling, folder))
     for name in sorted(digests.keys() - present):
         raise Mismatch(f"{folder}: {NAME} lists {name}, which is missing", name)
     for name in sorted(present - digests.keys()):
         raise Mismatch(f"{folder}: {name} is not listed in {NAME}; expected no other files", name)
     for name, expected in digests.items():
+        if not (folder / name).is_file():
+            raise Mismatch(f"{folder / name}: expected a file, found something else", name)
         found = files.sha256(folder / name)
         if found != expected:
             raise Mismatch(f"{folder / name}: SHA-256 is {found}, {NAME} says {expected}", name)
@@ -107,7 +111,12 @@ def _plain(name: str) -> bool:
     return inside and path.parts != () and str(path) == name and name not in UNLISTED
 
 
-def _present(folder: Path) -> set[str]:
+def _refuse_dangling(folder: Path, link: Path) -> None:
+    name = link.relative_to(folder).as_posix()
+    raise Mismatch(f"{link}: a link to {os.readlink(link)}, which is not there", name)
+
+
+def _present(folder: Path, dangling: Callable[[Path], None]) -> set[str]:
     """Return the relative paths of the files that a manifest of this folder has to list."""
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = (path.relative_to(folder).as_posix() for path in walks.files(folder, dangling))
     return {name for name in found if name not in UNLISTED}

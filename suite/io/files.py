@@ -6,14 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import git_lfs, parts, walks
 from understudy.suite.io.readable import Readable
 
 try:
@@ -39,9 +39,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file that takes the place of `path`, synced, unless the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = parts.beside(path)
+    opened = part.open("xb")  # it is new, so it is removed here and by nobody else
     try:
-        with part.open("wb") as file:
+        with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -51,14 +52,12 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def size_bytes(folder: Path) -> int:
-    """Return the total size of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def drop_parts(folder: Path) -> None:
-    """Remove the temporary files of killed processes; no other process may be writing to the folder."""
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    """Return the total size of all files below a folder; a link counts as its own few bytes."""
+    sizes = 0
+    for path in walks.unfollowed(folder):
+        with suppress(FileNotFoundError):  # removed since it was listed
+            sizes += path.lstat().st_size
+    return sizes
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -67,11 +66,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Readable) -> Any:
-    """Read JSON; raise InputError if the file is missing or not valid JSON."""
+    """Read JSON; raise InputError if the file is missing, may not be read, or is not valid JSON."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return json.loads(data.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ from understudy.suite import games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import provenance
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CHECKPOINT, NETWORK_AT_W
 from understudy.suite.io.readable import Readable
 from understudy.suite.teachers import network
@@ -23,6 +23,12 @@ NETWORK = "network."  # prefix of the network's tensors in a checkpoint
 def numbered(folder: Path, moves: int) -> Path:
     """Return the path of a run's checkpoint before move `moves` while its training is unfinished."""
     return folder / f"checkpoint-{moves}.safetensors"
+
+
+def every_numbered(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run whose training is unfinished, and no other files called alike."""
+    found = walks.matching(folder, "checkpoint-*.safetensors")
+    return [path for path in found if path.stem.removeprefix("checkpoint-").isdecimal()]
 
 
 def find(folder: Path, moves: int) -> Path:

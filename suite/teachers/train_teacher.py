@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -16,10 +15,10 @@ import torch
 
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import derived_segments, frame_store
+from understudy.suite.histories import derived_segments, frame_cache, frame_store
 from understudy.suite.histories.history_format import Header, History
 from understudy.suite.histories.recording import Recorder, Run
-from understudy.suite.io import file_lock, files, interrupts
+from understudy.suite.io import file_lock, files, interrupts, parts
 from understudy.suite.io.file_names import CHECKPOINT, HISTORY, LOCK, NETWORK_AT_W
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import checkpoints, dqn, network, training_progress
@@ -28,6 +27,13 @@ from understudy.suite.teachers.replay_memory import ReplayMemory
 from understudy.suite.teachers.training_progress import SavedProgress
 
 REBUILDING = "rebuilding"  # in the first run's folder: frames of the replay memories while they are rebuilt
+WRITTEN = (
+    training_progress.PROGRESS,
+    HISTORY,
+    NETWORK_AT_W,
+    CHECKPOINT,
+    "checkpoint-*.safetensors",
+)  # locked
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def _locked(folders: Sequence[Path]) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for folder in folders:
             held.enter_context(file_lock.held(folder / LOCK, functools.partial(refuse, folder)))
-            files.drop_parts(folder)
+            parts.drop(folder, WRITTEN)
         yield
 
 
@@ -241,7 +247,7 @@ class _Trainer:
             self._write(path, self.learner.tensors(seed_index), seed_index)
         self._write_progress(finished=False)
         for folder in self.folders:
-            for old in folder.glob("checkpoint-*.safetensors"):
+            for old in checkpoints.every_numbered(folder):
                 if old != checkpoints.numbered(folder, self.moves):
                     old.unlink()
         self.disk_bytes = sum(files.size_bytes(folder) for folder in self.folders)
@@ -257,7 +263,7 @@ class _Trainer:
         paths = self.recorder.finish()
         self._write_progress(finished=True)
         for folder in self.folders:
-            for old in folder.glob("checkpoint-*.safetensors"):
+            for old in checkpoints.every_numbered(folder):
                 old.unlink()
         return paths
 
@@ -334,7 +340,8 @@ class _Trainer:
             cache=cache,
         )
         self.memory.restore(histories, stores)
-        shutil.rmtree(cache, ignore_errors=True)
+        del stores  # which are in use until then
+        frame_cache.remove(cache)
 
     def _header(self, game: Game, number: int, seed: int, stages: list[dict[str, Any]]) -> Header:
         training = self.training

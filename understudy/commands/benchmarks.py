@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
 from understudy.suite import escaping
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def show_benchmarks(
     starts: Annotated[
         Path | None,
         typer.Option(
-            "--references", help="Results folder with the references' start runs; default: the leaderboard's."
+            "--references",
+            parser=arguments.folder,
+            help="Results folder with the references' start runs; default: the leaderboard's.",
         ),
     ] = None,
     every_run: Annotated[

@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("board")
 def write_board(
-    results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
-    out: Annotated[Path, typer.Option(help="Folder for table.md, table.csv and figures/.")],
+    results: Annotated[
+        Path, typer.Argument(parser=arguments.folder, help="A folder written by `understudy score`.")
+    ],
+    out: Annotated[
+        Path, typer.Option(parser=arguments.folder, help="Folder for table.md, table.csv and figures/.")
+    ],
     figures: Annotated[
         bool, typer.Option("--figures/--no-figures", help="Whether to draw figures of every row.")
     ] = True,

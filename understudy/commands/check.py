@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("check")
 def check_submission(
-    submission: Annotated[str, typer.Argument(help="A submission's folder, or the name of an entry.")],
+    submission: Annotated[
+        str, typer.Argument(parser=arguments.text, help="A submission's folder, or the name of an entry.")
+    ],
     benchmark: Annotated[
         str | None, typer.Option(help="A benchmark's name; default: the one that it declares.")
     ] = None,

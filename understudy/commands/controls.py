@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
+
 if TYPE_CHECKING:
     import rich.table
 
@@ -18,7 +20,10 @@ COMMAND = typer.Typer()
 @COMMAND.command("controls")
 def controls(
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="Folder for the controls' runs; runs in it are kept.")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=arguments.folder, help="Folder for the controls' runs; runs in it are kept."),
+    ],
     budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of the players and the emulators.")

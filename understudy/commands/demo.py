@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("demo")
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for results and tables.")] = Path("demo-results"),
+    out: Annotated[Path, typer.Option(parser=arguments.folder, help="Folder for results and tables.")] = Path(
+        "demo-results"
+    ),
     again: Annotated[
         bool, typer.Option("--again", help="Replay also what was replayed here before.")
     ] = False,

@@ -7,17 +7,28 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("leaks")
 def leaks(
-    submission: Annotated[str, typer.Argument(help="A submission's folder, or the name of an entry.")],
+    submission: Annotated[
+        str, typer.Argument(parser=arguments.text, help="A submission's folder, or the name of an entry.")
+    ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
     held_back: Annotated[
-        Path, typer.Option(help="Data folder with continuations of runs that are published up to W only.")
+        Path,
+        typer.Option(
+            parser=arguments.folder,
+            help="Data folder with continuations of runs that are published up to W only.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the row's runs, where the result is stored.")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=arguments.folder, help="Folder of the row's runs, where the result is stored."),
+    ],
     budget: Annotated[
         str, typer.Option(help="full, tenth or quick; determines how many moves are predicted.")
     ] = "full",

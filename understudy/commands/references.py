@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("references")
 def references(
     benchmark: Annotated[str, typer.Argument(help="A benchmark's name; see: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="Folder for the start runs; runs in it are kept.")],
+    out: Annotated[
+        Path, typer.Option(parser=arguments.folder, help="Folder for the start runs; runs in it are kept.")
+    ],
     budget: Annotated[list[str] | None, typer.Option(help="Only this budget; may be repeated.")] = None,
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of the player and the emulators.")

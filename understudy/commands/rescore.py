@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("rescore")
 def rescore(
-    results: Annotated[Path, typer.Argument(help="A folder written by `understudy score`.")],
+    results: Annotated[
+        Path, typer.Argument(parser=arguments.folder, help="A folder written by `understudy score`.")
+    ],
 ) -> None:
     """Score stored runs again under the present rules, and pack them; nothing is played."""
     from understudy import screen

@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("score")
 def score(
     submission: Annotated[
-        str, typer.Argument(help="A submission's folder, or the name of an entry or control.")
+        str,
+        typer.Argument(
+            parser=arguments.text, help="A submission's folder, or the name of an entry or control."
+        ),
     ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="Folder for runs, records and tables.")],
+    out: Annotated[Path, typer.Option(parser=arguments.folder, help="Folder for runs, records and tables.")],
     budget: Annotated[str, typer.Option(help="full, tenth or quick.")] = "quick",
     task: Annotated[list[str] | None, typer.Option(help="Score only this task; may be repeated.")] = None,
     lanes: Annotated[

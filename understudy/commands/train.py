@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
@@ -18,7 +20,10 @@ def train(
     ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
     out: Annotated[
-        Path, typer.Option(help="Folder of the submission; an unfinished training in it is resumed.")
+        Path,
+        typer.Option(
+            parser=arguments.folder, help="Folder of the submission; an unfinished training in it is resumed."
+        ),
     ],
     teacher: Annotated[
         list[str] | None, typer.Option(help="A run to watch, e.g. breakout/seed-0; may be repeated.")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
@@ -18,7 +20,10 @@ def train_teacher(
     benchmark: Annotated[str, typer.Argument(help="A benchmark's name; see: understudy benchmarks.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for the runs, in the layout of data; runs in it are resumed or continued."),
+        typer.Option(
+            parser=arguments.folder,
+            help="Folder for the runs, in the layout of data; runs in it are resumed or continued.",
+        ),
     ],
     moves: Annotated[int, typer.Option(min=1, help="Length of each run, in moves.")],
     game: Annotated[

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
+
 if TYPE_CHECKING:
     from understudy.leaderboard.verification import Finding
 
@@ -18,6 +20,7 @@ def verify(
     path: Annotated[
         Path,
         typer.Argument(
+            parser=arguments.folder,
             metavar="RESULTS",
             help="A folder written by `understudy score`, or the folder of a benchmark, budget or row in it.",
         ),

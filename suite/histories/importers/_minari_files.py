@@ -13,7 +13,7 @@ import numpy as np
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES
-from understudy.suite.io import git_lfs
+from understudy.suite.io import git_lfs, walks
 
 MAIN = "main_data.hdf5"
 COLUMNS = ("actions", "rewards", "terminations", "truncations")
@@ -129,7 +129,7 @@ class _Arrow:
     ) -> None:
         self._folder, self._format, self._pictures = folder, data_format, pictures
         self._shape = tuple(space.get("shape", ()))
-        self.paths = sorted(folder.glob(f"*/*.{data_format}"))
+        self.paths = walks.matching(folder, f"*/*.{data_format}")
 
     def episode(self, number: int) -> Iterator[Rows]:
         import pyarrow as pa
@@ -139,7 +139,7 @@ class _Arrow:
         where = f"{folder}: episode {number}"
         if not folder.is_dir():
             raise InputError(f"{where}: missing; fetch the whole dataset")
-        paths = sorted(folder.glob(f"*.{self._format}"))
+        paths = walks.matching(folder, f"*.{self._format}")
         for path in paths:
             git_lfs.refuse_pointer(path)
         try:

@@ -22,7 +22,7 @@ import numpy as np
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES, Opened, _columns, _dopamine
 from understudy.suite.histories.importers._dopamine import FRAME_SHAPE, Shard
-from understudy.suite.io import git_lfs
+from understudy.suite.io import git_lfs, walks
 from understudy.suite.protocols import Game
 
 COLUMNS = ("observation", "action", "reward", "terminal")
@@ -58,7 +58,7 @@ def _name(column: str, number: int) -> str:
 def _numbers(folder: Path) -> set[int]:
     """Return the numbers of the shards of which any column is present."""
     pattern = re.compile(rf"\$store\$_(?:{'|'.join(COLUMNS)})_ckpt\.(\d+)\.gz")
-    matches = (pattern.fullmatch(path.name) for path in folder.iterdir())
+    matches = (pattern.fullmatch(path.name) for path in walks.matching(folder, "*.gz"))
     return {int(match[1]) for match in matches if match}
 
 
@@ -82,7 +82,7 @@ def _shard(folder: Path, number: int) -> Shard:
         number,
         paths,
         num_rows,
-        int(_whole(count_path)) if count_path.is_file() else None,
+        int(_whole(count_path)) if walks.is_file(count_path) else None,
         lambda column: _whole(paths[column]),
         functools.partial(_frames, paths["observation"]),
     )

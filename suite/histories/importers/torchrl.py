@@ -18,7 +18,7 @@ import numpy as np
 from understudy.suite.errors import InputError
 from understudy.suite.histories.importers import BLOCK_MOVES, Opened, _columns, _dopamine
 from understudy.suite.histories.importers._dopamine import FRAME_SHAPE, Shard
-from understudy.suite.io import files, git_lfs
+from understudy.suite.io import files, git_lfs, walks
 from understudy.suite.protocols import Game
 
 ARRAYS = {  # column -> array's name in a shard's folder
@@ -42,7 +42,7 @@ class TorchRL:
         _dopamine.require_atari(game, "torchrl")
         if not source.is_dir():
             raise InputError(f"{source}: no such folder; expected <game>/<run> with folders 0, 1, ...")
-        present = {int(path.name) for path in source.iterdir() if path.is_dir() and path.name.isdecimal()}
+        present = {int(path.name) for path in walks.folders(source) if path.name.isdecimal()}
         numbers = _dopamine.choose_shards(
             present, shards, source, "folders 0, 1, ... of memory-mapped arrays"
         )
@@ -74,7 +74,7 @@ def _shard(folder: Path, number: int) -> Shard:
         number,
         paths,
         num_rows,
-        int(_mapped(folder, "add_count").reshape(())) if _file(folder, "add_count").is_file() else None,
+        int(_mapped(folder, "add_count").reshape(())) if walks.is_file(_file(folder, "add_count")) else None,
         arrays.__getitem__,
         functools.partial(_frames, arrays["observation"]),
     )

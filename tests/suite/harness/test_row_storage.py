@@ -239,7 +239,7 @@ def test_other_files_stay_where_they_are(row):
 
 
 def test_what_killed_processes_left_is_removed(row):
-    (row / "start/all/lane-0/.record.json.77.part").write_text("{")
+    (row / "start/all/lane-0/.record.json.0123456789abcdef.part").write_text("{")
     (row / "start/all" / file_names.LOCK).write_text("")
     (row / row_storage.IN_USE.replace("*", "77")).write_text("")
     assert row_storage.pack(row)

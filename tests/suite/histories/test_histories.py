@@ -214,12 +214,14 @@ def test_unfinished_files_of_a_killed_build_are_removed_after_a_day(recorded, tm
     history, _ = recorded
     folder = frame_cache.store_folder(tmp_path, history)
     folder.mkdir(parents=True)
-    for name, age_seconds in (("old", 90_000), ("new", 60)):
-        part = folder / f".segment-00000.b2frame.{name}.part"
+    mine = (".segment-00000.b2frame.part", ".notes.0123456789abcdef.part", ".segment-00000.b2frame.77.part")
+    old, new = (f".segment-00000.b2frame.{token}.part" for token in ("0123456789abcdef", "fedcba9876543210"))
+    for name, age_seconds in ((old, 90_000), (new, 60), *((each, 90_000) for each in mine)):
+        part = folder / name
         part.touch()
         os.utime(part, (time.time() - age_seconds,) * 2)
     frame_store.open_store(history, processes=1, cache=tmp_path)
-    assert [path.name for path in folder.glob(".seg*")] == [".segment-00000.b2frame.new.part"]
+    assert {path.name for path in folder.glob(".*.part")} == {new, *mine}
 
 
 def test_two_processes_can_build_the_same_store(recorded, tmp_path):

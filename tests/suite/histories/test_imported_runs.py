@@ -135,3 +135,25 @@ def test_moves_that_do_not_fit_are_refused_and_nothing_is_left(whole, tmp_path):
     record([whole])
     with pytest.raises(InputError, match="exists already"):
         record([whole])
+
+
+def test_two_processes_may_import_the_same_run(whole, tmp_path, monkeypatch):
+    """The second finishes first, so that the first finds its store there."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    finish, calls = imported._RunWriter.finish, []
+
+    def overtaken(writer, source, lacks):
+        history = finish(writer, source, lacks)
+        calls.append(1)
+        if len(calls) == 1:
+            record(second / "history.parquet", whole)
+        return history
+
+    def record(path, block):
+        return imported.record(path, GAME, [block], {"importer": "made-up"}, [], tmp_path / "cache")
+
+    monkeypatch.setattr(imported._RunWriter, "finish", overtaken)
+    history = record(first / "history.parquet", whole)
+    assert (first / "history.parquet").read_bytes() == (second / "history.parquet").read_bytes()
+    (store,) = (tmp_path / "cache" / "frames").iterdir()
+    assert store == frame_cache.store_folder(tmp_path / "cache", history)

@@ -168,7 +168,9 @@ def test_killed_while_writing_progress_files_it_resumes_from_the_checkpoint_befo
             left = limit
             with contextlib.suppress(TrainingKilled):
                 train_teacher.train(TWO_RUNS, out, moves, checkpoint_moves=60)
-            leftover = f".{training_progress.PROGRESS}.1234.part"  # of a process killed while it wrote
+            leftover = (
+                f".{training_progress.PROGRESS}.0123456789abcdef.part"  # of a process killed while it wrote
+            )
             (out / "goal-41" / "seed-0" / leftover).touch()
             left = 1000
             train_teacher.train(TWO_RUNS, out, moves, checkpoint_moves=60)

@@ -21,6 +21,7 @@ def files(named: str | Path) -> list[Path | PackedPath]:
     """
     from understudy.suite.errors import InputError
     from understudy.suite.histories.journal import Journal
+    from understudy.suite.io import walks
 
     path = _local(str(named))
     packed = _packed(path)
@@ -28,10 +29,12 @@ def files(named: str | Path) -> list[Path | PackedPath]:
         return [*packed]
     if not path.is_dir() or Journal(path).exists:
         return [path]
-    journals = (folder for folder in path.rglob(f"{HISTORY}.journal") if Journal(folder).exists)
-    unfinished = (folder for folder in journals if not folder.with_name(HISTORY).exists())
-    found = sorted([*path.rglob(HISTORY), *unfinished])
-    archived = [each for archive in sorted(path.rglob(HISTORIES)) for each in _packed(archive)]
+    below = walks.files(path)
+    journals = {each.parent for each in below if each.parent.name == f"{HISTORY}.journal"}
+    unfinished = (folder for folder in journals if Journal(folder).exists)
+    histories = {each for each in below if each.name == HISTORY}
+    found = sorted([*histories, *(each for each in unfinished if each.with_name(HISTORY) not in histories)])
+    archived = [each for archive in below if archive.name == HISTORIES for each in _packed(archive)]
     if not found and not archived:
         raise InputError(f"{named}: expected {HISTORY} files below this folder, found none")
     return [*found, *archived]

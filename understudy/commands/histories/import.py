@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy import suite
+from understudy import arguments, suite
 from understudy.suite import registry
 from understudy.suite.io import file_names
 
@@ -27,9 +27,11 @@ def import_(
         str,
         typer.Argument(help=f"Recorded runs: {', '.join(RECORDED)}. Trained players: {', '.join(TRAINED)}."),
     ],
-    source: Annotated[Path, typer.Argument(help="The folder of recorded runs, or the player's file.")],
+    source: Annotated[
+        Path, typer.Argument(parser=arguments.path, help="The folder of recorded runs, or the player's file.")
+    ],
     game: Annotated[str, typer.Option(help="The game, e.g. atari/breakout.")],
-    out: Annotated[Path, typer.Option(help="The folder for history.parquet.")],
+    out: Annotated[Path, typer.Option(parser=arguments.folder, help="The folder for history.parquet.")],
     shards: Annotated[
         str | None, typer.Option(help="Shards of a recorded run to read: FIRST:END, without END.")
     ] = None,

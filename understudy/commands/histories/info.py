@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from understudy import arguments
 from understudy.commands.histories import _named
 from understudy.suite import reserved_names, stored_names
 from understudy.suite.io import file_names
@@ -28,11 +29,14 @@ def info(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...|FOLDER...", help="History files, journals, folders of them, hf://datasets/..."
+            parser=arguments.text,
+            metavar="FILE...|FOLDER...",
+            help="History files, journals, folders of them, hf://datasets/...",
         ),
     ],
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw the learning curves: .png, .svg or .pdf.")
+        Path | None,
+        typer.Option(parser=arguments.file, help="Also draw the learning curves: .png, .svg or .pdf."),
     ] = None,
 ) -> None:
     """Show game, player, length, returns and skill of runs. Nothing is replayed."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
 from understudy.suite.io import file_names
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("list")
 def list_runs(
-    where: Annotated[str, typer.Argument(metavar="FOLDER|USER/REPO[@REVISION]", help="Or hf://datasets/...")],
+    where: Annotated[
+        str,
+        typer.Argument(
+            parser=arguments.text, metavar="FOLDER|USER/REPO[@REVISION]", help="Or hf://datasets/..."
+        ),
+    ],
 ) -> None:
     """List the runs of a folder, or of a dataset on the Hub without downloading it."""
     from understudy.suite.hub import client, locations

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
@@ -15,7 +17,10 @@ def pin(
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Pin the runs of this folder, in a file in it; default: the package's."),
+        typer.Option(
+            parser=arguments.folder,
+            help="Pin the runs of this folder, in a file in it; default: the package's.",
+        ),
     ] = None,
     publish: Annotated[
         str | None,

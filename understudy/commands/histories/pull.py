@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
@@ -20,7 +22,8 @@ def pull(
         str | None, typer.Option(help="Instead: the pinned runs of a benchmark that are not here yet.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Also copy the files to this folder, new or empty.")
+        Path | None,
+        typer.Option(parser=arguments.folder, help="Also copy the files to this folder, new or empty."),
     ] = None,
 ) -> None:
     """Download runs from the Hub and check them. Prints the pinned name."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
+
 if TYPE_CHECKING:
     from understudy.suite.histories.publishing import Publication
     from understudy.suite.hub.commits import CommitPlan
@@ -16,7 +18,12 @@ COMMAND = typer.Typer()
 
 @COMMAND.command("push")
 def push(
-    folder: Annotated[Path, typer.Argument(help="Runs as <benchmark>/<variant>/seed-<k>/history.parquet.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=arguments.folder, help="Runs as <benchmark>/<variant>/seed-<k>/history.parquet."
+        ),
+    ],
     repo: Annotated[
         str, typer.Argument(metavar="USER/REPO", help="A dataset on the Hub; created if it doesn't exist.")
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
 from understudy.commands.histories import _named
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def verify(
     paths: Annotated[
         list[str],
         typer.Argument(
+            parser=arguments.text,
             metavar="FILE...|FOLDER...",
             help="History files, folders of history.parquet files, or hf://datasets/...",
         ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from understudy import arguments
 from understudy.commands.histories import _named
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ COMMAND = typer.Typer()
 @COMMAND.command("watch")
 def watch(
     named: Annotated[
-        str, typer.Argument(metavar="FILE", help="A history file, a journal, or hf://datasets/...@.../...")
+        str,
+        typer.Argument(
+            parser=arguments.text,
+            metavar="FILE",
+            help="A history file, a journal, or hf://datasets/...@.../...",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The film to write: .gif, .webp or .mp4.")],
+    out: Annotated[Path, typer.Option(parser=arguments.file, help="The film to write: .gif, .webp or .mp4.")],
     first_move: Annotated[int, typer.Option("--from", min=0, help="The first move to show.")] = 0,
     moves: Annotated[int, typer.Option(min=1, help="How many moves, at most to the run's end.")] = 500,
     scale: Annotated[int, typer.Option(min=1, max=16, help="Enlargement of a frame 84 pixels high.")] = 4,

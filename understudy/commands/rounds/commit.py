@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("commit")
 def commit(
-    submissions: Annotated[list[str], typer.Argument(help="Submissions' folders, or names of entries.")],
+    submissions: Annotated[
+        list[str], typer.Argument(parser=arguments.text, help="Submissions' folders, or names of entries.")
+    ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
 ) -> None:
     """Add submissions' identities to the open round; commit the file to git before the salt is drawn."""
