@@ -17,7 +17,7 @@ def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]
     Raises InputError, which names the file `where`, if the bytes are not a whole safetensors file.
     """
     try:
-        found = safetensors.deserialize(data)
+        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError) as error:
         raise unreadable(data, where, error) from error
     return sorted(

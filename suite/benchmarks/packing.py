@@ -9,7 +9,7 @@ from understudy.suite.benchmarks import teacher_data
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.histories import moves_hash, run_archive
-from understudy.suite.io import archives, file_lock, files
+from understudy.suite.io import archives, file_lock, parts
 from understudy.suite.io.file_names import HISTORIES, LOCK
 from understudy.suite.io.readable import StoredPath
 
@@ -56,7 +56,7 @@ def pack(
         report(done, len(runs))
     archive.parent.mkdir(parents=True, exist_ok=True)
     with file_lock.held(archive.parent / LOCK):
-        files.drop_parts(archive.parent)
+        parts.drop(archive.parent, [archive.name])
         _refuse_others(benchmark, out, archive, sources)
         archives.write(run_archive.KIND, archive, sources, lambda name: sources[name].read_bytes())
     return archive, len(runs)

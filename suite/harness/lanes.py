@@ -56,7 +56,8 @@ def assign(
     """
     chosen = teachers_of(teachers, num_lanes)
     on_new_games = ROLES[role][1]
-    found, numbers = [], Counter[str]()
+    found: list[Lane] = []
+    numbers = Counter[str]()
     for teacher, (game, unit) in zip(chosen, _games(benchmark, chosen, on_new_games), strict=True):
         number = numbers[unit]
         numbers[unit] += 1

@@ -230,8 +230,8 @@ class RowPlayer:
         if job.priming_moves == 0:
             return rollout.empty_start_state(imitator, len(runs))
         source = job.intervention.priming if job.intervention else "last"
-        player = player_checks.name_of(job.labels)
-        primed = {run: self._primed(imitator, run, job.priming_moves, source, player) for run in set(runs)}
+        name = player_checks.name_of(job.labels)
+        primed = {run: self._primed(imitator, run, job.priming_moves, source, name) for run in set(runs)}
         return rollout.join_start_states([primed[run] for run in runs])
 
     def _primed(

@@ -120,8 +120,8 @@ def _installed(name: str) -> list[str | None]:
         distribution = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return [None, None]
-    listed = distribution.read_text("RECORD")
-    return [distribution.version, files.text_sha256(listed) if listed else None]
+    listed = [f"{path} {path.hash.value if path.hash else ''}" for path in distribution.files or ()]
+    return [distribution.version, files.text_sha256("\n".join(listed)) if listed else None]
 
 
 def _read(path: Path) -> list[bytes]:

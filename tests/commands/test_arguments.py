@@ -8,6 +8,7 @@ import pytest
 import typer.main
 
 from understudy import arguments, cli
+from understudy.suite.benchmarks import data_folders
 from understudy.suite.errors import InputError
 from understudy.suite.hub import client, locations
 
@@ -132,7 +133,6 @@ def test_without_a_home_nothing_is_written_elsewhere(monkeypatch, capsys, home_v
 def test_paths_of_the_environment_are_expanded_and_checked(home, monkeypatch, variable):
     from huggingface_hub import constants
 
-    from understudy.suite.benchmarks import teacher_data
     from understudy.suite.histories import frame_cache
 
     location = locations.parse("hf://datasets/user/repo@" + "0" * 40)
@@ -141,7 +141,7 @@ def test_paths_of_the_environment_are_expanded_and_checked(home, monkeypatch, va
         monkeypatch.setenv(variable, text)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", os.path.join(text, "hub"))
         return {
-            "UNDERSTUDY_DATA": lambda: teacher_data.roots()[0],
+            "UNDERSTUDY_DATA": lambda: data_folders.roots()[0],
             "UNDERSTUDY_CACHE": frame_cache.folder,
             "HF_HOME": lambda: client._snapshot(location).parents[2].parent,
         }[variable]()

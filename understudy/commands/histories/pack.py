@@ -7,14 +7,22 @@ from typing import Annotated
 
 import typer
 
+from understudy import arguments
+
 COMMAND = typer.Typer()
 
 
 @COMMAND.command("pack")
 def pack(
-    folder: Annotated[Path, typer.Argument(help="A data folder: <benchmark>/<variant>/seed-<k>/...")],
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=arguments.folder, help="A data folder: <benchmark>/<variant>/seed-<k>/..."),
+    ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
-    out: Annotated[Path, typer.Option(help="The data folder that gets <benchmark>/histories.zip.")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=arguments.folder, help="The data folder that gets <benchmark>/histories.zip."),
+    ],
 ) -> None:
     """Pack a data folder's runs into one archive, which is read as the folder is."""
     from understudy import screen

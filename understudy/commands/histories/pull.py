@@ -68,10 +68,10 @@ def _pull_missing(name: str) -> None:
     still = pinned_runs.missing(benchmark) if sources else missing
     total = len(pinned.names(benchmark, benchmark.games))
     if still:
-        source = pinned.of_run(still[0])[-1].source
+        embedded = pinned.of_run(still[0])[-1].source == pins.EMBEDDED
         remedy = (
             "it comes with the package: unset UNDERSTUDY_DATA or install the package again"
-            if source == pins.EMBEDDED
+            if embedded
             else "it is not published yet: ask its maintainers, or take it from a checkout"
         )
         raise InputError(
