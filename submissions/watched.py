@@ -46,14 +46,15 @@ def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRu
     path = submission.folder / DECLARATION
     here = {run.name: run for run in runs}
     pinned = pins.of(benchmark)
-    by_moves = {pin.sha256: pin.run for pin in pinned.pins}
+    by_moves = {(pin.sha256, pin.moves): pin.run for pin in pinned.pins}
     lines = []
     for entry in submission.declaration.watched.histories:
         if _pinned_hashes(pinned, entry):
             continue
-        if entry.sha256 in by_moves:
+        same = by_moves.get((entry.sha256, entry.moves))
+        if same is not None:
             lines.append(
-                f"watched run {entry.name} has the moves of {by_moves[entry.sha256]}, which "
+                f"watched run {entry.name} has the moves of {same}, which "
                 f"{benchmark.name} pins, and is that run: declare it by that name"
             )
         elif entry.name not in here:

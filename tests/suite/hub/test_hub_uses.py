@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from support import anyones_runs
 from support.hub_commands import REPO, RUNS, command, pushed
 from support.hub_repos import LARGE_BYTES
 
@@ -141,3 +142,23 @@ def test_the_list_of_data_folders_is_split_outside_of_names_on_the_hub(
     monkeypatch.setenv("UNDERSTUDY_DATA", f"hf://datasets/{REPO}@main")
     with pytest.raises(InputError, match=f"use {location}"):
         benchmarks.roots()
+
+
+def test_an_archive_of_runs_is_published_listed_and_used(hub, run, folder):
+    anyones_runs.pack_by_hand(folder, folder.parent / "packed")
+    location = pushed(run, folder.parent / "packed")
+    hub.served.clear()
+    code, out, err = run("list", REPO)
+    assert code == 0, err
+    heading, listed = out.splitlines()[-2:]
+    assert (heading.split(), listed.split()[0]) == (["run", "size"], "darkroom-v1/histories.zip")
+    assert err.startswith("0 runs, 1 archive of runs, ")
+    assert not any("histories.zip" in path for path, _ in hub.served), "it was downloaded"
+    code, out, err = run("verify", location)
+    assert code == 0, err
+    assert [line.partition("histories.zip/")[2].partition("/history")[0] for line in out.splitlines()] == [
+        name.removeprefix("darkroom-v1/") for name in RUNS
+    ]
+    code, out, err = run("list", location)
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines()[-3:]] == list(RUNS)

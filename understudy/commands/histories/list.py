@@ -87,9 +87,9 @@ def _show_remote(location: Location) -> None:
     rows += [(path, client.size(listed[path].size_bytes)) for path in archives]
     _print(rows)
     total = client.size(sum(entry.size_bytes for entry in listed.values()))
-    counted = f"{len(names)} runs" + (f", {len(archives)} archives of runs" if archives else "")
+    packed = f", {len(archives)} archive{'' if len(archives) == 1 else 's'} of runs" if archives else ""
     typer.echo(
-        f"{counted}, {total} in all; moves and skills: understudy histories pull {location}",
+        f"{len(names)} runs{packed}, {total} in all; moves and skills: understudy histories pull {location}",
         err=True,
     )
 
