@@ -147,7 +147,9 @@ def _notes(one: ScoredRow) -> Iterator[str]:
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
     if row["round"] == rounds.DEV and not row["control"]:
         yield "self-reported: not ranked"
-    if one.other_data:
+    elif row["round"] not in {rounds.DEV, *(each.name for each in rounds.read() if each.salt)}:
+        yield f"round {row['round']!r} is not known: not ranked"
+    if one.other_data or row["other_teacher_data"]:
         yield "compared with other teacher data than the benchmark's: not ranked"
     if any(str(verdict.reason).startswith(REFERENCE_INCOMPLETE) for verdict in one.verdicts):
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"

@@ -7,13 +7,13 @@ stored as sixteen. The expected jobs follow from the benchmark's file and `row.j
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, protocols, reserved_names
-from understudy.suite.benchmarks import Benchmark
+from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes, records, rounds
 from understudy.suite.histories import history_format
@@ -28,9 +28,11 @@ def differences(folder: RowFolder) -> Iterator[str]:
     """
     row = stored_rows.row_of(folder)
     benchmark = benchmarks.load(folder.benchmark)
+    if row["benchmark"] != folder.benchmark:
+        yield f"{folder.path / records.ROW}: benchmark is {row['benchmark']!r}, expected {folder.benchmark!r}"
     if row.get("name") != folder.name:
         yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
-    if reserved_names.is_entry(folder.benchmark, row["name"]) and not _is_committed(folder.benchmark, row):
+    if reserved_names.is_entry(folder.benchmark, row["name"]) and not _is_committed(row):
         yield (
             f"{folder.path / records.ROW}: {row['name']!r} is an entry of the package, whose identity is not "
             f"{row['identity'][:12]}; rename the submission and score it again"
@@ -45,6 +47,7 @@ def differences(folder: RowFolder) -> Iterator[str]:
         except InputError as error:
             yield f"{path}: {error}"
             continue
+        yield from (f"{path}: {text}" for text in _strange_teachers(benchmark, job))
         for name, planned in expected.items():
             if (found := _part(job, name)) != planned:
                 yield f"{path}: {name} is {_short(found)}, expected {_short(planned)} in this folder"
@@ -74,7 +77,7 @@ def required(
         raise InputError(f"{checkpoint!r} is no checkpoint of this row: {', '.join(row['checkpoints'])}")
     identity = row["checkpoints"][checkpoint]
     of_round = rounds.of_controls() if row["control"] else rounds.load(row["round"])
-    salt = of_round.require(row["identity"], row["name"], row["control"])
+    salt = of_round.require(None if row["control"] else _committed(row))
     primed = lanes.is_primed(role, row["priming_moves"], intervention)
     teachers = list(dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]))
     num_lanes = len(job["lanes"])
@@ -104,11 +107,21 @@ def required(
     }
 
 
-def _is_committed(benchmark: str, row: Mapping[str, Any]) -> bool:
-    """Return whether a row's name and identity were committed to a round together."""
-    committed = (each for of_round in rounds.read() for each in of_round.committed)
-    wanted = benchmark, row["name"], row["identity"]
-    return any((each.benchmark, each.name, each.identity) == wanted for each in committed)
+def _strange_teachers(benchmark: Benchmark, job: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each teacher of a job's lanes that is no pinned run of a watched game."""
+    known = set(pins.of(benchmark).names(benchmark, benchmark.watched_games))
+    for name in dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]):
+        if name not in known:
+            yield f"teacher {name!r} is no pinned run of a watched game of {benchmark.name}"
+
+
+def _is_committed(row: Mapping[str, Any]) -> bool:
+    """Return whether a row's submission was committed to a round as it is."""
+    return any(_committed(row) in of_round.committed for of_round in rounds.read())
+
+
+def _committed(row: Mapping[str, Any]) -> rounds.Committed:
+    return rounds.Committed(**{field.name: row[field.name] for field in fields(rounds.Committed)})
 
 
 def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:

@@ -124,11 +124,11 @@ class StoredReferences:
             if walks.is_file(folder.path / records.ROW):
                 stored_rows.require_benchmark(stored_rows.row_of(folder), folder, self.benchmark.identity)
             found = stored_rows.runs(folder, role)
+            if player == FROZEN_TEACHER:
+                self._require_same_networks(folder, role)
         except InputError as error:
             self._left_out(folder, error)
             return ()
-        if player == FROZEN_TEACHER:
-            self._require_same_networks(folder, role)
         return found
 
     def _require_same_networks(self, folder: RowFolder, role: str) -> None:

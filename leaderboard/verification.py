@@ -221,7 +221,7 @@ def _check_jobs(row: RowFolder) -> Iterator[str]:
             elif missing:
                 yield f"{folder}: {missing[0]} of {len(names)} runs is missing; a job's runs count together"
             for run in runs:
-                expected = records.run_of(job, names.index(run.name))
+                expected = {**records.run_of(job, names.index(run.name)), "labels": job["labels"]}
                 for place, found, declared in _leaves(records.read(run), expected):
                     yield f"{run / records.RECORD}: {place} is {found!r}, {records.JOB} says {declared!r}"
         except (InputError, LookupError, TypeError, ValueError) as error:

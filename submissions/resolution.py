@@ -68,6 +68,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
         folder=submission.folder,
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
+        declaration=submission_format.declaration_hash(submission),
         training_targets=TRAINING_TARGETS if declaration.training is not None else None,
     )
 
@@ -211,8 +212,8 @@ def _submitted_player(
                 f"{checkpoint.teacher}; train on one of {usable[0]} ... {usable[-1]}, or in mode multi"
             )
     else:
-        known = frozenset(usable)
-        teachers = tuple(name for name, _, _ in submission.watched if name in known) or usable
+        names = {name for name, _, _ in submission.watched}  # the benchmark's order counts, not the declared
+        teachers = tuple(name for name in usable if name in names) or usable
     if submission.declaration.priming_moves:
         for teacher in teachers:
             if teacher not in runs:

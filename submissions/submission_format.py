@@ -132,6 +132,20 @@ def read(folder: Path) -> Submission:
     return Submission(folder, declaration, found, _identity("submission", sorted(each for _, each in found)))
 
 
+def declaration_hash(submission: Submission) -> str:
+    """Return the hash of what decides, beside the identity, which runs a row compares and primes with.
+
+    These are the watched histories, and each checkpoint's teacher and training seed; folders are not.
+    """
+    declared = submission.declaration
+    histories = sorted((each.name, each.moves, each.sha256) for each in declared.watched.histories)
+    checkpoints = sorted(
+        (submission.checkpoint_identity(each.folder), each.teacher or "", each.training_seed)
+        for each in declared.checkpoints
+    )
+    return _identity("declaration", [declared.watched.mode, histories, checkpoints])
+
+
 def identity_of(config: Config, weights: bytes, where: Path) -> str:
     """Return the identity of a checkpoint: SHA-256 of its configuration and of its tensors.
 

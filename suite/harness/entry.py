@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane
+from understudy.suite.harness.rounds import Committed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,4 +79,20 @@ class Entry:
     folder: Path | None = None  # the submission's; None for a control
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated
+    declaration: str | None = None  # hash of its watched histories and checkpoints; None for a control
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained
+
+    @property
+    def committed(self) -> Committed | None:
+        """The submission as it has to be committed to a round; None for a control."""
+        if self.declaration is None:
+            return None
+        return Committed(
+            self.identity,
+            self.benchmark,
+            self.name,
+            self.decoding,
+            self.track,
+            self.priming_moves,
+            self.declaration,
+        )

@@ -128,7 +128,7 @@ def plan(
     Raises InputError for an unknown budget, a number of lanes out of range, or a submission that was not
     committed to the round.
     """
-    of_round.require(entry.identity, entry.name, entry.is_control)
+    of_round.require(entry.committed)
     budget = benchmark.budget(budget_name)
     num_lanes = budget.lanes if lanes is None else lanes
     if not 1 <= num_lanes <= 1024:
@@ -162,7 +162,7 @@ def _job(
     intervention: Intervention | None,
     of_round: Round,
 ) -> Job:
-    salt = of_round.require(entry.identity, entry.name, entry.is_control)
+    salt = of_round.require(entry.committed)
     primed = lanes.is_primed(role, entry.priming_moves, intervention)
     assigned = lanes.assign(
         benchmark, role, player.teachers, num_lanes, primed, salt, entry.identity, player.identity

@@ -29,11 +29,15 @@ SALT_BYTES: Final = 16
 
 @dataclass(frozen=True)
 class Committed:
-    """A submission that was committed to a round."""
+    """A submission that was committed to a round: all that decides what its row plays."""
 
     identity: str
-    benchmark: str
-    name: str  # for readers
+    benchmark: str  # name
+    name: str  # of the row
+    decoding: str
+    track: str
+    priming_moves: int
+    declaration: str  # hash of the watched histories and the checkpoints' teachers and training seeds
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,25 @@ class Round:
     salt: str | None = None
     drawn: str | None = None  # ISO date
 
-    def require(self, identity: str, name: str, control: bool) -> str:
-        """Return the salt; InputError unless the round was drawn and a submission was committed before."""
+    def require(self, played: Committed | None) -> str:
+        """Return the salt; InputError unless the round was drawn and a submission was committed before.
+
+        Args:
+            played: the submission, which has to be as it was committed; None: a control.
+        """
         if self.name == DEV:
             return DEV
         if self.salt is None:
             raise InputError(f"--round {self.name}: it has no salt yet; draw it: understudy rounds draw")
-        if not control and identity not in {each.identity for each in self.committed}:
-            raise InputError(
-                f"{name}: identity {identity[:12]} was not committed to round {self.name} before its salt "
-                "was drawn; give --round dev, or commit it to the next round: understudy rounds commit"
-            )
-        return self.salt
+        if played is None or played in self.committed:
+            return self.salt
+        same = [each for each in self.committed if each.identity == played.identity]
+        why = f"its {_differing(same[0], played)} was another" if same else "it was not"
+        raise InputError(
+            f"{played.name}: expected a submission as it was committed to round {self.name} before its salt "
+            f"was drawn; found {played.identity[:12]}, and {why}; give --round dev, or commit it to the next "
+            "round: understudy rounds commit"
+        )
 
 
 DEV_ROUND: Final = Round(DEV)
@@ -67,6 +78,10 @@ class _Committed(BaseModel):
     identity: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     benchmark: str
     name: str
+    decoding: str
+    track: str
+    priming_moves: int = Field(ge=0)
+    declaration: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Round(BaseModel):
@@ -107,7 +122,7 @@ def read(path: Path = ROUNDS) -> list[Round]:
     return [
         Round(
             str(each.round),
-            tuple(Committed(one.identity, one.benchmark, one.name) for one in each.committed),
+            tuple(Committed(**dict(one)) for one in each.committed),
             each.salt,
             each.drawn,
         )
@@ -141,9 +156,8 @@ def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
     found = read(path)
     if not found or found[-1].salt is not None:
         found.append(Round(str(len(found) + 1)))
-    known = {each.identity for each in found[-1].committed}
-    new = {each.identity: each for each in entries if each.identity not in known}
-    found[-1] = replace(found[-1], committed=(*found[-1].committed, *new.values()))
+    new = [each for each in dict.fromkeys(entries) if each not in found[-1].committed]
+    found[-1] = replace(found[-1], committed=(*found[-1].committed, *new))
     _write(found, path)
     return found[-1]
 
@@ -168,3 +182,10 @@ def _write(rounds: Sequence[Round], path: Path) -> None:
 def _json(each: Round) -> dict[str, Any]:
     committed = [asdict(one) for one in each.committed]
     return {"round": int(each.name), "committed": committed, "salt": each.salt, "drawn": each.drawn}
+
+
+def _differing(committed: Committed, played: Committed) -> str:
+    """Return the first thing in which a submission differs from a committed one of its identity."""
+    names = {"benchmark": "benchmark", "name": "name", "decoding": "decoding", "track": "track"}
+    names |= {"priming_moves": "number of priming moves", "declaration": "declared data or training seed"}
+    return next(text for key, text in names.items() if getattr(committed, key) != getattr(played, key))

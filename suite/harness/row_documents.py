@@ -62,6 +62,8 @@ class Row(Document):
     search_trials: Count | None
     training_targets: Text | None
     round: Text
+    declaration: Sha256 | None  # of the watched histories and checkpoints; null for a control
+    other_teacher_data: bool  # whether it was primed and compared with runs that are not the package's
     checkpoints: dict[Text, Sha256]  # folder -> identity
 
 
@@ -122,8 +124,8 @@ class JobSettings(Part):
     exploration: Number
     segment_moves: Count
     threads: Count
-    device: Text  # its type
-    precision: Text
+    device: Literal["cpu", "cuda", "mps"]  # its type
+    precision: Literal["float32", "bfloat16"]
     versions: dict[Text, Text]  # of packages
     intervention: Intervention | None
 
@@ -151,8 +153,8 @@ class RunJob(JobSettings):
 class Parameters(Part):
     """Hashes of a player's parameters and buffers."""
 
-    before: Text
-    after: Text
+    before: Sha256
+    after: Sha256
 
 
 class StateBytes(Part):

@@ -59,7 +59,7 @@ def pack(row: Path) -> bool:
     with file_lock.held(row / file_names.LOCK):
         if _is_used(row) or not is_complete(row):
             return False
-        parts.drop(row, (ARCHIVE, records.TIMING))  # written under this lock alone
+        parts.drop(row, (ARCHIVE, records.TIMING, records.ROW))  # written under this lock alone
         names = _tree(row)
         _keep_timing(row)
         if names:

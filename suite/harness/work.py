@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.suite import games, protocols
+from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
 from understudy.suite.harness.interventions import Intervention
@@ -139,6 +140,8 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "search_trials": entry.search_trials,
         "training_targets": entry.training_targets,
         "round": row.round.name,
+        "declaration": entry.declaration,
+        "other_teacher_data": not pins.of(benchmark).are_the_packages,
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
     }
 

@@ -126,6 +126,8 @@ def directory(kind: Kind, path: Path, shown: Path) -> Mapping[str, Member]:
     try:
         with zipfile.ZipFile(path) as archive:
             found = archive.infolist()
+            if archive.comment or min((info.header_offset for info in found), default=0):
+                raise zipfile.BadZipFile("bytes before or behind it")
     except (OSError, *_OF_DAMAGE) as error:
         with path.open("rb") as file:
             git_lfs.refuse_pointer_bytes(file.read(len(git_lfs.SIGNATURE)), shown)

@@ -54,3 +54,17 @@ def test_greedy_and_sampled_rows_have_the_same_seeds_and_other_weights_have_othe
     name = next(iter(tensors))
     safetensors.torch.save_file({**tensors, name: tensors[name] + 1e-6}, weights)
     assert not set(seeds()) & set(greedy)
+
+
+def test_the_order_of_the_declared_runs_chooses_no_lane(make_submission, tmp_path):
+    folder = make_submission()
+    path = folder / "submission.json"
+
+    def lanes():
+        return [job.job.lanes for job in rows.requested(str(folder), tmp_path).jobs("continue")]
+
+    before = lanes()
+    declared = files.read_json(path)
+    declared["watched"]["histories"].reverse()
+    files.write_json(path, declared)
+    assert lanes() == before

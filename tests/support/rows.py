@@ -70,6 +70,8 @@ def declaration(name: str = "bc", **values: Any) -> dict[str, Any]:
         "search_trials": None,
         "training_targets": None,
         "round": "dev",
+        "declaration": SHA256,
+        "other_teacher_data": False,
         "checkpoints": {"all": SHA256},
         **values,
     }
@@ -137,6 +139,7 @@ def scored(
         "watched": "multi",
         "priming_moves": 0,
         "round": "1",
+        "other_teacher_data": False,
         **(row or {}),
     }
     return ScoredRow(folder, declared, tuple(verdicts), **fields)

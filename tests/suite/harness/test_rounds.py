@@ -1,15 +1,17 @@
 """Rounds: a salt is drawn once, after the identities of its submissions were committed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from understudy.suite import benchmarks
 from understudy.suite.errors import InputError
 from understudy.suite.harness import rounds
 from understudy.suite.harness.rounds import Committed, Round
 
-ONE = Committed("1" * 64, "minatar-v1", "one")
-TWO = Committed("2" * 64, "minatar-v1", "two")
+ONE = Committed("1" * 64, "minatar-v1", "one", "greedy", "frozen", 8, "a" * 64)
+TWO = Committed("2" * 64, "minatar-v1", "two", "sample", "frozen", 0, "b" * 64)
 
 
 @pytest.fixture
@@ -38,16 +40,38 @@ def test_a_round_is_committed_drawn_and_then_closed(path):
 def test_only_what_was_committed_before_plays_in_a_round(path):
     rounds.commit([ONE], path)
     with pytest.raises(InputError, match="--round 1: it has no salt yet"):
-        rounds.load("1", path).require(ONE.identity, "one", control=False)
+        rounds.load("1", path).require(ONE)
     salt = rounds.draw(path).salt
     drawn = rounds.load("1", path)
-    assert drawn.require(ONE.identity, "one", control=False) == salt
-    assert drawn.require("3" * 64, "random", control=True) == salt
-    with pytest.raises(InputError, match="two: identity 222222222222 was not committed to round 1 before"):
-        drawn.require(TWO.identity, "two", control=False)
-    assert rounds.load("dev", path).require(TWO.identity, "two", control=False) == "dev"
+    assert drawn.require(ONE) == salt
+    assert drawn.require(None) == salt
+    with pytest.raises(
+        InputError,
+        match="found 222222222222, and it was not",
+    ):
+        drawn.require(TWO)
+    assert rounds.load("dev", path).require(TWO) == "dev"
     with pytest.raises(InputError, match="--round: expected dev or one of 1; found '2'"):
         rounds.load("2", path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"name": "another"}, "name"),
+        ({"benchmark": "atari-v1"}, "benchmark"),
+        ({"decoding": "sample"}, "decoding"),
+        ({"track": "learning"}, "track"),
+        ({"priming_moves": 9}, "number of priming moves"),
+        ({"declaration": "c" * 64}, "declared data or training seed"),
+    ],
+)
+def test_the_same_weights_are_another_submission_when_played_otherwise(path, changes, word):
+    """The salt is known after the draw, so nothing may be chosen then."""
+    rounds.commit([ONE], path)
+    rounds.draw(path)
+    with pytest.raises(InputError, match=f"found 111111111111, and its {word} was another"):
+        rounds.load("1", path).require(replace(ONE, **changes))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +104,7 @@ def test_the_packaged_rounds_are_drawn():
 
     first, *_ = rounds.read()
     assert first.salt is not None
-    named = {(each.benchmark, each.name): each.identity for each in first.committed}
-    for (benchmark, name), identity in named.items():
-        found = resolution.find(name, benchmark)
-        assert found is not None
-        assert found.identity == identity
+    for each in first.committed:
+        benchmark = benchmarks.load(each.benchmark)
+        entry = resolution.resolve(each.name, benchmark, benchmarks.teacher_runs(benchmark))
+        assert entry.committed == each

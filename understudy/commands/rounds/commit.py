@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from understudy import arguments
 
+if TYPE_CHECKING:
+    from understudy.submissions.submission_format import Submission
+    from understudy.suite.harness.rounds import Committed
+
 COMMAND = typer.Typer()
+
+
+def committed(submission: Submission) -> Committed:
+    """Return what is committed of a submission."""
+    from understudy.submissions import submission_format
+    from understudy.suite.harness import rounds
+
+    declared = submission.declaration
+    return rounds.Committed(
+        submission.identity,
+        declared.benchmark,
+        declared.name,
+        declared.decoding,
+        declared.track,
+        declared.priming_moves,
+        submission_format.declaration_hash(submission),
+    )
 
 
 @COMMAND.command("commit")
@@ -30,7 +51,7 @@ def commit(
         found = resolution.find(name, benchmark)
         if found is None:
             raise InputError(f"{name} is a control, whose label is fixed: it needs no round; leave it out")
-        entries.append(rounds.Committed(found.identity, benchmark, found.declaration.name))
+        entries.append(committed(found))
     added = rounds.commit(entries)
     for entry in entries:
         typer.echo(f"round {added.name}: {entry.identity[:12]}  {entry.benchmark} {entry.name}")
