@@ -43,7 +43,7 @@ def test_rows_hold_and_rescoring_changes_nothing(results):
         ("episodes", lambda record: record.update(episodes=99)),
         ("lane.seed", lambda record: record["lane"].update(seed="0" * 32)),
         ("job.exploration", lambda record: record["job"].update(exploration=0.2)),
-        ("record_sha256", lambda record: record["state_bytes"].update(end=1)),
+        ("record_sha256", lambda record: record["state_bytes"].update(largest=1)),
         ("history_sha256", lambda record: record.update(history_sha256="0" * 64)),
     ],
 )
@@ -60,8 +60,8 @@ def test_one_changed_number_in_a_record_is_named(copied, place, change):
 
 def test_record_of_another_format_is_refused(copied):
     path = copied / RUN / records.RECORD
-    files.write_json(path, {**files.read_json(path), "format": 1})
-    with pytest.raises(InputError, match=r"lane-3/record\.json: format: this version reads 2; found 1"):
+    files.write_json(path, {**files.read_json(path), "format": 9})
+    with pytest.raises(InputError, match=r"lane-3/record\.json: format: this version reads 1; found 9"):
         records.read(path.parent)
 
 

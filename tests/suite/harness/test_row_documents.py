@@ -16,7 +16,7 @@ from understudy.suite.harness import row_documents
 from understudy.suite.harness.row_documents import Document
 
 SHA = "0123456789abcdef" * 4
-CHECKED = {"format": 1, "histories_sha256": [SHA, SHA], "parameters_sha256": SHA, "checkpoint_sha256": SHA}
+CHECKED = {"format": 1, "histories_sha256": [SHA, SHA], "parameters_sha256": SHA, "checkpoint_identity": SHA}
 INTERVAL = {"estimate": 1.5, "low": None, "high": 2, "confidence": 0.95}
 WINDOW = {
     **dict.fromkeys(("gain", "end_above_start", "teacher_gain", "gain_beyond"), INTERVAL),
@@ -42,18 +42,22 @@ SECONDS = {"began": "2026-01-01T00:00:00+00:00", "host": "here", "moves": 5, "se
 _EXAMPLES: dict[type[Document], dict[str, Any]] = {
     row_documents.Row: rows.declaration(),
     row_documents.Job: rows.job(
-        probe={
+        intervention={
             "name": "yoked", "reward": "yoked", "priming": "last", "decoding": "own",
             "parameters": "own", "draw": 0,
         }
     ),
     row_documents.Record: {
-        "format": 2,
+        "format": 1,
         "lane": {**rows.job()["lanes"][1], "index": 1},
-        "job": {name: value for name, value in rows.job(lanes=2).items() if name != "format"},
+        "job": {
+            name: value for name, value in rows.job(lanes=2).items() if name not in ("format", "labels")
+        },
+        "labels": rows.job()["labels"],
+        "software": {"understudy": "0.1.0", "commit": None},
         "history_sha256": SHA, "record_sha256": SHA, "moves": 250, "points": 3.0, "episodes": 2,
         "explored": 20, "parameters_sha256": {"before": SHA, "after": SHA},
-        "state_bytes": {"start": 8, "end": 8},
+        "state_bytes": {"start": 8, "largest": 8},
     },
     row_documents.Isolation: {
         **CHECKED, "holds": False, "first_moves": 10_000, "last_moves": 0, "differs_at": 3
@@ -62,7 +66,7 @@ _EXAMPLES: dict[type[Document], dict[str, Any]] = {
         **CHECKED, "holds": True, "moves": 9, "differing": 0, "largest_gap": 0.0, "predicted_otherwise": 0.0
     },
     row_documents.Leaks: {
-        "format": 1, "submission_sha256": SHA, "difference_nats": 0.1, "low": None, "high": 0.2,
+        "format": 1, "submission_identity": SHA, "difference_nats": 0.1, "low": None, "high": 0.2,
         "published_nats": 1.0, "held_back_nats": 1.1, "published": ["a/seed-0"],
         "held_back": {"a/seed-1": SHA},
     },
@@ -89,7 +93,7 @@ _EXAMPLES: dict[type[Document], dict[str, Any]] = {
     },
     row_documents.Controls: {
         "format": 1, "understudy": "0.1.0", "text": "controls: 1 of 1", "benchmark": "darkroom-v1",
-        "benchmark_sha256": SHA, "budget": "quick", "runs_sha256": SHA, "other_lanes": [4],
+        "benchmark_identity": SHA, "budget": "quick", "runs_sha256": SHA, "other_lanes": [4],
         "results": [
             {
                 "player": "random", "task": "skill", "expected": "no", "found": "no", "outcome": None,

@@ -13,7 +13,7 @@ from support import rows
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_archive, row_documents, row_files, row_storage
 from understudy.suite.harness.row_archive import ARCHIVE
-from understudy.suite.io import file_lock, file_names, files
+from understudy.suite.io import archives, file_lock, file_names, files
 
 KILLED = 9
 JOB_TIMING = {"began": "2026-01-01T00:00:00+00:00", "host": "here", "moves": 5, "seconds": 1.5}
@@ -284,7 +284,7 @@ def test_a_damaged_archive_is_named_and_kept(row):
 
 def test_a_row_too_large_for_an_archive_stays_a_tree(row, monkeypatch):
     before = contents(row)
-    monkeypatch.setattr(row_archive, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
     with pytest.raises(InputError, match="expected at most 2 files, found 6"):
         row_storage.pack(row)
     monkeypatch.undo()
