@@ -457,7 +457,9 @@ def test_a_cell_without_a_reason_of_its_own_gets_it_below_the_printed_table():
 
 def test_a_heading_says_whose_controls_were_run(tmp_path, monkeypatch):
     """Those of the package's results are not those of the rows beside them."""
-    stored = {"benchmark_sha256": benchmarks.load("darkroom-v1").sha256, "text": AS_EXPECTED}
+    identity = benchmarks.load("darkroom-v1").identity
+    stored = controls_check.ControlsCheck("darkroom-v1", identity, "quick", (), "0" * 64).as_json()
+    stored["text"] = AS_EXPECTED
     own, packaged = tmp_path / "own", tmp_path / "packaged"
     files.write_json(
         packaged / "darkroom-v1" / "quick" / controls_check.CONTROLS, {**stored, "understudy": "0.0.1"}

@@ -373,7 +373,9 @@ def test_rows_without_runs_have_no_figures(whole, tmp_path):
 
 
 def test_the_board_has_figures_unless_they_are_not_wanted(whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(scores, "score_all", lambda results: [scored_row(replace(whole, runs=()), "absent")])
+    monkeypatch.setattr(
+        scores, "score_all", lambda results, left_out: [scored_row(replace(whole, runs=()), "absent")]
+    )
     out = tmp_path / "board"
     assert cli.main(["board", str(tmp_path), "--out", str(out)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{out / 'figures'}: 0 figures"

