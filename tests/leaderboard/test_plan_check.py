@@ -55,7 +55,8 @@ def test_runs_of_another_player_in_place_of_an_interventions_are_named(copied, t
     random = rows.copy(QUICK / "random", tmp_path / "random")
     put(random / "transfer" / "control", row.path / "transfer@yoked" / "control")
     texts = found(row)
-    assert any("player.name is 'random', expected 'sandbagger' in this folder" in text for text in texts)
+    assert any("labels.name is 'random', expected 'sandbagger' in this folder" in text for text in texts)
+    assert any("player.identity is" in text for text in texts)
     assert any("intervention is None" in text for text in texts)
     assert any("lanes.0" in text for text in texts)  # seeds are of the player
 
@@ -68,7 +69,7 @@ def test_own_runs_of_another_role_or_budget_are_named(copied):
     other = RowFolder(row.path.parent.parent / "quick" / "random", "darkroom-v1", "quick", "random")
     put(row.path / "start-new" / "control", other.path / "start-new" / "control")
     texts = [text for text in found(other) if "start-new" in text]
-    assert any("budget is 'full', expected 'quick' in this folder" in text for text in texts)
+    assert any("labels.budget is 'full', expected 'quick' in this folder" in text for text in texts)
 
 
 def test_one_run_stored_as_many_is_named(copied):
@@ -186,8 +187,8 @@ def test_predictions_are_of_the_teachers_own_moves(copied, column):
 
 
 def test_a_long_run_whose_end_was_not_checked_counts_as_not_checked(tmp_path):
-    row = rows.copy(stored_rows.RESULTS / "minatar-v1" / "tenth" / "dqn-scratch", tmp_path / "row")
-    put(row / "transfer" / "control", tmp_path / "job")
+    row = rows.copy(stored_rows.RESULTS / "minatar-v1" / "tenth" / "bc", tmp_path / "row")
+    put(row / "transfer" / "breakout-seed-0", tmp_path / "job")
 
     def mismatch():
         result = stored_rows.check_result(tmp_path / "job", records.ISOLATION)
@@ -239,15 +240,3 @@ def test_a_score_that_is_not_shown_cannot_be_blanked():
     assert blanked.reward(np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
     seen = np.full((1, *atari.observation_shape), 7, np.uint8)
     assert (blanked.observation(seen) == 0).any()
-
-
-# Rows in the layout of before names were changed
-
-
-@pytest.mark.parametrize("place", ["policy-at-w", "frozen-teacher/likeness"])
-def test_a_row_in_the_old_layout_is_refused_and_not_read_in_part(tmp_path, place):
-    source = stored_rows.RESULTS / "darkroom-v1" / "full" / "frozen-teacher"
-    rows.copy(source, tmp_path / "darkroom-v1" / "full" / place.partition("/")[0])
-    (tmp_path / "darkroom-v1" / "full" / place).mkdir(exist_ok=True)
-    with pytest.raises(InputError, match="before names were changed; rename its folder to frozen-teacher"):
-        stored_rows.rows_in(tmp_path)

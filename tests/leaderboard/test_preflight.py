@@ -53,17 +53,19 @@ def test_minatars_quick_is_too_short_and_tenth_is_the_smallest_that_is_not():
 
 
 def test_the_ends_of_the_teachers_start_runs_are_those_counted():
-    """Seeds 2 and 3 have fewer than 20; a row that is compared with the others has a verdict."""
+    """Some have fewer than 20; a row that is compared with the others alone has a verdict."""
     row = stored_rows.RESULTS / "minatar-v1" / "quick" / "frozen-teacher"
     with zipfile.ZipFile(row / "runs.zip") as runs:
         names = [name for name in runs.namelist() if re.fullmatch(r"start/control/lane-\d/record.json", name)]
         stored = [json.loads(runs.read(name)) for name in names]
     ends = {each["lane"]["unit"]: each["episodes"] for each in stored}
-    assert {unit for unit, count in ends.items() if count < 20} == {"breakout/seed-2", "breakout/seed-3"}
-    others = set(ends) - {"breakout/seed-2", "breakout/seed-3"}
+    few = {unit for unit, count in ends.items() if count < 20}
+    assert few
+    others = set(ends) - few
+    assert len(others) > 1
     assert not asked("minatar-v1", "quick", ["skill"], units=others)
-    assert asked("minatar-v1", "quick", ["skill"], units={"breakout/seed-2", "breakout/seed-4"})
-    assert asked("minatar-v1", "quick", ["skill"], units={"breakout/seed-4"})  # alone: all are compared
+    assert asked("minatar-v1", "quick", ["skill"], units={min(few), min(others)})
+    assert asked("minatar-v1", "quick", ["skill"], units={min(others)})  # alone: all are compared
 
 
 @pytest.mark.parametrize("name", benchmarks.names())
@@ -95,7 +97,11 @@ def test_it_says_nothing_where_the_starts_are_of_other_networks(empty_package):
     quick = Path("minatar-v1") / "quick"
     shutil.copytree(ROOT / "leaderboard" / "results" / quick, empty_package / quick)
     assert [line[:2] for line in asked("minatar-v1", "quick")] == ["Q1", "Q2", "Q3"]
-    for path in (empty_package / quick / "frozen-teacher").rglob("record.json"):
+    row = empty_package / quick / "frozen-teacher"
+    with zipfile.ZipFile(row / "runs.zip") as runs:
+        runs.extractall(row)
+    (row / "runs.zip").unlink()
+    for path in row.rglob("record.json"):
         record = files.read_json(path)
         record["job"]["player"]["networks_at_w"][record["lane"]["teacher"]] = "0" * 64
         files.write_json(path, record)
@@ -119,10 +125,12 @@ def test_runs_that_are_too_short_are_known_to_be_whether_or_not_a_start_was_play
     ]
 
 
-def test_where_no_budget_can_it_says_so():
+def test_where_no_budget_can_it_says_so(monkeypatch):
     benchmark = benchmarks.load("minatar-v1")
     quick = benchmark.budget("quick")
     alone = dataclasses.replace(benchmark, budgets=(quick,))
+    assert benchmark.identity != alone.identity  # so its starts are another benchmark's
+    monkeypatch.setattr(type(alone), "identity", benchmark.identity)
     (line,) = asked("minatar-v1", "quick", ["transfer"], benchmark=alone)
     assert line.endswith("; no budget can with the teacher runs here; see: understudy benchmarks minatar-v1")
 
