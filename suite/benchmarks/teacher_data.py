@@ -85,7 +85,7 @@ def _pulled(benchmark: Benchmark) -> Iterator[Path]:
     for source in pins.of(benchmark).published:
         folder = client.cached(locations.parse(source))
         if folder is not None:
-            yield from sorted((folder / benchmark.name).glob(f"*/seed-*/{HISTORY}"))
+            yield from walks.matching(folder / benchmark.name, f"*/seed-*/{HISTORY}")
 
 
 def read(run: TeacherRun) -> History:

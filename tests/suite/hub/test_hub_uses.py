@@ -88,7 +88,7 @@ def test_benchmarks_and_train_read_a_dataset_on_the_hub(hub, run, tmp_path, monk
     """Push darkroom runs of the package; then `benchmarks` and `train` have no data but the Hub's."""
     source = benchmarks.roots()[0] / "darkroom-v1"
     for goal in ("goal-00", "goal-01", "goal-02"):
-        shutil.copytree(source / goal, tmp_path / "few" / "darkroom-v1" / goal)
+        shutil.copytree(source / goal / "seed-0", tmp_path / "few" / "darkroom-v1" / goal / "seed-0")
     location = pushed(run, tmp_path / "few")
     shutil.rmtree(tmp_path / "few")
     monkeypatch.setenv("UNDERSTUDY_DATA", location)
