@@ -58,9 +58,9 @@ def test_a_missing_package_an_older_one_and_an_unknown_command_are_named(checkou
     found = declare(checkout, '"no-such-package>=1",', '"rich>=9999",')
     assert (found.returncode, "rich>=9999 is required, " in found.stdout) == (1, True)
     declare(checkout, '"rich>=9999",', "")
-    found = declare(checkout, '"ruff>=0.9",', '"ruff>=9999",')
+    found = declare(checkout, '"ruff>=0.15",', '"ruff>=9999",')
     assert (found.returncode, "ruff>=9999 is required, " in found.stdout) == (1, True)
-    declare(checkout, '"ruff>=9999",', '"ruff>=0.9", "absent; python_version < \'3\'",')
+    declare(checkout, '"ruff>=9999",', '"ruff>=0.15", "absent; python_version < \'3\'",')
     found = declare(checkout, 'understudy = "understudy.cli:main"', 'other = "understudy.cli:main"')
     assert (found.returncode, "the command other is not installed" in found.stdout) == (1, True)
 

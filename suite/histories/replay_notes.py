@@ -20,7 +20,7 @@ from typing import Final
 
 import understudy
 from understudy.suite import games
-from understudy.suite.errors import InputError
+from understudy.suite.errors import InputError, MachineError
 from understudy.suite.histories import frame_cache
 from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_lock, files
@@ -60,7 +60,7 @@ class ReplayNotes:
         try:
             if found and self._path is not None:
                 _write(self._path, found)
-        except (OSError, NotImplementedError):  # a full or read-only disk, or one without locks
+        except (OSError, NotImplementedError, MachineError):  # a full or read-only disk, or one without locks
             return
 
 

@@ -118,7 +118,7 @@ def check_priming(tmp_path):
     (row,) = scoring.rows_of([Request("transformer", "darkroom-v1", "quick", tmp_path)])
     player, kept = RepeatsAction(), 100
     run = row.runs_by_name["goal-00/seed-0"]
-    start_state = RowPlayer(row, lambda progress: None)._primed(player, run, kept, "last")
+    start_state = RowPlayer(row, lambda progress: None)._primed(player, run, kept, "last", "bc")
     action = pd.read_parquet(run.folder / "history.parquet")["action"].to_numpy()
     w = BENCHMARK.watched_moves
     primed_with = torch.cat(player.primed_with).numpy()
@@ -267,9 +267,10 @@ def shift_the_reference(monkeypatch):
 def prime_with_the_continuation(monkeypatch):
     original = rollout.primed_start_state
 
-    def later(imitator, history, store, start, stop):
+    def later(imitator, history, store, start, stop, *names):
         length = stop - start
-        return original(imitator, history, open_store(history, stop, stop + length), stop, stop + length)
+        after = open_store(history, stop, stop + length)
+        return original(imitator, history, after, stop, stop + length, *names)
 
     monkeypatch.setattr(rollout, "primed_start_state", later)
 
