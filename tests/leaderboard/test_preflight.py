@@ -130,7 +130,7 @@ def test_where_no_budget_can_it_says_so(monkeypatch):
     quick = benchmark.budget("quick")
     alone = dataclasses.replace(benchmark, budgets=(quick,))
     assert benchmark.identity != alone.identity  # so its starts are another benchmark's
-    monkeypatch.setattr(type(alone), "identity", benchmark.identity)
+    monkeypatch.setitem(vars(alone), "identity", benchmark.identity)
     (line,) = asked("minatar-v1", "quick", ["transfer"], benchmark=alone)
     assert line.endswith("; no budget can with the teacher runs here; see: understudy benchmarks minatar-v1")
 
