@@ -64,7 +64,8 @@ def required(
 ) -> dict[str, Any]:
     """Return the values that a job in this folder must have, by name; free choices are left out.
 
-    Only the number of lanes and the teachers, in the order of the lanes, are taken from the job itself.
+    Only the number of lanes and, of a submission, the teachers in the order of the lanes are taken from the
+    job itself.
 
     Raises InputError for a folder of an unknown role, intervention or checkpoint.
     """
@@ -80,6 +81,8 @@ def required(
     salt = of_round.require(None if row["control"] else _committed(row))
     primed = lanes.is_primed(role, row["priming_moves"], intervention)
     teachers = list(dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]))
+    if row["control"]:  # it plays with all pinned runs
+        teachers = list(pins.of(benchmark).names(benchmark, benchmark.watched_games))
     num_lanes = len(job["lanes"])
     assigned = lanes.assign(benchmark, role, teachers, num_lanes, primed, salt, row["identity"], identity)
     budget = benchmark.budget(budget_name)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.suite.harness import interventions, records, rollout, row_files, work
+from understudy.suite.harness import finished, interventions, rollout, work
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -53,9 +53,7 @@ def moves_left(item: WorkItem) -> int:
     folder = item.row.folder / planned.path
     if item.row.request.restart:
         return planned.job.moves
-    lanes = range(len(planned.job.lanes))
-    stored = row_files.root(item.row.folder) / planned.path  # packed or not
-    if all((stored / f"lane-{index}" / records.RECORD).exists() for index in lanes):
+    if finished.is_finished(item):
         return 0
     progress = folder / rollout.PROGRESS
     done = int(files.read_json(progress)["moves"]) if progress.exists() else 0

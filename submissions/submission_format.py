@@ -208,11 +208,15 @@ def parsed(kind: type[Document], path: Path, limit_bytes: int, folder: Path) -> 
     """
     data = regular_files.read(path, limit_bytes, folder)
     try:
-        return kind.model_validate_json(data)
+        found = kind.model_validate_json(data)
+        validation.json_values(data)
+        return found
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(_message(kind, path, (of_format or problems)[0])) from error
+    except ValueError as error:  # a key stands twice
+        raise InputError(f"{path}: not readable JSON ({error}); make it again") from error
 
 
 def _message(kind: type[_Document], path: Path, problem: Any) -> str:

@@ -19,6 +19,7 @@ from understudy.suite import registry
 from understudy.suite.errors import InputError
 
 Checked = TypeVar("Checked")
+Model = TypeVar("Model", bound=BaseModel)
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 EXPECTED = {  # pydantic's types of errors
     "bool_type": "true or false",
@@ -66,8 +67,8 @@ def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: st
         raise InputError(f"{where}: {error}") from error
 
 
-def document(kind: type[BaseModel], data: bytes, where: object, advice: str) -> dict[str, Any]:
-    """Return the JSON document in a file's bytes as plain values, checked by a strict pydantic model.
+def document(kind: type[Model], data: bytes, where: object, advice: str) -> Model:
+    """Return the JSON document in a file's bytes, checked by a strict pydantic model.
 
     Args:
         kind: the model; unknown keys, other types and another `format` are refused as it declares them.
@@ -79,15 +80,23 @@ def document(kind: type[BaseModel], data: bytes, where: object, advice: str) -> 
     the first value that the model refuses.
     """
     try:
-        values = json.loads(data.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_each_once)
-        kind.model_validate_json(data)
+        json_values(data)
+        return kind.model_validate_json(data)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(f"{where}: {_document_text((of_format or problems)[0])}; {advice}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not readable JSON ({error}); {advice}") from error
-    return cast(dict[str, Any], values)
+
+
+def json_values(data: bytes) -> Any:
+    """Return the values of a JSON text.
+
+    Raises ValueError where it is not JSON, a key stands twice, or a number is not finite; RecursionError for
+    one that is nested too deeply.
+    """
+    return json.loads(data.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_each_once)
 
 
 def _not_json(constant: str) -> NoReturn:
@@ -107,7 +116,7 @@ def _document_text(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         return f"expected the key {place!r}, found none"
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {place!r}"
     if not place:
         return f"expected an object, found {repr(problem['input'])[:80]}"

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import pydantic
+import pydantic.dataclasses
 from pydantic import BaseModel, Field
 
 from understudy.suite import validation
@@ -27,17 +27,19 @@ SUFFIX: Final = ".data.json"
 FORMAT: Final = 1
 EMBEDDED: Final = "embedded"  # the source of runs that come with the package
 HERE: Final = Path(__file__).parent
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT)
 class Pin:
     """The first moves of one teacher's run, pinned by their hash."""
 
-    run: str  # variant/seed-k
-    moves: int
-    sha256: str  # of those moves: `moves_hash.sha256`
-    network_at_w: str | None  # SHA-256 of the file of the network at W; None on new games
-    source: str | None  # EMBEDDED, hf://datasets/...@<commit>, or None: not published yet
+    run: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]  # variant/seed-k
+    moves: Annotated[int, Field(ge=1)]
+    sha256: Sha256  # of those moves: `moves_hash.sha256`
+    network_at_w: Sha256 | None  # of the file of the network at W; None on new games
+    # EMBEDDED, a pinned dataset on the Hub, or None: not published yet
+    source: Annotated[str, Field(pattern=r"^(embedded|hf://datasets/[^@]+@[0-9a-f]{40})$")] | None
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,10 @@ class Pins:
         return {name: tuple(sorted(pins, key=lambda pin: pin.moves)) for name, pins in found.items()}
 
 
-class _Pin(BaseModel):
-    model_config = validation.STRICT
-    run: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
-    moves: int = Field(ge=1)
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    network_at_w: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
-    source: Annotated[str, Field(pattern=r"^(embedded|hf://datasets/[^@]+@[0-9a-f]{40})$")] | None
-
-
 class _File(BaseModel):
     model_config = validation.STRICT
     format: Literal[1]
-    runs: tuple[_Pin, ...]
+    runs: tuple[Pin, ...]
 
 
 def of(benchmark: Benchmark) -> Pins:
@@ -137,12 +130,7 @@ def append(path: Path, new: Iterable[Pin]) -> Pins:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, modified_ns: int) -> Pins:
-    try:
-        document = _File.model_validate_json(path.read_bytes())
-    except pydantic.ValidationError as error:
-        problem = validation.problem_text(error.errors(include_url=False)[0])
-        raise InputError(f"{path}: {problem}; restore it") from error
-    found = tuple(Pin(**dict(pin)) for pin in document.runs)
+    found = validation.document(_File, path.read_bytes(), path, "restore it").runs
     _refuse_contradictions(found, path)
     return Pins(path, found)
 

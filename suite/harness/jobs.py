@@ -128,7 +128,6 @@ def plan(
     Raises InputError for an unknown budget, a number of lanes out of range, or a submission that was not
     committed to the round.
     """
-    of_round.require(entry.committed)
     budget = benchmark.budget(budget_name)
     num_lanes = budget.lanes if lanes is None else lanes
     if not 1 <= num_lanes <= 1024:

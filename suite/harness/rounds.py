@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import pydantic
+import pydantic.dataclasses
 from pydantic import BaseModel, Field
 
 from understudy.suite import validation
@@ -25,19 +25,20 @@ ROUNDS: Final = Path(__file__).resolve().parents[2] / "leaderboard" / "rounds.js
 DEV: Final = "dev"  # name of the round that was never drawn, and its salt
 FORMAT: Final = 1
 SALT_BYTES: Final = 16
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT)
 class Committed:
     """A submission that was committed to a round: all that decides what its row plays."""
 
-    identity: str
+    identity: Sha256
     benchmark: str  # name
     name: str  # of the row
     decoding: str
     track: str
     priming_moves: int
-    declaration: str  # hash of the watched histories and the checkpoints' teachers and training seeds
+    declaration: Sha256  # of the watched histories and the checkpoints' teachers and training seeds
 
 
 @dataclass(frozen=True)
@@ -73,21 +74,10 @@ class Round:
 DEV_ROUND: Final = Round(DEV)
 
 
-class _Committed(BaseModel):
-    model_config = validation.STRICT
-    identity: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    benchmark: str
-    name: str
-    decoding: str
-    track: str
-    priming_moves: int = Field(ge=0)
-    declaration: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 class _Round(BaseModel):
     model_config = validation.STRICT
     round: int = Field(ge=1)
-    committed: tuple[_Committed, ...]
+    committed: tuple[Committed, ...]
     salt: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
     drawn: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None
 
@@ -106,11 +96,7 @@ def read(path: Path = ROUNDS) -> list[Round]:
     """
     if not path.exists():
         return []
-    try:
-        found = _File.model_validate_json(path.read_bytes())
-    except pydantic.ValidationError as error:
-        problem = validation.problem_text(error.errors(include_url=False)[0])
-        raise InputError(f"{path}: {problem}; restore it") from error
+    found = validation.document(_File, path.read_bytes(), path, "restore it")
     for number, each in enumerate(found.rounds, 1):
         is_last = number == len(found.rounds)
         if each.round != number or (each.salt is None) != (each.drawn is None):
@@ -122,7 +108,7 @@ def read(path: Path = ROUNDS) -> list[Round]:
     return [
         Round(
             str(each.round),
-            tuple(Committed(**dict(one)) for one in each.committed),
+            each.committed,
             each.salt,
             each.drawn,
         )

@@ -371,7 +371,8 @@ def read(kind: type[Document], path: Readable) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    return validation.document(kind, data, path, kind.advice)
+    validation.document(kind, data, path, kind.advice)
+    return dict(validation.json_values(data))
 
 
 def with_format(kind: type[Document], values: Mapping[str, Any]) -> dict[str, Any]:

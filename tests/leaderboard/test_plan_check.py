@@ -11,6 +11,7 @@ from support import rows
 from understudy.leaderboard import plan_check, predictions, scores, stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, games
+from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import feedback, interventions, lanes, records
 from understudy.suite.io import file_names, files
@@ -70,6 +71,49 @@ def test_own_runs_of_another_role_or_budget_are_named(copied):
     put(row.path / "start-new" / "control", other.path / "start-new" / "control")
     texts = [text for text in found(other) if "start-new" in text]
     assert any("labels.budget is 'full', expected 'quick' in this folder" in text for text in texts)
+
+
+def with_teachers(row, teachers):
+    """Rename the teachers of a row's start job, lane by lane, with the units that they give."""
+    (path,) = row.path.glob(f"start/*/{records.JOB}")
+    job = files.read_json(path)
+    for lane, teacher in zip(job["lanes"], teachers, strict=True):
+        lane |= {"teacher": teacher, "unit": DARKROOM.unit(teacher)}
+    files.write_json(path, job)
+
+
+def test_teachers_that_nobody_recorded_are_named(copied):
+    """Invented names would make one model's runs as many teachers', and a claim about the method."""
+    row = copied("bc")
+    with_teachers(row, [f"goal-00/seed-{777 + lane}" for lane in range(16)])
+    assert any("teacher 'goal-00/seed-777' is no pinned run of a watched game" in text for text in found(row))
+    new = DARKROOM.new_games[0].partition("/")[2]
+    with_teachers(row, [f"{new}/seed-0"] * 16)
+    assert any(f"teacher '{new}/seed-0' is no pinned run of a watched game" in text for text in found(row))
+
+
+def test_a_control_chooses_no_teachers(copied):
+    row = copied("frozen-teacher")
+    names = pins.of(DARKROOM).names(DARKROOM, DARKROOM.watched_games)
+    with_teachers(row, names[-16:])  # pinned, but not those that lanes are assigned
+    assert any("lanes.0 is" in text for text in found(row))
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"decoding": "sample"}, "decoding"),
+        ({"priming_moves": 1}, "number of priming moves"),
+        ({"declaration": "0" * 64}, "declared data or training seed"),
+    ],
+)
+def test_a_row_of_a_round_is_played_as_its_submission_was_committed(copied, values, word):
+    row = copied("bc")
+    path = row.path / records.ROW
+    files.write_json(path, {**files.read_json(path), **values})
+    texts = found(row)
+    assert any(f"its {word} was another" in text for text in texts)
+    assert any("'bc' is an entry of the package" in text for text in texts)
 
 
 def test_one_run_stored_as_many_is_named(copied):

@@ -112,6 +112,16 @@ def rename(old: str, new: str) -> Callable[[dict[str, torch.Tensor]], Any]:
     return change
 
 
+def twice(name: str, key: str) -> Callable[[Path], None]:
+    """Return a fault: a JSON file has a key of its first level twice, first with another value."""
+
+    def fault(folder: Path) -> None:
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("{", f'{{"{key}": "another", ', 1))
+
+    return fault
+
+
 WEIGHTS = "all/model.safetensors"
 
 
@@ -244,6 +254,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         "checkpoints.0.folder: String should match",
     ),
     "hidden folder": (declare("checkpoints.0.folder", ".."), "checkpoints.0.folder: String should match"),
+    "a key twice": (twice("submission.json", "name"), "the key 'name' stands twice"),
+    "a setting twice": (twice("all/config.json", "family"), "the key 'family' stands twice"),
     "name with a separator": (declare("name", "a/b"), "name: String should match"),
     "no checkpoints": (declare("checkpoints", []), "checkpoints: Tuple should have at least 1 item"),
     "a folder twice": (

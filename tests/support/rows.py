@@ -130,16 +130,5 @@ def scored(
     `row` replaces values of its row.json; `fields` are the other fields of `ScoredRow`.
     """
     folder = RowFolder(results / benchmark / budget / name, benchmark, budget, name)
-    declared = {
-        "name": name,
-        "architecture": "bc",
-        "control": False,
-        "decoding": "greedy",
-        "track": "frozen",
-        "watched": "multi",
-        "priming_moves": 0,
-        "round": "1",
-        "other_teacher_data": False,
-        **(row or {}),
-    }
+    declared = declaration(name, **{"round": "1", **(row or {})})
     return ScoredRow(folder, declared, tuple(verdicts), **fields)

@@ -69,7 +69,8 @@ def test_pins_are_only_added(tmp_path):
     [
         (lambda found: found["runs"][0].update(sha256="0"), "runs.0.sha256"),
         (lambda found: found["runs"][0].update(source="http://x"), "runs.0.source"),
-        (lambda found: found["runs"][0].update(note="x"), "runs.0.note"),
+        (lambda found: found["runs"][0].update(note="x"), "unknown key 'runs.0.note'"),
+        (lambda found: found["runs"][0].update(moves=True), "runs.0.moves: expected a whole number"),
         (lambda found: found["runs"].append(found["runs"][0]), "is pinned twice"),
         (lambda found: found["runs"].append({**found["runs"][0], "run": "a/seed-1"}), "are one run"),
         (lambda found: found.update(format=2), "format"),

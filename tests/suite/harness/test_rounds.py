@@ -77,13 +77,15 @@ def test_the_same_weights_are_another_submission_when_played_otherwise(path, cha
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda found: found["rounds"][0].pop("salt"), "rounds.0.salt: Field required"),
+        (lambda found: found["rounds"][0].pop("salt"), "expected the key 'rounds.0.salt', found none"),
         (lambda found: found["rounds"][0].update(salt="seed"), "rounds.0.salt: String should match"),
         (lambda found: found["rounds"][0].update(round=2), "expected round 1"),
         (lambda found: found["rounds"][0].update(drawn=None), "with salt and date or neither"),
         (lambda found: found["rounds"][0].update(salt=None, drawn=None), "only the last may be open"),
-        (lambda found: found["rounds"][0].update(note="x"), "rounds.0.note: Extra inputs"),
+        (lambda found: found["rounds"][0].update(note="x"), "unknown key 'rounds.0.note'"),
         (lambda found: found.update(format=2), "format: Input should be 1"),
+        (lambda found: found["rounds"][0]["committed"][0].update(identity="1"), "committed.0.identity"),
+        (lambda found: found["rounds"][0]["committed"][0].update(note="x"), "committed.0.note"),
     ],
 )
 def test_an_altered_file_is_refused_in_one_line(path, change, message):

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from understudy import arguments
 
-if TYPE_CHECKING:
-    from understudy.submissions.submission_format import Submission
-    from understudy.suite.harness.rounds import Committed
-
 COMMAND = typer.Typer()
-
-
-def committed(submission: Submission) -> Committed:
-    """Return what is committed of a submission."""
-    from understudy.submissions import submission_format
-    from understudy.suite.harness import rounds
-
-    declared = submission.declaration
-    return rounds.Committed(
-        submission.identity,
-        declared.benchmark,
-        declared.name,
-        declared.decoding,
-        declared.track,
-        declared.priming_moves,
-        submission_format.declaration_hash(submission),
-    )
 
 
 @COMMAND.command("commit")
@@ -45,13 +24,14 @@ def commit(
     from understudy.suite.errors import InputError
     from understudy.suite.harness import rounds
 
-    benchmarks.load(benchmark)
+    declared = benchmarks.load(benchmark)
+    runs = benchmarks.teacher_runs(declared)
     entries = []
     for name in submissions:
-        found = resolution.find(name, benchmark)
-        if found is None:
+        committed = resolution.resolve(name, declared, runs).committed
+        if committed is None:
             raise InputError(f"{name} is a control, whose label is fixed: it needs no round; leave it out")
-        entries.append(committed(found))
+        entries.append(committed)
     added = rounds.commit(entries)
     for entry in entries:
         typer.echo(f"round {added.name}: {entry.identity[:12]}  {entry.benchmark} {entry.name}")
