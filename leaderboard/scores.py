@@ -196,7 +196,7 @@ class _BudgetScorer:
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
-            not self.references.pins.are_the_packages,
+            not self.references.pins.come_with(self.benchmark),
         )
 
     def rules(self, task: str) -> Rules:

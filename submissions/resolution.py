@@ -124,13 +124,14 @@ def load_control(
     """
     control, variant = controls.load(name)
     if control.uses_teachers:
+        pinned = pins.of(benchmark)
         for teacher in dict.fromkeys(lane.teacher for lane in request.lanes):
             if teacher not in teachers:
                 raise InputError(
                     f"{name}: the teacher's run {teacher} is not on this machine; fetch it: understudy "
                     f"histories pull --benchmark {benchmark.name}"
                 )
-            pinned_runs.require(benchmark, teachers[teacher])
+            pinned_runs.require(pinned, benchmark, teachers[teacher])
     on_new = (new_teachers.get(lane.game, ()) for lane in request.lanes)
     assignment = controls.Assignment(
         game=games.load(benchmark.watched_games[0]),

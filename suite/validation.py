@@ -21,6 +21,7 @@ from understudy.suite.errors import InputError
 Checked = TypeVar("Checked")
 Model = TypeVar("Model", bound=BaseModel)
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
+STRICT_FIELDS = ConfigDict(strict=True, extra="forbid")  # of a dataclass, which is frozen by its decorator
 EXPECTED = {  # pydantic's types of errors
     "bool_type": "true or false",
     "int_type": "a whole number",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from pathlib import Path
 
 from understudy.suite import registry
 from understudy.suite.errors import InputError
@@ -30,6 +31,7 @@ class Benchmark:
 
     name: str
     family: str  # of games
+    path: Path  # of its file
     frozen: bool  # False while numbers may still change: its rows are not citable
     watched_moves: int  # W
     episode_cap_moves: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from understudy.suite import tasks, validation
@@ -32,6 +33,7 @@ def parse(text: str, where: str) -> Benchmark:
         where,
         "key",
         thresholds=_section(Thresholds, document, "thresholds", where),
+        path=Path(where),
         minima=_section(Minima, document, "minima", where),
         budgets=_budgets(_table(document, "budgets", where), where),
         provisional_references=_references(document.get("provisional_references", {}), where),

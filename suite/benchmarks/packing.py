@@ -64,8 +64,9 @@ def pack(
 
 def _refuse_others(benchmark: Benchmark, out: Path, archive: Path, sources: dict[str, StoredPath]) -> None:
     """Raise InputError if `out` has these runs in folders, or an archive with runs that would be lost."""
+    packed = {name.rpartition("/")[0] for name in sources}
     for run in teacher_data.teacher_runs(benchmark, [out]):
-        if isinstance(run.folder, Path) and any(name.startswith(f"{run.name}/") for name in sources):
+        if isinstance(run.folder, Path) and run.name in packed:
             raise InputError(f"{run.folder}: a run is in one place only; give another folder for --out")
     lost = sorted(run_archive.members(archive).keys() - sources.keys())
     if lost:

@@ -27,12 +27,12 @@ def verified_moves(pinned: Pins, run: TeacherRun) -> int:
     of_run = pinned.of_run(run.name)
     if not of_run:
         return 0
-    return _verified(of_run, run, teacher_data.read(run).content_sha256)
+    network = files.sha256(run.network_path) if run.network_path is not None else None
+    return _verified(of_run, run, teacher_data.read(run).content_sha256, network)
 
 
-def missing(benchmark: Benchmark) -> tuple[str, ...]:
+def missing(pinned: Pins, benchmark: Benchmark) -> tuple[str, ...]:
     """Return the pinned runs that are not on this machine over all their pinned moves, by game and seed."""
-    pinned = pins.of(benchmark)
     here = {run.name: run for run in teacher_data.teacher_runs(benchmark)}
     return tuple(
         name
@@ -41,23 +41,22 @@ def missing(benchmark: Benchmark) -> tuple[str, ...]:
     )
 
 
-def require(benchmark: Benchmark, run: TeacherRun) -> None:
+def require(pinned: Pins, benchmark: Benchmark, run: TeacherRun) -> None:
     """Raise InputError unless a stored run is the pinned one of its name, up to W or to its pinned end."""
-    pinned = pins.of(benchmark)
-    longest = max((pin.moves for pin in pinned.of_run(run.name)), default=1)
-    if verified_moves(pinned, run) < min(benchmark.watched_moves, longest):
+    longest = pinned.longest_of(run.name)
+    needed = min(benchmark.watched_moves, longest.moves if longest else 1)
+    if verified_moves(pinned, run) < needed:
         raise InputError(
             f"{run.history_path}: not the run {run.name} that {benchmark.name} pins, or without its network; "
             f"fetch it: understudy histories pull --benchmark {benchmark.name}"
         )
 
 
-@functools.lru_cache(maxsize=4096)
-def _verified(of_run: tuple[Pin, ...], run: TeacherRun, content_sha256: str) -> int:
+@functools.lru_cache(maxsize=teacher_data.KEPT_HISTORIES)
+def _verified(of_run: tuple[Pin, ...], run: TeacherRun, content_sha256: str, network: str | None) -> int:
     from understudy.suite.histories import moves_hash
 
     history = teacher_data.read(run)
-    network = files.sha256(run.network_path) if run.network_path is not None else None
     for pin in reversed(of_run):
         if pin.moves > history.num_moves or network != pin.network_at_w:
             continue

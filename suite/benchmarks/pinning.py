@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from understudy.suite.benchmarks import data_folders, pins, teacher_data
@@ -31,7 +32,8 @@ def pin(
         benchmark: whose runs are pinned.
         data: a data folder of one's own, which gets a file of pins; None: the runs of this machine, in the
             package's file.
-        publish: "user/repo" of a dataset on the Hub, to which the runs are published first.
+        publish: "user/repo" of a dataset on the Hub, to which the runs are published first, but for those
+            that come with the package.
         report: called with lines about what is published.
 
     Raises InputError if there is no run, or as `pins.append` and `publishing.prepare`.
@@ -40,23 +42,30 @@ def pin(
     if not runs:
         raise InputError(f"{benchmark.name}: no teacher run here to pin; see: understudy benchmarks")
     teacher_data.require_same_training_settings(runs)
-    source = None if publish is None else _publish(benchmark, runs, publish, report)
-    path = (pins.HERE if data is None else data) / f"{benchmark.name}{pins.SUFFIX}"
-    before = len(pins.read(path).pins)
-    found = [each for run in runs for each in _pins(benchmark, run, source)]
-    return path, len(pins.append(path, found).pins) - before
+    path = pins.path_of(benchmark, benchmark.path.parent if data is None else data)
+    before = pins.read(path)
+    found = [each for run in runs for each in _pins(benchmark, run)]
+    pins.merged(before, found)  # raises before anything is published
+    if publish is not None:
+        strangers = [run for run in runs if not _is_embedded(run)]
+        source = _publish(benchmark, strangers, publish, report)
+        found = [pin if pin.source == pins.EMBEDDED else replace(pin, source=source) for pin in found]
+    return path, len(pins.append(path, found).pins) - len(before.pins)
 
 
-def _pins(benchmark: Benchmark, run: TeacherRun, source: str | None) -> Iterator[Pin]:
+def _pins(benchmark: Benchmark, run: TeacherRun) -> Iterator[Pin]:
     history = teacher_data.read(run)
     network = files.sha256(run.network_path) if run.network_path is not None else None
-    embedded = Path(str(run.folder)).is_relative_to(data_folders.EMBEDDED)
     lengths = {history.num_moves}
     if run.game not in benchmark.new_games:
         lengths.add(min(benchmark.watched_moves, history.num_moves))
     for moves in sorted(lengths):
-        where = pins.EMBEDDED if embedded else source
-        yield Pin(run.name, moves, moves_hash.sha256(history, moves), network, where)
+        source = pins.EMBEDDED if _is_embedded(run) else None
+        yield Pin(run.name, moves, moves_hash.sha256(history, moves), network, source)
+
+
+def _is_embedded(run: TeacherRun) -> bool:
+    return Path(str(run.folder)).is_relative_to(data_folders.EMBEDDED)
 
 
 def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report: Report) -> str:
@@ -77,6 +86,10 @@ def _publish(benchmark: Benchmark, runs: Sequence[TeacherRun], repo: str, report
         publication = publishing.prepare(Path(folder), location.repo)
         report(f"{location}: {len(publication.runs)} runs")
         published = commits.publish(
-            publication.contents, location, f"{benchmark.name}: {len(runs)} teacher runs", False, None
+            publication.contents,
+            location,
+            f"{benchmark.name}: {len(runs)} teacher runs",
+            private=False,
+            tag=None,
         )
     return str(published)

@@ -8,7 +8,6 @@ and its verdicts are marked.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +25,10 @@ from understudy.suite.io import files, walks
 SUFFIX: Final = ".data.json"
 FORMAT: Final = 1
 EMBEDDED: Final = "embedded"  # the source of runs that come with the package
-HERE: Final = Path(__file__).parent
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT)
+@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT_FIELDS)
 class Pin:
     """The first moves of one teacher's run, pinned by their hash."""
 
@@ -49,10 +47,9 @@ class Pins:
     path: Path  # of the file, which need not exist
     pins: tuple[Pin, ...]
 
-    @property
-    def are_the_packages(self) -> bool:
-        """Whether they come with the package, rather than with a data folder of one's own."""
-        return self.path.parent == HERE
+    def come_with(self, benchmark: Benchmark) -> bool:
+        """Return whether they lie beside the benchmark's file, rather than in a data folder of one's own."""
+        return self.path.parent == benchmark.path.parent
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -63,6 +60,10 @@ class Pins:
     def of_run(self, name: str) -> tuple[Pin, ...]:
         """Return a run's pins, the shortest first."""
         return self._by_run.get(name, ())
+
+    def longest_of(self, name: str) -> Pin | None:
+        """Return a run's pin over its most moves; None if it has none."""
+        return self.of_run(name)[-1] if name in self._by_run else None
 
     def names(self, benchmark: Benchmark, games: Sequence[str], moves: int = 1) -> tuple[str, ...]:
         """Return the runs of some games that are pinned over at least so many moves, by game and seed."""
@@ -90,10 +91,15 @@ def of(benchmark: Benchmark) -> Pins:
 
     Raises InputError if the file is malformed or pins one run twice.
     """
-    name = f"{benchmark.name}{SUFFIX}"
+    packaged = path_of(benchmark, benchmark.path.parent)
     chosen = data_folders.roots() if data_folders.are_chosen() else ()
-    folders = (*chosen, *map(Path, importlib.import_module(__package__ or "").__path__))
-    return read(next((folder / name for folder in folders if walks.is_file(folder / name)), HERE / name))
+    of_ones_own = (path_of(benchmark, folder) for folder in chosen)
+    return read(next((path for path in of_ones_own if walks.is_file(path)), packaged))
+
+
+def path_of(benchmark: Benchmark, folder: Path) -> Path:
+    """Return where a benchmark's pins lie in a folder: its own file's, or a data folder."""
+    return folder / f"{benchmark.name}{SUFFIX}"
 
 
 def read(path: Path) -> Pins:
@@ -102,13 +108,20 @@ def read(path: Path) -> Pins:
 
 
 def append(path: Path, new: Iterable[Pin]) -> Pins:
-    """Add pins to a file, which is made if there is none, and return all of them.
+    """Add pins to a file, which is made if there is none, and return all of them; raises as `merged`."""
+    found = merged(read(path), new)
+    files.write_json(path, {"format": FORMAT, "runs": [asdict(pin) for pin in found.pins]})
+    return found
+
+
+def merged(pinned: Pins, new: Iterable[Pin]) -> Pins:
+    """Return pins with others added to them.
 
     Pins that are there already stay as they are, except that one without a source may get it.
 
     Raises InputError for a pin that contradicts one that is there, or for two runs with the same moves.
     """
-    found = list(read(path).pins)
+    path, found = pinned.path, list(pinned.pins)
     known = {(pin.run, pin.moves): index for index, pin in enumerate(found)}
     for pin in new:
         index = known.get((pin.run, pin.moves))
@@ -124,7 +137,6 @@ def append(path: Path, new: Iterable[Pin]) -> Pins:
             )
         found[index] = pin if old.source is None else old
     _refuse_contradictions(found, path)
-    files.write_json(path, {"format": FORMAT, "runs": [asdict(pin) for pin in found]})
     return Pins(path, tuple(found))
 
 

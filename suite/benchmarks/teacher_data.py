@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from understudy.suite.histories.history_format import History
 
 TEACHER = "teacher"  # a history's player.kind
-KEPT_HISTORIES = (
-    16384  # histories cached in a process; fewer than a benchmark's runs would read all of them every time
-)
+# Cached in a process: fewer than a benchmark has would read all of them every time.
+KEPT_HISTORIES = 16_384
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
 
     A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`, or `<variant>/...` in the archive
     `<folder>/<benchmark>/histories.zip`; `folders` default to `data_folders.roots()`, and to what was pulled
-    of the pinned runs.
+    of the pinned runs, which then takes the place of a shorter copy.
     Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
     have, if one run is in two places, or if an archive is damaged.
     """
@@ -63,29 +62,36 @@ def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) ->
             raise InputError(
                 f"data folder {folder} {found_there}; set {data_folders.ENVIRONMENT_VARIABLE} to another"
             )
-        within = folder / benchmark.name
-        unpacked: list[StoredPath] = [*walks.matching(within, f"*/seed-*/{HISTORY}")]
-        for path in [*unpacked, *run_archive.histories(within / HISTORIES)]:
-            run = _teacher_run(benchmark, path)
+        for run in _runs_in(folder, benchmark):
             other = found.setdefault((run.game, run.seed), run)
             if other is not run:
                 raise InputError(
                     f"{benchmark.name} {run.name} is in {other.folder} and in {run.folder}; keep one"
                 )
     if not explicit:
-        for path in _pulled(benchmark):
-            run = _teacher_run(benchmark, path)
-            found.setdefault((run.game, run.seed), run)
+        found |= {(run.game, run.seed): run for run in _pulled(benchmark)}
     order = {game: position for position, game in enumerate(benchmark.games)}
     return sorted(found.values(), key=lambda run: (order[run.game], run.seed))
 
 
-def _pulled(benchmark: Benchmark) -> Iterator[Path]:
-    """Yield the histories in the datasets that pins name as their sources, as far as these were pulled."""
-    for source in pins.of(benchmark).published:
+def _runs_in(folder: Path, benchmark: Benchmark) -> Iterator[TeacherRun]:
+    """Yield the runs of a benchmark in a data folder, in folders or packed."""
+    within = folder / benchmark.name
+    unpacked: list[StoredPath] = [*walks.matching(within, f"*/seed-*/{HISTORY}")]
+    for path in [*unpacked, *run_archive.histories(within / HISTORIES)]:
+        yield _teacher_run(benchmark, path)
+
+
+def _pulled(benchmark: Benchmark) -> Iterator[TeacherRun]:
+    """Yield the runs whose longest pin has a published source, from that source, if it was pulled."""
+    pinned = pins.of(benchmark)
+    for source in pinned.published:
         folder = client.cached(locations.parse(source))
         if folder is not None:
-            yield from walks.matching(folder / benchmark.name, f"*/seed-*/{HISTORY}")
+            for run in _runs_in(folder, benchmark):
+                longest = pinned.longest_of(run.name)
+                if longest is not None and longest.source == source:
+                    yield run
 
 
 def read(run: TeacherRun) -> History:

@@ -28,7 +28,7 @@ SALT_BYTES: Final = 16
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT)
+@pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT_FIELDS)
 class Committed:
     """A submission that was committed to a round: all that decides what its row plays."""
 
@@ -37,7 +37,7 @@ class Committed:
     name: str  # of the row
     decoding: str
     track: str
-    priming_moves: int
+    priming_moves: Annotated[int, Field(ge=0)]
     declaration: Sha256  # of the watched histories and the checkpoints' teachers and training seeds
 
 

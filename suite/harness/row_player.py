@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import TeacherRun, pinned_runs
+from understudy.suite.benchmarks import TeacherRun, pinned_runs, pins
+from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
@@ -43,6 +45,11 @@ class RowPlayer:
 
     def __init__(self, row: RequestedRow, report: Report) -> None:
         self.row, self.report = row, report
+
+    @functools.cached_property
+    def _pins(self) -> Pins:
+        """The benchmark's pins; looked up once, as a data folder on the Hub is checked each time."""
+        return pins.of(self.row.benchmark)
 
     def play(self, role: str, player_index: int, intervention: Intervention | None = None) -> None:
         """Play one job unless it is finished."""
@@ -111,7 +118,7 @@ class RowPlayer:
             return []
         benchmark, job = self.row.benchmark, planned.job
         for run in runs:
-            pinned_runs.require(benchmark, run)
+            pinned_runs.require(self._pins, benchmark, run)
         moves, start = benchmark.budget(self.row.request.budget).agreement_moves, benchmark.watched_moves
         torch.set_num_threads(job.threads)
         lanes = [
@@ -238,7 +245,7 @@ class RowPlayer:
         self, imitator: Any, run: TeacherRun, priming_moves: int, source: str, player: str
     ) -> StartState:
         """Return the state after a teacher's last watched moves, or after those of an intervention."""
-        pinned_runs.require(self.row.benchmark, run)
+        pinned_runs.require(self._pins, self.row.benchmark, run)
         history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
         stop = min(self.row.benchmark.watched_moves, history.num_moves)
         if source == "first":

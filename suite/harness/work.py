@@ -141,7 +141,7 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "training_targets": entry.training_targets,
         "round": row.round.name,
         "declaration": entry.declaration,
-        "other_teacher_data": not pins.of(benchmark).are_the_packages,
+        "other_teacher_data": not pins.of(benchmark).come_with(benchmark),
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
     }
 

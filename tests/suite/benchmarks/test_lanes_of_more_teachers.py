@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from understudy.submissions import resolution
@@ -14,14 +16,18 @@ DARKROOM = benchmarks.load("darkroom-v1")
 MINATAR = benchmarks.load("minatar-v1")
 
 
+def sha256(name):
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 @pytest.fixture
 def planned(monkeypatch):
     """Return a function that plans a control's job where each game has pinned runs of some numbers."""
 
     def plan(name, benchmark, seeds, role="continue", lanes=None, budget="quick"):
         names = [f"{game.partition('/')[2]}/seed-{seed}" for game in benchmark.games for seed in seeds]
-        pinned = [Pin(run, 10**7, run, run, None) for run in names]
-        monkeypatch.setattr(pins, "of", lambda of: Pins(pins.HERE / "x.data.json", tuple(pinned)))
+        pinned = [Pin(run, 10**7, sha256(run), sha256(run), None) for run in names]
+        monkeypatch.setattr(pins, "of", lambda of: Pins(of.path.with_name("x.data.json"), tuple(pinned)))
         entry = resolution.resolve(name, benchmark, [])
         (found,) = jobs.plan(entry, benchmark, budget, role, lanes)
         return found.job
@@ -71,4 +77,4 @@ def test_lanes_beyond_the_runs_repeat_them_with_new_seeds(planned):
 def test_a_job_names_the_networks_that_its_teachers_had(planned):
     job = planned("frozen-teacher", DARKROOM, [0])
     teachers = {lane.teacher for lane in job.lanes}
-    assert job.player["networks_at_w"] == {name: name for name in teachers}
+    assert job.player["networks_at_w"] == {name: sha256(name) for name in teachers}

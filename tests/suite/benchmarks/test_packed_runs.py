@@ -266,7 +266,7 @@ def test_packed_runs_are_the_pinned_ones(embedded, tmp_path, monkeypatch):
     _, packed = embedded
     for run in benchmarks.teacher_runs(DARKROOM, [packed]):
         assert pinned_runs.verified_moves(pins.of(DARKROOM), run) == benchmarks.read(run).num_moves
-        pinned_runs.require(DARKROOM, run)
+        pinned_runs.require(pins.of(DARKROOM), DARKROOM, run)
     for folder in embedded:
         shutil.copytree(folder, tmp_path / folder.name)
         path, _ = pinning.pin(DARKROOM, tmp_path / folder.name)

@@ -38,7 +38,7 @@ def by_hand(history, moves):
 def test_every_run_that_comes_with_the_package_is_pinned(name):
     benchmark = benchmarks.load(name)
     pinned = pins.of(benchmark)
-    assert pinned.are_the_packages
+    assert pinned.come_with(benchmark)
     runs = benchmarks.teacher_runs(benchmark)
     for run in runs:
         assert pinned_runs.verified_moves(pinned, run) == benchmarks.read(run).num_moves
@@ -107,12 +107,12 @@ def test_a_run_of_other_moves_under_a_pinned_name_is_not_that_run(copy):
     reward[W] += 1  # after W: still the run that was watched
     history_format.write(run.history_path, replace(whole, reward=reward))
     assert pinned_runs.verified_moves(pinned, run) == W
-    pinned_runs.require(DARKROOM, run)
+    pinned_runs.require(pins.of(DARKROOM), DARKROOM, run)
     reward[0] += 1
     history_format.write(run.history_path, replace(whole, reward=reward))
     assert pinned_runs.verified_moves(pinned, run) == 0
     with pytest.raises(InputError, match="understudy histories pull --benchmark darkroom-v1"):
-        pinned_runs.require(DARKROOM, run)
+        pinned_runs.require(pins.of(DARKROOM), DARKROOM, run)
     (run.folder / "network_at_w.safetensors").unlink()
     history_format.write(run.history_path, whole)
     (again,) = (each for each in benchmarks.teacher_runs(DARKROOM) if each.name == run.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from support.hub_commands import REPO
@@ -10,6 +11,7 @@ from support.hub_commands import REPO
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import data_folders, pinned_runs, pinning, pins
 from understudy.suite.errors import InputError
+from understudy.suite.histories import history_format
 
 DARKROOM = benchmarks.load("darkroom-v1")
 GOALS = ("goal-00", "goal-01", "goal-02")
@@ -34,7 +36,7 @@ def published(hub, tmp_path, monkeypatch):
 def test_missing_runs_are_pulled_by_the_name_of_their_benchmark(published, run, hub):
     (location,) = pins.read(published).published
     assert location.startswith(f"hf://datasets/{REPO}@")
-    assert pinned_runs.missing(DARKROOM) == ("goal-01/seed-0", "goal-02/seed-0")
+    assert pinned_runs.missing(pins.read(published), DARKROOM) == ("goal-01/seed-0", "goal-02/seed-0")
     code, out, err = run("pull", "--benchmark", "darkroom-v1")
     assert code == 0, err
     assert out.splitlines() == [location, "darkroom-v1: all 3 pinned runs are here"]
@@ -64,7 +66,44 @@ def test_one_of_dataset_and_benchmark_is_pulled(run):
         assert "expected a dataset or --benchmark" in err
 
 
+def test_a_run_that_was_continued_takes_the_place_of_the_shorter_one(published, run, tmp_path, monkeypatch):
+    """Its pins of before stay, so that it is still the run that was watched."""
+    (ours,) = data_folders.roots()
+    here = ours / "darkroom-v1" / GOALS[0] / "seed-0" / "history.parquet"
+    whole = history_format.read(here)
+    stop = whole.header.segments[1].first_move
+    columns = {name: getattr(whole, name)[:stop] for name in history_format.COLUMNS}
+    shorter = replace(whole, header=replace(whole.header, segments=whole.header.segments[:1]), **columns)
+    history_format.write(here, shorter)
+    short = pins.append(
+        published, [Pin(f"{GOALS[0]}/seed-0", stop, moves_hash.sha256(shorter, stop), None, None)]
+    )
+    assert pinned_runs.missing(short, DARKROOM)[0] == "goal-00/seed-0"
+    assert run("pull", "--benchmark", "darkroom-v1")[0] == 0
+    (found,) = (each for each in benchmarks.teacher_runs(DARKROOM) if each.name == "goal-00/seed-0")
+    assert benchmarks.read(found).num_moves == 14_300
+    assert ours not in found.history_path.parents
+
+
+def test_a_pulled_run_that_chosen_folders_hide_is_said_to_be_so(published, run, tmp_path, monkeypatch):
+    (ours,) = data_folders.roots()
+    monkeypatch.setenv("UNDERSTUDY_DATA", str(ours))
+    code, _, err = run("pull", "--benchmark", "darkroom-v1")
+    assert code == 2
+    assert "first goal-01/seed-0; it was fetched, but UNDERSTUDY_DATA names other folders: unset it" in err
+
+
 def test_runs_that_cannot_be_pinned_are_not_published(hub, tmp_path):
     with pytest.raises(InputError, match="no teacher run here to pin"):
+        pinning.pin(DARKROOM, tmp_path, publish=REPO)
+    source = benchmarks.roots()[0] / "darkroom-v1" / GOALS[0] / "seed-0"
+    for seed in (0, 7):  # one run under two numbers
+        folder = tmp_path / "darkroom-v1" / GOALS[0] / f"seed-{seed}"
+        shutil.copytree(source, folder)
+        history = history_format.read(folder / "history.parquet")
+        player = {**history.header.player, "seed": seed}
+        renamed = replace(history, header=replace(history.header, player=player))
+        history_format.write(folder / "history.parquet", renamed)
+    with pytest.raises(InputError, match="have the same moves and are one run"):
         pinning.pin(DARKROOM, tmp_path, publish=REPO)
     assert hub.requests == []

@@ -60,20 +60,20 @@ def _pull_missing(name: str) -> None:
 
     benchmark = benchmarks.load(name)
     pinned = pins.of(benchmark)
-    missing = pinned_runs.missing(benchmark)
-    sources = {pinned.of_run(run)[-1].source for run in missing} - {None, pins.EMBEDDED}
-    for source in sorted(map(str, sources)):
+    missing = pinned_runs.missing(pinned, benchmark)
+    sources = {pin.source for run in missing if (pin := pinned.longest_of(run))}
+    for source in [each for each in pinned.published if each in sources]:
         client.fetch(locations.parse(source), lambda line: screen.echo(line, err=True))
         screen.echo(source)
-    still = pinned_runs.missing(benchmark) if sources else missing
+    still = pinned_runs.missing(pinned, benchmark) if sources else missing
     total = len(pinned.names(benchmark, benchmark.games))
     if still:
-        embedded = pinned.of_run(still[0])[-1].source == pins.EMBEDDED
-        remedy = (
-            "it comes with the package: unset UNDERSTUDY_DATA or install the package again"
-            if embedded
-            else "it is not published yet: ask its maintainers, or take it from a checkout"
-        )
+        pin = pinned.longest_of(still[0])
+        source = None if pin is None else pin.source
+        remedy = {
+            None: "it is not published yet: ask its maintainers, or take it from a checkout",
+            pins.EMBEDDED: "it comes with the package: unset UNDERSTUDY_DATA, or install the package again",
+        }.get(source, "it was fetched, but UNDERSTUDY_DATA names other folders: unset it")
         raise InputError(
             f"{name}: {len(still)} of {total} pinned runs are missing; first {still[0]}; {remedy}"
         )
