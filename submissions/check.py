@@ -15,6 +15,7 @@ from understudy.suite import benchmarks, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
+from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.testing import imitator_checks
 
 CONFORMANCE_LANES = 3
@@ -49,7 +50,7 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
     if declaration.priming_moves > benchmark.watched_moves:
         raise InputError(
-            f"{submission.folder / submission_format.DECLARATION}: priming_moves: expected at most W = "
+            f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
     sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in declaration.checkpoints]
@@ -117,8 +118,6 @@ def _own_benchmark(name_or_path: str) -> str:
     if having or name_or_path in controls.names():
         known = ", ".join(having or benchmarks.names())
         raise InputError(f"{name_or_path}: name the benchmark with --benchmark; one of {known}")
-    now = stored_names.current(name_or_path)
-    if now != name_or_path:
-        raise InputError(f"{name_or_path!r} is called {now!r} now; give that name")
+    stored_names.refuse_former(name_or_path)
     every = {entry for name in benchmarks.names() for entry in resolution.entries(name)}
     return registry.choose(name_or_path, every | set(controls.names()), "submission")

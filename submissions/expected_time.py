@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.suite.harness import finished, interventions, rollout, work
+from understudy.suite.harness import finished, rollout, work
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -43,13 +43,13 @@ def seconds(items: Sequence[WorkItem], engine: str, slow: Collection[RequestedRo
     rates: dict[RequestedRow, float] = {}
     for item, _ in sorted(todo, key=lambda each: -each[1]):  # of a row, the longest job is tried
         if item.row not in rates:
-            rates[item.row] = seconds_a_move(_planned(item), item.row)
+            rates[item.row] = seconds_a_move(work.planned_job(item), item.row)
     return total_seconds([moves * rates[item.row] for item, moves in todo], engine)
 
 
 def moves_left(item: WorkItem) -> int:
     """Return how many moves a job's runs still have to play in lock-step."""
-    planned = _planned(item)
+    planned = work.planned_job(item)
     folder = item.row.folder / planned.path
     if item.row.request.restart:
         return planned.job.moves
@@ -104,8 +104,3 @@ def _rounded(duration: float) -> str:
         return f"{max(1, round(duration / 60))} min"
     hours = round(duration / 3600)
     return f"{hours} h" if hours < 72 else f"{round(hours / 24)} days"
-
-
-def _planned(item: WorkItem) -> PlannedJob:
-    applied = interventions.INTERVENTIONS[item.intervention] if item.intervention else None
-    return item.row.jobs(item.role, applied)[item.player]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from understudy.submissions import submission_format
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import TeacherRun
 from understudy.suite.errors import InputError
@@ -46,10 +47,12 @@ def measure(row: RequestedRow, held_back: Path, report: Report = lambda done, to
         raise InputError(f"{row.request.name_or_path}: a control has watched nothing that could leak")
     player_of_row = RowPlayer(row, lambda progress: None)
     hidden = {run.name: run for run in benchmarks.teacher_runs(row.benchmark, [held_back])}
+    assert row.entry.folder is not None, "of a submission"
+    watched = {name for name, _, _ in submission_format.read(row.entry.folder).watched}
     asked = [
         (index, run)
         for index, player in enumerate(row.entry.players)
-        for run in _asked(player_of_row, player.teachers, hidden)
+        for run in _asked(player_of_row, [name for name in player.teachers if name in watched], hidden)
     ]
     names = {run.name for _, run in asked}
     kinds = {"held-back": sorted(names & set(hidden)), "published": sorted(names - set(hidden))}
@@ -86,6 +89,11 @@ def _asked(
     """Yield the runs that one checkpoint watched and that are long enough after W, held back or published."""
     start, runs = player.row.benchmark.watched_moves, player.row.runs_by_name
     for name in teachers:
+        if name not in runs:
+            raise InputError(
+                f"the watched run {name} is not on this machine; fetch it: "
+                f"understudy histories pull --benchmark {player.row.benchmark.name}"
+            )
         run = hidden.get(name, runs[name])
         if name in hidden:
             published, own = benchmarks.read(runs[name]), benchmarks.read(run)

@@ -52,7 +52,7 @@ def load(source: CheckpointSource, game: Game) -> nn.Module:
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from error
     _check_size(module, state_bytes, source.benchmark.state_cap_bytes, folder / CONFIG)
-    module.load_state_dict(_weights(source, module))
+    module.load_state_dict(_weights(source, declared, module))
     return module.eval().requires_grad_(False)
 
 
@@ -123,11 +123,13 @@ def _check_size(module: nn.Module, state_bytes: int, state_cap_bytes: int, path:
         )
 
 
-def _weights(source: CheckpointSource, module: nn.Module) -> dict[str, Tensor]:
-    """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite."""
+def _weights(source: CheckpointSource, declared: Config, module: nn.Module) -> dict[str, Tensor]:
+    """Return the stored tensors, after checking names, shapes and dtypes, and that all numbers are finite.
+
+    Raises InputError too if they, or the config that built the module, changed since the submission was read.
+    """
     path = source.submission / source.folder / WEIGHTS
     data = regular_files.read(path, MAX_WEIGHTS_BYTES, source.submission)
-    declared = parsed(Config, source.submission / source.folder / CONFIG, MAX_CONFIG_BYTES, source.submission)
     identity = identity_of(declared, data, path)
     if identity != source.identity:
         raise InputError(f"{path}: changed since the submission was read; start again")

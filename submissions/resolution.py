@@ -16,12 +16,12 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness.entry import Entry, Loader, Player, PlayerRequest
 from understudy.suite.io import files
 from understudy.suite.io.readable import StoredPath
+from understudy.suite.reserved_names import DECLARATION, ENTRIES
 
 if TYPE_CHECKING:
     from torch import nn
 
 TRAINING_TARGETS = "chosen"  # explored actions are left out; the only kind that the training loop has
-ENTRIES = Path(__file__).parent / "entries"  # <benchmark>/<name>/
 
 
 def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Entry:
@@ -100,7 +100,7 @@ def find(name_or_path: str, benchmark: str) -> Submission | None:
 
 def entries(benchmark: str) -> tuple[str, ...]:
     """Return the names of the submissions that come with the package for a benchmark, sorted."""
-    declarations = (ENTRIES / benchmark).glob(f"*/{submission_format.DECLARATION}")
+    declarations = (ENTRIES / benchmark).glob(f"*/{DECLARATION}")
     return tuple(sorted(path.parent.name for path in declarations))
 
 
@@ -154,9 +154,9 @@ def _folder(name_or_path: str, benchmark: str) -> Path:
     known = entries(benchmark)
     if not bare or (name_or_path not in known and Path(name_or_path).is_dir()):
         return Path(name_or_path)
-    choices, now = (*controls.names(), *known), stored_names.current(name_or_path)
-    if name_or_path not in choices and now in choices:
-        raise InputError(f"{name_or_path!r} is called {now!r} now; give that name")
+    choices = (*controls.names(), *known)
+    if name_or_path not in choices:
+        stored_names.refuse_former(name_or_path)
     registry.choose(name_or_path, choices, f"submission for {benchmark}")
     return ENTRIES / benchmark / name_or_path
 

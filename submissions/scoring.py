@@ -16,6 +16,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness import engines, finished, row_storage, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
+from understudy.suite.harness.rounds import DEV_ROUND
 from understudy.suite.harness.work import WorkItem
 from understudy.suite.io import files
 
@@ -86,7 +87,8 @@ def plan(
     """
     engines.require_engine(engine)
     items: dict[WorkItem, None] = {}  # in order, each once
-    references = {row.request: row for row in rows}  # a control may be asked for as well as compared with
+    # A control may be asked for as well as compared with; a request's round is none of a control's.
+    references = {replace(row.request, round=DEV_ROUND): row for row in rows if row.entry.is_control}
     slow = set()
     for row in rows:
         wanted = wanted_tasks(row, task_names)
@@ -109,10 +111,10 @@ def play(items: Sequence[WorkItem], engine: str = "serial", report: Report = _no
 
     A row all of whose items are finished stays packed, and no process is started for it.
     """
-    row_files = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
+    declarations = [work.row_file(row) for row in dict.fromkeys(item.row for item in items)]
     due = [item for item in items if not finished.is_finished(item)]
     with _in_trees(due, report):
-        for path, declared in row_files:
+        for path, declared in declarations:
             files.write_json(path, declared)
         engines.run(engine, due, work.run, report)
 
@@ -131,20 +133,15 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
         for task in tasks.gain_tasks(benchmark.budget(request.budget).tasks)
         if _has_reference_runs(benchmark, runs, request.budget, task)
     ]
-    items: list[WorkItem] = []
-    row_files = []
+    items = []
     for task in measured:
         assert task.gain is not None
         name, role = task.gain.start
         row = RequestedRow(
             replace(request, name_or_path=name), resolution.resolve(name, benchmark, runs), benchmark, runs
         )
-        row_files.append(work.row_file(row))
         items.append(WorkItem(row, work.PLAY, role))
-    with _in_trees(items, report):
-        for path, declared in row_files:
-            files.write_json(path, declared)
-        engines.run(engine, items, work.run, report)
+    play(items, engine, report)
     return [task.name for task in measured]
 
 
@@ -239,7 +236,7 @@ def _reference_items(
         lacks_networks = player == "frozen-teacher" and not has_networks_at_w(row.benchmark, row.runs)
         if player == row.entry.name or lacks_networks:
             continue
-        request = replace(row.request, name_or_path=player, restart=False)
+        request = replace(row.request, name_or_path=player, restart=False, round=DEV_ROUND)
         if request not in known:
             entry = resolution.resolve(player, row.benchmark, row.runs)
             known[request] = RequestedRow(request, entry, row.benchmark, row.runs)

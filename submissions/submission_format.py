@@ -21,9 +21,10 @@ from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD
+from understudy.suite.reserved_names import DECLARATION
+from understudy.suite.validation import Sha256
 
 FORMAT = 1
-DECLARATION = "submission.json"
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 MAX_DECLARATION_BYTES = 1 << 20
@@ -33,7 +34,6 @@ MAX_SEED = 2**63 - 1
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = int | Annotated[float, Field(allow_inf_nan=False)]
 Numbers = Annotated[dict[Annotated[str, Field(max_length=64)], Number], Field(max_length=256)]
 
@@ -133,9 +133,10 @@ def read(folder: Path) -> Submission:
 
 
 def declaration_hash(submission: Submission) -> str:
-    """Return the hash of what decides, beside the identity, which runs a row compares and primes with.
+    """Return the hash of what a submission declares, beside its identity, that decides what is played.
 
-    These are the watched histories, and each checkpoint's teacher and training seed; folders are not.
+    These are the watched histories, each checkpoint's teacher and training seed, and the settings of the
+    training, by which interventions train anew; folders are not.
     """
     declared = submission.declaration
     histories = sorted((each.name, each.moves, each.sha256) for each in declared.watched.histories)
@@ -143,7 +144,8 @@ def declaration_hash(submission: Submission) -> str:
         (submission.checkpoint_identity(each.folder), each.teacher or "", each.training_seed)
         for each in declared.checkpoints
     )
-    return _identity("declaration", [declared.watched.mode, histories, checkpoints])
+    training = None if declared.training is None else dict(declared.training)
+    return _identity("declaration", [declared.watched.mode, histories, checkpoints, training])
 
 
 def identity_of(config: Config, weights: bytes, where: Path) -> str:

@@ -23,6 +23,7 @@ from understudy.suite.histories import frame_store
 from understudy.suite.histories.windows import WatchedRuns, Windows
 from understudy.suite.io import files
 from understudy.suite.protocols import Game, Imitator
+from understudy.suite.reserved_names import DECLARATION
 
 MODES = ("single", "multi", "multi-game")
 DEFAULT_MODES = {"darkroom": "multi"}  # of a family; single in all others
@@ -236,7 +237,7 @@ def _refuse_equal(entries: Sequence[WatchedHistory], runs: Sequence[TeacherRun])
 
 def _finished(out: Path, declaration: Declaration) -> Submission | None:
     """Return the submission in `out` if it is this one, None if there is none; InputError if another."""
-    if not (out / submission_format.DECLARATION).exists():
+    if not (out / DECLARATION).exists():
         return None
     submission = submission_format.read(out)
     if submission.declaration != declaration:

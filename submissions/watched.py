@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from understudy.submissions.submission_format import DECLARATION, Submission, WatchedHistory
+from understudy.submissions.submission_format import Submission, WatchedHistory
 from understudy.suite import benchmarks, registry
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.histories import moves_hash
 from understudy.suite.histories.history_format import History
+from understudy.suite.reserved_names import DECLARATION
 
 
 def declared(name: str, history: History, watched_moves: int) -> WatchedHistory:
@@ -24,7 +25,8 @@ def require(submission: Submission, benchmark: Benchmark) -> None:
     """Raise InputError unless the declared data may be watched, and pinned runs are declared as pinned.
 
     It may not be watched if it is of a new game, of an extra game outside mode multi-game, or beyond W.
-    Nothing is read, for a score depends on pinned runs only; `check` also reads the others.
+    A declared run that is not pinned passes, whatever it holds: no score depends on it. `check` compares it
+    with the run of this machine, if there is one.
     """
     path, pinned = submission.folder / DECLARATION, pins.of(benchmark)
     allowed = frozenset(benchmark.watched_games)

@@ -20,6 +20,7 @@ from understudy.suite.errors import InputError
 
 Checked = TypeVar("Checked")
 Model = TypeVar("Model", bound=BaseModel)
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 STRICT_FIELDS = ConfigDict(strict=True, extra="forbid")  # of a dataclass, which is frozen by its decorator
 EXPECTED = {  # pydantic's types of errors
@@ -69,7 +70,12 @@ def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: st
 
 
 def document(kind: type[Model], data: bytes, where: object, advice: str) -> Model:
-    """Return the JSON document in a file's bytes, checked by a strict pydantic model.
+    """Return the JSON document in a file's bytes as a strict pydantic model; the rest as `plain_document`."""
+    return _checked(kind, data, where, advice)[0]
+
+
+def plain_document(kind: type[BaseModel], data: bytes, where: object, advice: str) -> dict[str, Any]:
+    """Return the JSON document in a file's bytes as plain values, checked by a strict pydantic model.
 
     Args:
         kind: the model; unknown keys, other types and another `format` are refused as it declares them.
@@ -80,9 +86,13 @@ def document(kind: type[Model], data: bytes, where: object, advice: str) -> Mode
     Raises InputError for bytes that are not JSON, a key that stands twice, a number that is not finite, and
     the first value that the model refuses.
     """
+    return cast(dict[str, Any], _checked(kind, data, where, advice)[1])
+
+
+def _checked(kind: type[Model], data: bytes, where: object, advice: str) -> tuple[Model, Any]:
     try:
-        json_values(data)
-        return kind.model_validate_json(data)
+        values = json_values(data)
+        return kind.model_validate_json(data), values
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]

@@ -25,7 +25,7 @@ class Assignment:
     watched_moves: int  # W
     moves: int  # N of the budget: length of a scored run, even if a start job is shorter
     on_new_game: bool  # whether the runs are on a new game, begun with an empty memory
-    teachers: tuple[StoredPath, ...]  # [B] folder of each lane's watched teacher run
+    teachers: tuple[StoredPath, ...]  # [B] folder of each lane's watched run; empty if the control uses none
     new_teachers: tuple[StoredPath | None, ...]  # [B] folder of a run on each lane's new game, if any
     variant: str = ""  # of a control with several, e.g. "0.25"
     report: Callable[[int, int], None] = lambda done, total: None  # progress of recomputing, in moves

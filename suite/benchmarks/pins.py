@@ -21,11 +21,11 @@ from understudy.suite.benchmarks import data_folders
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
+from understudy.suite.validation import Sha256
 
 SUFFIX: Final = ".data.json"
 FORMAT: Final = 1
 EMBEDDED: Final = "embedded"  # the source of runs that come with the package
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT_FIELDS)
@@ -104,7 +104,9 @@ def path_of(benchmark: Benchmark, folder: Path) -> Path:
 
 def read(path: Path) -> Pins:
     """Return the pins of a file, none if there is no such file; InputError as `of`."""
-    return _read(path, path.stat().st_mtime_ns) if walks.is_file(path) else Pins(path, ())
+    if not walks.is_file(path):
+        return Pins(path, ())
+    return _read(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 
 def append(path: Path, new: Iterable[Pin]) -> Pins:
@@ -141,7 +143,7 @@ def merged(pinned: Pins, new: Iterable[Pin]) -> Pins:
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, modified_ns: int) -> Pins:
+def _read(path: Path, modified_ns: int, size_bytes: int) -> Pins:
     found = validation.document(_File, path.read_bytes(), path, "restore it").runs
     _refuse_contradictions(found, path)
     return Pins(path, found)

@@ -54,7 +54,7 @@ class Player:
 
     checkpoint: str  # folder of the checkpoint; "control" for a control
     training_seed: int | None  # None: not trained
-    teachers: tuple[str, ...]  # names of the runs on watched games that it watched: ("breakout/seed-0",)
+    teachers: tuple[str, ...]  # pinned runs that prime it and are its reference: ("breakout/seed-0",)
     identity: str  # of the checkpoint's tensors and configuration; for a control, of its label
     networks_at_w: tuple[
         tuple[str, str], ...
@@ -79,7 +79,7 @@ class Entry:
     folder: Path | None = None  # the submission's; None for a control
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated
-    declaration: str | None = None  # hash of its watched histories and checkpoints; None for a control
+    declaration: str | None = None  # `submission_format.declaration_hash`; None for a control
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained
 
     @property

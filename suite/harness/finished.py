@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understudy.suite.harness import interventions, records, row_files, work
+from understudy.suite.harness import records, row_files, work
 from understudy.suite.harness.row_player import RowPlayer
 from understudy.suite.harness.work import WorkItem
 
@@ -10,8 +10,7 @@ from understudy.suite.harness.work import WorkItem
 def is_finished(item: WorkItem) -> bool:
     """Whether doing an item would find all of its files there and change nothing.
 
-    A check is never finished: whoever asks for it is told its result. That the files are of the planned job
-    is for `work.refuse_other_jobs` to say.
+    Checks never count as finished. `work.refuse_other_jobs` checks that the files are of the planned job.
 
     Raises InputError if the row's archive or a teacher's run is damaged.
     """
@@ -20,8 +19,7 @@ def is_finished(item: WorkItem) -> bool:
         return False
     folder = row_files.root(row.folder)
     if item.what == work.PLAY:
-        intervention = interventions.INTERVENTIONS[item.intervention] if item.intervention else None
-        planned = row.jobs(item.role, intervention)[item.player]
+        planned = work.planned_job(item)
         lanes = [folder / planned.path / f"lane-{index}" for index in range(len(planned.job.lanes))]
         return all((lane / records.RECORD).exists() for lane in lanes)
     if item.what == work.AGREEMENT:

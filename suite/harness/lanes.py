@@ -55,7 +55,7 @@ def assign(
         checkpoint: identity of the weights that play.
     """
     chosen = teachers_of(teachers, num_lanes)
-    on_new_games = ROLES[role][1]
+    on_new_games = ROLES[role].on_new_games
     found: list[Lane] = []
     numbers = Counter[str]()
     for teacher, (game, unit) in zip(chosen, _games(benchmark, chosen, on_new_games), strict=True):

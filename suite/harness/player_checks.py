@@ -68,7 +68,8 @@ class PlayerChecks:
             logits, state = answer
             values: np.ndarray = logits.numpy()
             if (
-                type(logits) is Tensor
+                type(answer) is tuple
+                and type(logits) is Tensor
                 and logits.dtype is torch.float32
                 and values.shape == self._shape
                 and np.isfinite(values).tobytes() == self._all_finite

@@ -81,8 +81,7 @@ def record(
 
 def read_job(folder: Readable) -> dict[str, Any]:
     """Return the spec stored in a job's folder; InputError if it is not one."""
-    found = row_documents.read(row_documents.Job, folder / JOB)
-    return {name: value for name, value in found.items() if name != "format"}
+    return row_documents.read_values(row_documents.Job, folder / JOB)
 
 
 def read(run: Readable) -> dict[str, Any]:

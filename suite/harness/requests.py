@@ -56,7 +56,7 @@ class RequestedRow:
         """The row's folder below the results."""
         return self.request.results / self.benchmark.name / self.request.budget / self.entry.name
 
-    @property
+    @functools.cached_property
     def round(self) -> Round:
         """The round that the row is played under; controls are always played under the first."""
         return rounds.of_controls() if self.entry.is_control else self.request.round

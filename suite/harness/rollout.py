@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -248,7 +248,7 @@ class _Session:
         self.checkpoint()
         paths = self.recorder.finish()
         row_documents.write(row_documents.JobTiming, self.folder / TIMING, timing)
-        rows, labels = len(self.job.lanes), self.job.spec()["labels"]
+        rows, labels = len(self.job.lanes), asdict(self.job.labels)
         for path, run in zip(paths, self.run_folders, strict=True):
             history = history_format.read(path)
             parameters = {"before": self.parameters_before, "after": after}
@@ -276,7 +276,7 @@ class _Session:
             states.load(self.folder / f"state-{progress['moves']}.safetensors")
         )
         self.state_bytes = progress["state_bytes"]
-        self.checks.largest_bytes = progress.get("largest_state_bytes", self.state_bytes)
+        self.checks.largest_bytes = progress["largest_state_bytes"]
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
         self.first_of_run = np.array(progress["first_of_run"], bool)

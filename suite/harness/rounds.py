@@ -7,6 +7,7 @@ self-reported. Controls have nothing to choose and are always played under the f
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,12 +21,12 @@ from pydantic import BaseModel, Field
 from understudy.suite import validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
+from understudy.suite.validation import Sha256
 
 ROUNDS: Final = Path(__file__).resolve().parents[2] / "leaderboard" / "rounds.json"
 DEV: Final = "dev"  # name of the round that was never drawn, and its salt
 FORMAT: Final = 1
 SALT_BYTES: Final = 16
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=validation.STRICT_FIELDS)
@@ -38,7 +39,7 @@ class Committed:
     decoding: str
     track: str
     priming_moves: Annotated[int, Field(ge=0)]
-    declaration: Sha256  # of the watched histories and the checkpoints' teachers and training seeds
+    declaration: Sha256  # `submission_format.declaration_hash`
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Round:
         if played is None or played in self.committed:
             return self.salt
         same = [each for each in self.committed if each.identity == played.identity]
-        why = f"its {_differing(same[0], played)} was another" if same else "it was not"
+        why = f"committed with another {_differing(same[0], played)}" if same else "which was not committed"
         raise InputError(
             f"{played.name}: expected a submission as it was committed to round {self.name} before its salt "
-            f"was drawn; found {played.identity[:12]}, and {why}; give --round dev, or commit it to the next "
+            f"was drawn; found {played.identity[:12]}, {why}; give --round dev, or commit it to the next "
             "round: understudy rounds commit"
         )
 
@@ -94,8 +95,11 @@ def read(path: Path = ROUNDS) -> list[Round]:
     Raises InputError unless the file is well formed, its rounds are numbered from 1, and all but the last are
     drawn.
     """
-    if not path.exists():
-        return []
+    return list(_read(path, path.stat().st_mtime_ns, path.stat().st_size)) if path.exists() else []
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, modified_ns: int, size_bytes: int) -> tuple[Round, ...]:
     found = validation.document(_File, path.read_bytes(), path, "restore it")
     for number, each in enumerate(found.rounds, 1):
         is_last = number == len(found.rounds)
@@ -105,15 +109,7 @@ def read(path: Path = ROUNDS) -> list[Round]:
             )
         if each.salt is None and not is_last:
             raise InputError(f"{path}: round {number} has no salt, and only the last may be open; restore it")
-    return [
-        Round(
-            str(each.round),
-            each.committed,
-            each.salt,
-            each.drawn,
-        )
-        for each in found.rounds
-    ]
+    return tuple(Round(str(each.round), each.committed, each.salt, each.drawn) for each in found.rounds)
 
 
 def load(name: str, path: Path = ROUNDS) -> Round:

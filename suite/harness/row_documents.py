@@ -17,9 +17,9 @@ from understudy.suite import validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
 from understudy.suite.io.readable import Readable
+from understudy.suite.validation import Sha256
 
 Text = Annotated[str, Field(max_length=4_000)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 
@@ -62,7 +62,7 @@ class Row(Document):
     search_trials: Count | None
     training_targets: Text | None
     round: Text
-    declaration: Sha256 | None  # of the watched histories and checkpoints; null for a control
+    declaration: Sha256 | None  # `submission_format.declaration_hash`; null for a control
     other_teacher_data: bool  # whether it was primed and compared with runs that are not the package's
     checkpoints: dict[Text, Sha256]  # folder -> identity
 
@@ -371,8 +371,12 @@ def read(kind: type[Document], path: Readable) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    validation.document(kind, data, path, kind.advice)
-    return dict(validation.json_values(data))
+    return validation.plain_document(kind, data, path, kind.advice)
+
+
+def read_values(kind: type[Document], path: Readable) -> dict[str, Any]:
+    """Return the content of a document without its format's number; raises as `read`."""
+    return {name: value for name, value in read(kind, path).items() if name != "format"}
 
 
 def with_format(kind: type[Document], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,15 +87,10 @@ def timing(row: Path) -> dict[str, Any]:
     path = row / records.TIMING
     kept = row_documents.read(row_documents.Timing, path)["jobs"] if path.exists() else {}
     in_tree = {
-        found.parent.relative_to(row).as_posix(): _without_format(found)
+        found.parent.relative_to(row).as_posix(): row_documents.read_values(row_documents.JobTiming, found)
         for found in walks.matching(row, f"*/*/{records.TIMING}")
     }
     return dict(sorted({**kept, **in_tree}.items()))
-
-
-def _without_format(path: Path) -> dict[str, Any]:
-    found = row_documents.read(row_documents.JobTiming, path)
-    return {name: value for name, value in found.items() if name != "format"}
 
 
 def _tree(row: Path) -> list[str]:

@@ -12,6 +12,7 @@ from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
 from understudy.suite.harness.interventions import Intervention
+from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.row_player import RowPlayer
 
@@ -27,6 +28,11 @@ class WorkItem:
     role: str = ""  # of the job's runs; empty for AGREEMENT
     player: int = 0  # position among the entry's players; ISOLATION and RECHECK cover all of them
     intervention: str | None = None  # name of the intervention of these runs; None: scored runs
+
+
+def planned_job(item: WorkItem) -> PlannedJob:
+    """Return the job of an item that plays one."""
+    return item.row.jobs(item.role, _intervention(item))[item.player]
 
 
 def run(item: WorkItem, report: Report) -> None:
@@ -80,7 +86,7 @@ def refuse_other_jobs(items: Sequence[WorkItem]) -> None:
     """Raise InputError if an item's folder holds another job's runs, unless they are to be replaced."""
     for item in items:
         if item.what == PLAY and not item.row.request.restart:
-            planned = item.row.jobs(item.role, _intervention(item))[item.player]
+            planned = planned_job(item)
             rollout.refuse_other_job(planned.job, row_files.root(item.row.folder) / planned.path)
 
 

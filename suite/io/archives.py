@@ -27,7 +27,7 @@ MAX_BYTES: Final[Mapping[str, int]] = MappingProxyType(  # of one member, by the
     {".json": 1 << 24, ".parquet": 1 << 28, ".safetensors": (1 << 31) + (1 << 20)}
 )
 MAX_TOTAL_BYTES: Final = 1 << 32  # of all members, and of the archive
-MAX_RATIO: Final = 100  # of a deflated member's size to its deflated size; a row's JSON reaches about 10
+MAX_RATIO: Final = 100  # of a deflated member's size to its deflated size
 SMALL_BYTES: Final = 1 << 12  # members up to this size may have any ratio
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can express
 _MODE: Final = 0o100644 << 16  # a regular file
@@ -43,7 +43,7 @@ _OF_DAMAGE: Final = (
 class Kind:
     """What archives of one kind may hold."""
 
-    what: str  # of which they hold the runs, for messages: "a row"
+    what: str  # whose runs they hold, in messages: "a row"
     names: re.Pattern[str]  # of members; each ends as a key of MAX_BYTES
     deflated: frozenset[str]  # ends of the names whose members are deflated when written
     may_deflate: bool  # whether a member that is read may be deflated

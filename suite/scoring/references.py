@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from understudy.suite.scoring import contrasts, verdicts
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD, Sample, Term
@@ -42,7 +42,7 @@ class Reference:
     def only(self, units: Sequence[str]) -> Reference:
         """Return the reference restricted to some of its units; a start over other units is kept whole."""
         start = self.start.only(units) if set(units) <= set(self.start.units) else self.start
-        return Reference(self.end.only(units), start, self.fewest_ends, self.left_out, None, self.pinned)
+        return replace(self, end=self.end.only(units), start=start, published=None)
 
 
 def continuations(evidence: Evidence, rules: Rules) -> Reference:
@@ -52,7 +52,8 @@ def continuations(evidence: Evidence, rules: Rules) -> Reference:
     runs = [run for run in runs if run.unit in starts.units]
     end = _ends(runs, rules)
     left_out = len(evidence.reference_runs) - len(runs)
-    found = Reference(end, starts.only(end.units), _fewest_ends(runs, rules), left_out, None, evidence.pinned)
+    start, fewest = starts.only(end.units), _fewest_ends(runs, rules)
+    found = Reference(end, start, fewest, left_out, pinned=evidence.pinned)
     return _or_published(found, rules)
 
 
@@ -62,7 +63,7 @@ def runs_from_scratch(evidence: Evidence, rules: Rules) -> Reference:
     end = _ends(runs, rules)
     start = random_sample(evidence, rules, end)
     left_out = len(evidence.reference_runs) - len(runs)
-    found = Reference(end, start, _fewest_ends(runs, rules), left_out, None, evidence.pinned)
+    found = Reference(end, start, _fewest_ends(runs, rules), left_out, pinned=evidence.pinned)
     return _or_published(found, rules)
 
 

@@ -27,13 +27,8 @@ from understudy.suite.teachers.replay_memory import ReplayMemory
 from understudy.suite.teachers.training_progress import SavedProgress
 
 REBUILDING = "rebuilding"  # in the first run's folder: frames of the replay memories while they are rebuilt
-WRITTEN = (
-    training_progress.PROGRESS,
-    HISTORY,
-    NETWORK_AT_W,
-    CHECKPOINT,
-    "checkpoint-*.safetensors",
-)  # locked
+# Of a run's folder, written under its lock.
+WRITTEN = (training_progress.PROGRESS, HISTORY, NETWORK_AT_W, CHECKPOINT, "checkpoint-*.safetensors")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ SMALL = (
     Expectation("frozen-teacher", "transfer", "no"),
 )
 
+UNDECIDED = {  # known answers that the stored runs are too few for, by benchmark and budget
+    ("darkroom-v1", "quick"): {
+        ("dqn-continued", "skill"),
+        ("dqn-continued", "improvement"),
+        ("frozen-teacher", "improvement"),
+    },
+}
+
 
 def verdict(answer, reason=None, normalised=None):
     numbers = {"normalised gain": normalised} if normalised else {}
@@ -224,9 +232,10 @@ def test_the_stored_checks_follow_from_the_stored_runs_and_hold(path, monkeypatc
     found = controls_check.check(stored_rows.RESULTS, path.parts[-3], path.parts[-2])
     assert files.read_json(path) == json.loads(json.dumps(found.as_json()))
     assert not found.missed
-    outcomes = [one.outcome for one in found.results if one.outcome is not None]
-    assert len(outcomes) >= 20
-    assert outcomes.count(controls_check.AS_EXPECTED) >= 18
+    expected = [one for one in found.results if one.outcome is not None]
+    undecided = {(one.player, one.task) for one in expected if one.outcome != controls_check.AS_EXPECTED}
+    assert len(expected) >= 20
+    assert undecided == UNDECIDED[path.parts[-3], path.parts[-2]]
 
 
 @pytest.mark.skipif(

@@ -112,7 +112,7 @@ def test_a_row_of_a_round_is_played_as_its_submission_was_committed(copied, valu
     path = row.path / records.ROW
     files.write_json(path, {**files.read_json(path), **values})
     texts = found(row)
-    assert any(f"its {word} was another" in text for text in texts)
+    assert any(f"committed with another {word}" in text for text in texts)
     assert any("'bc' is an entry of the package" in text for text in texts)
 
 

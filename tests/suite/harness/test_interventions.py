@@ -13,7 +13,6 @@ from torch import nn
 
 from understudy.leaderboard import cells, scores
 from understudy.submissions import parameters, train_submission
-from understudy.submissions.resolution import ENTRIES
 from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, isolation, recheck, rollout, states, work
@@ -21,6 +20,7 @@ from understudy.suite.harness.feedback import Feedback
 from understudy.suite.histories import history_format
 from understudy.suite.io import files
 from understudy.suite.io.file_names import HISTORY
+from understudy.suite.reserved_names import ENTRIES
 
 LANES, MOVES = 3, 100
 

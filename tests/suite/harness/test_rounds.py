@@ -47,7 +47,7 @@ def test_only_what_was_committed_before_plays_in_a_round(path):
     assert drawn.require(None) == salt
     with pytest.raises(
         InputError,
-        match="found 222222222222, and it was not",
+        match="found 222222222222, which was not committed",
     ):
         drawn.require(TWO)
     assert rounds.load("dev", path).require(TWO) == "dev"
@@ -70,7 +70,7 @@ def test_the_same_weights_are_another_submission_when_played_otherwise(path, cha
     """The salt is known after the draw, so nothing may be chosen then."""
     rounds.commit([ONE], path)
     rounds.draw(path)
-    with pytest.raises(InputError, match=f"found 111111111111, and its {word} was another"):
+    with pytest.raises(InputError, match=f"found 111111111111, committed with another {word}"):
         rounds.load("1", path).require(replace(ONE, **changes))
 
 

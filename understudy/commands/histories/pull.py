@@ -68,12 +68,14 @@ def _pull_missing(name: str) -> None:
     still = pinned_runs.missing(pinned, benchmark) if sources else missing
     total = len(pinned.names(benchmark, benchmark.games))
     if still:
-        pin = pinned.longest_of(still[0])
-        source = None if pin is None else pin.source
+        first = pinned.longest_of(still[0])
         remedy = {
             None: "it is not published yet: ask its maintainers, or take it from a checkout",
             pins.EMBEDDED: "it comes with the package: unset UNDERSTUDY_DATA, or install the package again",
-        }.get(source, "it was fetched, but UNDERSTUDY_DATA names other folders: unset it")
+        }.get(
+            first.source if first else None,
+            "it was fetched, but UNDERSTUDY_DATA names other folders: unset it",
+        )
         raise InputError(
             f"{name}: {len(still)} of {total} pinned runs are missing; first {still[0]}; {remedy}"
         )
