@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from understudy.leaderboard import controls_check
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
+from understudy.suite.custom_code import CustomCode
 from understudy.suite.harness import rounds
 from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.intervals import Interval
@@ -149,6 +150,10 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         yield "self-reported: not ranked"
     elif row["round"] not in {rounds.DEV, *(each.name for each in rounds.read() if each.salt)}:
         yield f"round {row['round']!r} is not known: not ranked"
+    if row.get("custom_code"):
+        yield f"custom code: {CustomCode(**row['custom_code'])}: not ranked"
+    if row.get("in_memory"):
+        yield f"a model in memory ({row['in_memory']}): nobody else can play it"
     if one.other_data or row["other_teacher_data"]:
         yield "compared with other teacher data than the benchmark's: not ranked"
     if any(str(verdict.reason).startswith(REFERENCE_INCOMPLETE) for verdict in one.verdicts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import torch
 
 from understudy.baselines import controls
-from understudy.submissions import checkpoint_source, resolution, submission_format, watched
+from understudy.submissions import architectures, checkpoint_source, resolution, submission_format, watched
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import benchmarks, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
+from understudy.suite.protocols import Game
 from understudy.suite.reserved_names import DECLARATION
-from understudy.suite.testing import imitator_checks
+from understudy.suite.testing import architecture_checks, imitator_checks
 
 CONFORMANCE_LANES = 3
 CONFORMANCE_MOVES = 35
@@ -65,6 +67,36 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     )
 
 
+def check_architecture(reference: str, benchmark_name: str, settings: Mapping[str, float]) -> Report:
+    """Run the conformance kit on an architecture in a benchmark's first watched game; nothing is written.
+
+    Args:
+        reference: its name, or `package.module:OBJECT`, which need not be of an installed package.
+        benchmark_name: of the benchmark.
+        settings: of the architecture, where not the defaults; small ones make the checks quick.
+
+    Raises InputError with the first check that fails.
+    """
+    game = games.load(benchmarks.load(benchmark_name).watched_games[0])
+    is_object = ":" in reference
+    architecture = (
+        architectures.imported(reference) if is_object else architectures.find(reference).architecture
+    )
+    try:
+        architecture_checks.check_architecture(architecture, game, **settings)
+    except CheckFailed as error:
+        raise InputError(f"{reference}: {error}") from error
+    config = architecture.config(game, **settings)
+    sizes = _sizes(architecture.build(config, game))
+    facts = (
+        ("game", game.name),
+        ("settings", ", ".join(f"{name} {value:g}" for name, value in config.items()) or "none"),
+        ("parameters", f"{sizes.parameters:,}"),
+        ("state of a run", f"{sizes.state_bytes:,} bytes"),
+    )
+    return Report(architecture.name, benchmark_name, facts, ())
+
+
 @dataclass(frozen=True)
 class _Sizes:
     parameters: int
@@ -76,15 +108,24 @@ def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark:
 
     game = games.load(benchmark.watched_games[0])
     module: Any = loading.load(checkpoint_source.source_of(submission, checkpoint, benchmark), game)
+    require_conformance(module, game, submission.folder / checkpoint.folder)
+    return _sizes(module)
+
+
+def require_conformance(imitator: Any, game: Game, where: object) -> None:
+    """Check an imitator on a short run of random timesteps; InputError, which names `where`, if it fails."""
     timesteps = imitator_checks.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
     try:
-        with imitator_checks.unchanged_around(module), torch.no_grad():
-            imitator_checks.check_state(module, timesteps)
-            imitator_checks.check_logits(module, game, timesteps)
-            imitator_checks.check_repeats(module, timesteps)
-            imitator_checks.check_step_equals_unroll(module, timesteps)
+        with imitator_checks.unchanged_around(imitator), torch.no_grad():
+            imitator_checks.check_state(imitator, timesteps)
+            imitator_checks.check_logits(imitator, game, timesteps)
+            imitator_checks.check_repeats(imitator, timesteps)
+            imitator_checks.check_step_equals_unroll(imitator, timesteps)
     except CheckFailed as error:
-        raise InputError(f"{submission.folder / checkpoint.folder}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
+
+
+def _sizes(module: Any) -> _Sizes:
     parameters = sum(tensor.numel() for tensor in module.parameters())
     return _Sizes(parameters, states.size_bytes(module.initial_state(1)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite.benchmarks import Benchmark
+from understudy.suite.custom_code import CustomCode
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class CheckpointSource:
     folder: str  # of the checkpoint, in the submission's
     identity: str  # of the checkpoint
     architecture: str  # that the submission declares
+    custom_code: CustomCode | None  # that it declares for the architecture
     training: Mapping[str, int | float] | None  # settings that it declares
     benchmark: Benchmark
     watched: tuple[tuple[str, int, str], ...]  # (name, moves, SHA-256) of the runs that it was trained on
@@ -37,6 +39,7 @@ def source_of(submission: Submission, checkpoint: Checkpoint, benchmark: Benchma
         folder=checkpoint.folder,
         identity=submission.checkpoint_identity(checkpoint.folder),
         architecture=declared.architecture,
+        custom_code=declared.custom_code,
         training=declared.training,
         benchmark=benchmark,
         watched=watched,

@@ -12,8 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from understudy import baselines
-from understudy.submissions import regular_files
+from understudy.submissions import architectures, regular_files
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import (
     CONFIG,
@@ -45,7 +44,7 @@ def load(source: CheckpointSource, game: Game) -> nn.Module:
     folder = source.submission / source.folder
     declared = config(source)
     try:
-        architecture = baselines.load(declared.architecture)
+        architecture = architectures.load(declared.architecture, source.custom_code)
         with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
             module = architecture.build(declared.parameters, game)
             state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from understudy import baselines
 from understudy.baselines.training import loop
-from understudy.submissions import loading
+from understudy.submissions import architectures, loading
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.suite import benchmarks, draws, games
 from understudy.suite.errors import InputError
@@ -62,7 +61,7 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
 
 def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
     config = loading.config(source)
-    architecture = baselines.load(config.architecture)
+    architecture = architectures.load(config.architecture, source.custom_code)
     seed = draws.derive("redrawn", source.identity, intervention.draw) % 2**63
     module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
     return module.eval().requires_grad_(False)
@@ -97,7 +96,7 @@ def _train(
     config = loading.config(source)
     own = loop.settings_from(declared)
     trained = loop.train(
-        baselines.load(config.architecture),
+        architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
         _watched_shuffled(source, intervention),

@@ -69,6 +69,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
         declaration=submission_format.declaration_hash(submission),
+        custom_code=declaration.custom_code,
         training_targets=TRAINING_TARGETS if declaration.training is not None else None,
     )
 

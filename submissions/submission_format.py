@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from understudy.submissions import regular_files, tensors
 from understudy.suite import registry, validation
+from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD
@@ -31,6 +32,7 @@ MAX_DECLARATION_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 16
 MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1
+LEFT_OUT = ("custom_code",)  # keys that are written only where they have a value
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
@@ -82,6 +84,7 @@ class Declaration(_Document):
     description: str = Field(default="", max_length=4_000)
     search_trials: int | None = Field(default=None, ge=1, le=10**9)  # size of the hyper-parameter search
     training: Numbers | None = None  # settings of the training
+    custom_code: CustomCode | None = None  # null: the architecture comes with this package
 
 
 class Config(_Document):
@@ -135,8 +138,8 @@ def read(folder: Path) -> Submission:
 def declaration_hash(submission: Submission) -> str:
     """Return the hash of what a submission declares, beside its identity, that decides what is played.
 
-    These are the watched histories, each checkpoint's teacher and training seed, and the settings of the
-    training, by which interventions train anew; folders are not.
+    These are the watched histories, each checkpoint's teacher and training seed, custom code, and the
+    settings of the training, by which interventions train anew; folders are not.
     """
     declared = submission.declaration
     histories = sorted((each.name, each.moves, each.sha256) for each in declared.watched.histories)
@@ -145,7 +148,8 @@ def declaration_hash(submission: Submission) -> str:
         for each in declared.checkpoints
     )
     training = None if declared.training is None else dict(declared.training)
-    return _identity("declaration", [declared.watched.mode, histories, checkpoints, training])
+    code = [declared.custom_code.model_dump()] if declared.custom_code else []
+    return _identity("declaration", [declared.watched.mode, histories, checkpoints, training, *code])
 
 
 def identity_of(config: Config, weights: bytes, where: Path) -> str:
@@ -173,7 +177,7 @@ def write(
     for name, (config, weights) in checkpoints.items():
         files.write_json(folder / name / CONFIG, config.model_dump(mode="json"))
         files.write_atomically(folder / name / WEIGHTS, weights)
-    files.write_json(folder / DECLARATION, declaration.model_dump(mode="json"))
+    files.write_json(folder / DECLARATION, _written(declaration))
     return read(folder)
 
 
@@ -197,6 +201,12 @@ def surplus_files(submission: Submission) -> tuple[str, ...]:
     inside = walks.unfollowed(submission.folder)
     found = {path.relative_to(submission.folder).as_posix() for path in inside}
     return tuple(sorted(found - known))
+
+
+def _written(declaration: Declaration) -> dict[str, Any]:
+    """Return a declaration as JSON values, without the keys of what most submissions don't have."""
+    values = declaration.model_dump(mode="json")
+    return {key: value for key, value in values.items() if value is not None or key not in LEFT_OUT}
 
 
 Document = TypeVar("Document", bound=_Document)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from understudy import baselines
 from understudy.baselines.training import loop
-from understudy.submissions import loading, submission_format, watched
+from understudy.submissions import architectures, loading, submission_format, watched
 from understudy.submissions.submission_format import Config, Declaration, Submission, WatchedHistory
 from understudy.suite import benchmarks, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
@@ -49,7 +49,7 @@ class Fit:
 class TrainingRequest:
     """What is trained, and how; the teacher runs come beside it."""
 
-    architecture: str
+    architecture: str  # a name, or package.module:OBJECT
     benchmark: Benchmark
     mode: str  # single: one checkpoint a run; otherwise one checkpoint of all of them
     name: str
@@ -140,7 +140,8 @@ class _Training:
     def __init__(self, request: TrainingRequest, runs: Sequence[TeacherRun]) -> None:
         benchmark = request.benchmark
         self.game = games.load(benchmark.watched_games[0])
-        self.architecture = baselines.load(request.architecture)
+        found = architectures.find(request.architecture)
+        self.architecture, self.custom_code = found.architecture, found.code
         self.parameters, self.settings = _settings(self.architecture, self.game, request.settings or {})
         self.histories = [benchmarks.read(run) for run in runs]
         self.watched = [
@@ -195,6 +196,7 @@ class _Training:
                     for teacher in teachers
                 ),
                 "training": asdict(self.settings),
+                "custom_code": self.custom_code,
             }
         )
 

@@ -7,7 +7,7 @@ kind of value.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +37,18 @@ def path(text: str | Path) -> Path:
 def text(text: str) -> str:
     """Return a text that is a path or a name: of an entry, a control, a dataset or submission on the Hub."""
     return _parsed(paths.from_user, text)
+
+
+def numbers(settings: Sequence[str]) -> dict[str, float]:
+    """Return the settings of texts KEY=NUMBER; InputError for another form."""
+    found: dict[str, float] = {}
+    for each in settings:
+        key, _, value = each.partition("=")
+        try:
+            found[key] = int(value) if value.lstrip("-").isdecimal() else float(value)
+        except ValueError as error:
+            raise InputError(f"--set: expected KEY=NUMBER, e.g. layers=2; found {each!r}") from error
+    return found
 
 
 PARSERS = (folder, file, path, text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from understudy.suite.custom_code import CustomCode
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane
 from understudy.suite.harness.rounds import Committed
@@ -80,6 +81,8 @@ class Entry:
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated
     declaration: str | None = None  # `submission_format.declaration_hash`; None for a control
+    custom_code: CustomCode | None = None  # of its architecture; None: it comes with this package
+    in_memory: str | None = None  # class of a model that was given as an object; None: it is stored
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained
 
     @property

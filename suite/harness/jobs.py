@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.suite import tasks
 from understudy.suite.benchmarks import Benchmark, Budget
+from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes
 from understudy.suite.harness.entry import Entry, Player, PlayerRequest, Report
@@ -145,9 +146,10 @@ def plan(
     ]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages on which a run's bytes depend."""
-    return {name: version(name) for name in ("torch", "numpy", "gymnasium")}
+def versions(code: CustomCode | None = None) -> dict[str, str]:
+    """Return the versions of the packages on which a run's bytes depend, with that of custom code."""
+    own = {name: version(name) for name in ("torch", "numpy", "gymnasium")}
+    return own if code is None else {**own, code.package: code.version}
 
 
 def _job(
@@ -196,6 +198,6 @@ def _job(
         threads=threads,
         device="cpu",
         precision=PRECISION,
-        versions=versions(),
+        versions=versions(entry.custom_code),
         intervention=intervention,
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from understudy.suite import validation
+from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
 from understudy.suite.io.readable import Readable
@@ -65,6 +66,9 @@ class Row(Document):
     declaration: Sha256 | None  # `submission_format.declaration_hash`; null for a control
     other_teacher_data: bool  # whether it was primed and compared with runs that are not the package's
     checkpoints: dict[Text, Sha256]  # folder -> identity
+    # Keys that are left out where they don't apply:
+    custom_code: CustomCode | None = None  # of an architecture that does not come with this package
+    in_memory: Text | None = None  # class of a model that was given as an object and is not stored
 
 
 class Lane(Part):

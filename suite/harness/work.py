@@ -149,6 +149,8 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "declaration": entry.declaration,
         "other_teacher_data": not pins.of(benchmark).come_with(benchmark),
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
+        **({"custom_code": entry.custom_code.model_dump()} if entry.custom_code else {}),
+        **({"in_memory": entry.in_memory} if entry.in_memory else {}),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,8 @@ COMMAND = typer.Typer()
 @COMMAND.command("train")
 def train(
     architecture: Annotated[
-        str, typer.Argument(metavar="ARCH", help="An architecture: transformer, bc, ...")
+        str,
+        typer.Argument(metavar="ARCH", help="A name: transformer, bc, ...; or package.module:OBJECT."),
     ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
     out: Annotated[
@@ -65,7 +65,7 @@ def train(
     registry.choose(chosen_mode, train_submission.MODES, "mode")
     registry.choose(decoding, train_submission.DECODINGS, "decoding")
     given = {**({} if updates is None else {"updates": updates}), "seed": seed}
-    twice = sorted(given.keys() & _numbers(setting or []).keys())
+    twice = sorted(given.keys() & arguments.numbers(setting or []).keys())
     if twice:
         raise InputError(f"--set {twice[0]}: give it as --{twice[0]}, and once")
     if every and teacher:
@@ -81,7 +81,7 @@ def train(
         name=named,
         decoding=decoding,
         priming_moves=priming,
-        settings={**_numbers(setting or []), **given},
+        settings={**arguments.numbers(setting or []), **given},
     )
     torch.set_num_threads(threads)
     with screen.progress() as shown:
@@ -92,16 +92,3 @@ def train(
             f"{fit.agreement:.1%}, constant player {fit.constant_agreement:.1%}"
         )
     typer.echo(f"{submission.folder}: identity {submission.identity[:12]}; next: understudy check {out}")
-
-
-def _numbers(settings: Sequence[str]) -> dict[str, float]:
-    from understudy.suite.errors import InputError
-
-    found: dict[str, float] = {}
-    for text in settings:
-        key, _, value = text.partition("=")
-        try:
-            found[key] = int(value) if value.lstrip("-").isdecimal() else float(value)
-        except ValueError as error:
-            raise InputError(f"--set: expected KEY=NUMBER, e.g. layers=2; found {text!r}") from error
-    return found
