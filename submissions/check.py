@@ -123,6 +123,8 @@ def require_conformance(imitator: Any, game: Game, where: object) -> None:
             imitator_checks.check_step_equals_unroll(imitator, timesteps)
     except CheckFailed as error:
         raise InputError(f"{where}: {error}") from error
+    except Exception as error:  # whatever a stranger's module raises
+        raise InputError(f"{where}: it fails on random timesteps: {type(error).__name__}: {error}") from error
 
 
 def _sizes(module: Any) -> _Sizes:

@@ -46,7 +46,7 @@ def rows_of(requests: Sequence[Request]) -> list[RequestedRow]:
     for request in dict.fromkeys(requests):
         if request.benchmark not in known:
             benchmark = benchmarks.load(request.benchmark)
-            known[request.benchmark] = benchmark, _pinned_runs(benchmark)
+            known[request.benchmark] = benchmark, pinned_runs_of(benchmark)
         benchmark, runs = known[request.benchmark]
         entry = resolution.resolve(request.name_or_path, benchmark, runs)
         rows.append(RequestedRow(request, entry, benchmark, runs))
@@ -116,7 +116,8 @@ def play(items: Sequence[WorkItem], engine: str = "serial", report: Report = _no
     with _in_trees(due, report):
         for path, declared in declarations:
             files.write_json(path, declared)
-        engines.run(engine, due, work.run, report)
+        in_memory = any(item.row.entry.in_memory for item in due)  # which no other process has
+        engines.run("serial" if in_memory else engine, due, work.run, report)
 
 
 def play_reference_starts(request: Request, engine: str = "serial", report: Report = _no_report) -> list[str]:
@@ -127,7 +128,7 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
     """
     engines.require_engine(engine)
     benchmark = benchmarks.load(request.benchmark)
-    runs = _pinned_runs(benchmark)
+    runs = pinned_runs_of(benchmark)
     measured = [
         task
         for task in tasks.gain_tasks(benchmark.budget(request.budget).tasks)
@@ -156,8 +157,10 @@ def check(rows: Sequence[RequestedRow], what: str, report: Report = _no_report) 
     Raises InputError if a row has not been played.
     """
     items = [item for row in rows for item in work.check_items(row, what)]
+    here = [item for item in items if item.row.entry.in_memory]  # no other process has its model
     with _in_trees(items, report, restart=False):
-        engines.run_fresh(items, work.run, report)
+        engines.run("serial", here, work.run, report)
+        engines.run_fresh([item for item in items if item not in here], work.run, report)
 
 
 def refuse_meaningless(rows: Sequence[RequestedRow], applied: Sequence[Intervention]) -> None:
@@ -181,7 +184,7 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
     return all(networks.get(name) is not None for name in names)
 
 
-def _pinned_runs(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
+def pinned_runs_of(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
     """Return the pinned teacher runs on this machine; a score depends on no others."""
     return tuple(pinned_runs.pinned_among(benchmark, benchmarks.teacher_runs(benchmark)))
 

@@ -129,6 +129,8 @@ def _document_text(problem: Any) -> str:
         return f"expected the key {place!r}, found none"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {place!r}"
+    if not place and problem["type"] != "model_type":  # keys that contradict each other
+        return str(problem["msg"])
     if not place:
         return f"expected an object, found {repr(problem['input'])[:80]}"
     return problem_text(problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import time
@@ -132,6 +133,13 @@ def show_rows(scored: Sequence[ScoredRow], folders: Collection[Path]) -> None:
     chosen = [one for one in scored if one.folder.path in folders]
     for of_budget in tables.budgets(cells.frame(chosen)):
         _print_rows(of_budget, [])
+
+
+def text_of_rows(scored: Sequence[ScoredRow]) -> str:
+    """Return what `show_rows` prints of rows, FILE_COLUMNS wide."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        show_rows(scored, {one.folder.path for one in scored})
+    return printed.getvalue().rstrip()
 
 
 def _print_rows(of_budget: pd.DataFrame, teacher_lines: Sequence[str]) -> None:

@@ -80,7 +80,9 @@ class Entry:
     folder: Path | None = None  # the submission's; None for a control
     watched: str | None = None  # the submission's mode: single, multi or multi-game
     search_trials: int | None = None  # size of its hyper-parameter search; None: not stated
-    declaration: str | None = None  # `submission_format.declaration_hash`; None for a control
+    declaration: str | None = (
+        None  # `submission_format.declaration_hash`, or the identity if in memory; None: a control
+    )
     custom_code: CustomCode | None = None  # of its architecture; None: it comes with this package
     in_memory: str | None = None  # class of a model that was given as an object; None: it is stored
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained

@@ -107,6 +107,8 @@ def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None
         return f"{row.entry.name} is not primed, so its runs would be the scored ones"
     if intervention.parameters != "own" and row.entry.is_control:
         return f"{row.entry.name} is a control and has no trained parameters"
+    if intervention.parameters != "own" and row.entry.in_memory:
+        return f"{row.entry.name} is a model in memory, whose training cannot be repeated"
     if not intervention.concerns([games.load(name) for name in row.benchmark.games]):
         return f"no game of {row.benchmark.name} shows its score"
     return None

@@ -63,10 +63,9 @@ def score(
     """Play a submission's runs, score them and print its table."""
     import shlex
 
-    from understudy import screen
-    from understudy.leaderboard import board, preflight
-    from understudy.submissions import expected_time, scoring
-    from understudy.suite.harness import interventions, requests, rounds, work
+    from understudy import evaluation, screen
+    from understudy.submissions import scoring
+    from understudy.suite.harness import interventions, requests, rounds
 
     named = interventions.chosen(intervention or [])
     applied = [*(interventions.CLAIM if claim else ()), *named]
@@ -74,20 +73,9 @@ def score(
         [requests.Request(submission, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round))]
     )
     scoring.refuse_meaningless(rows, named)
-    with screen.progress() as shown:
-        report = screen.play_reporter(shown)
-        planned = scoring.plan(rows, task, engine, report, applied)
-        for line in preflight.of_rows(rows, task):
-            screen.echo(line, err=True)
-        expected = expected_time.seconds(planned.items, engine, planned.slow_to_make)
-        screen.echo(f"expected time: {expected_time.text(expected)}", err=True)
-        scoring.play(planned.items, engine, report)
-        if isolation or claim:
-            scoring.check(rows, work.ISOLATION, report)
-        if recheck:
-            scoring.check(rows, work.RECHECK, report)
     left_out = screen.shortfall()
-    screen.show_rows(board.rescore(out, left_out), {row.folder for row in rows})
+    scored = evaluation.play_and_score(rows[0], task, engine, applied, left_out, isolation or claim, recheck)
+    screen.show_rows(scored, {row.folder for row in rows})
     screen.echo(f"results: {out}")
     screen.echo(f"next, replay the runs: {shlex.join(['understudy', 'verify', str(out)])}")
     left_out.require_none()
