@@ -14,7 +14,11 @@ COMMAND = typer.Typer()
 @COMMAND.command("check")
 def check_submission(
     submission: Annotated[
-        str, typer.Argument(parser=arguments.text, help="A submission's folder, or the name of an entry.")
+        str,
+        typer.Argument(
+            parser=arguments.text,
+            help="A submission's folder, hf://user/repo@<commit hash>, or the name of an entry.",
+        ),
     ],
     benchmark: Annotated[
         str | None, typer.Option(help="A benchmark's name; default: the one that it declares.")
