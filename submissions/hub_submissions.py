@@ -10,17 +10,10 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from understudy.submissions import submission_format
-from understudy.submissions.submission_format import (
-    CONFIG,
-    MAX_CONFIG_BYTES,
-    MAX_DECLARATION_BYTES,
-    MAX_WEIGHTS_BYTES,
-    WEIGHTS,
-    Declaration,
-)
+from understudy.submissions.submission_format import MAX_DECLARATION_BYTES, Declaration
 from understudy.suite import escaping
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.hub import client, locations
@@ -29,8 +22,6 @@ from understudy.suite.reserved_names import DECLARATION
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-OF_CHECKPOINT: Final = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}
 
 
 def fetched(name_or_path: str) -> Path | None:
@@ -47,9 +38,7 @@ def fetched(name_or_path: str) -> Path | None:
     try:
         folder = _fetch(location, {DECLARATION: MAX_DECLARATION_BYTES})
         declared = submission_format.parsed(Declaration, folder / DECLARATION, MAX_DECLARATION_BYTES, folder)
-        folders = [checkpoint.folder for checkpoint in declared.checkpoints]
-        limits = {f"{each}/{name}": limit for each in folders for name, limit in OF_CHECKPOINT.items()}
-        return _fetch(location, limits)
+        return _fetch(location, submission_format.files_of(declared))
     except CheckFailed as error:
         raise InputError(str(error)) from error
 
@@ -60,7 +49,7 @@ def named(
     """Return a function of a submission's name whose errors say `hf://...` in place of the cache's path."""
 
     @functools.wraps(function)
-    def naming(name_or_path: str, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def naming(name_or_path: str, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return function(name_or_path, *args, **kwargs)
         except InputError as error:

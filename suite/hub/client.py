@@ -41,12 +41,17 @@ def folder(text: str, report: Report = lambda line: None) -> Path:
 
     Raises InputError if the text is malformed or not pinned, or the path doesn't exist; otherwise as `fetch`.
     """
-    match = _INSIDE.fullmatch(text)
-    whole, inside = (match[1], match[2]) if match else (text, "")
+    whole, inside = split(text)
     found = fetch(pinned(whole), report) / inside
     if ".." in PurePosixPath(inside).parts or not found.exists():
         raise InputError(f"{text}: {whole} holds no {inside}; see: understudy histories list {whole}")
     return found
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return the location and the path inside it, "" if there is none, of `hf://...@<commit hash>[/path]`."""
+    match = _INSIDE.fullmatch(text)
+    return (match[1], match[2]) if match else (text, "")
 
 
 def resolve(location: Location) -> Location:
