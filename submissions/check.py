@@ -10,7 +10,14 @@ from typing import Any
 import torch
 
 from understudy.baselines import controls
-from understudy.submissions import architectures, checkpoint_source, resolution, submission_format, watched
+from understudy.submissions import (
+    architectures,
+    checkpoint_source,
+    hub_submissions,
+    resolution,
+    submission_format,
+    watched,
+)
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import benchmarks, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
@@ -35,6 +42,7 @@ class Report:
     warnings: tuple[str, ...]  # what could not be checked here, or is not part of the submission
 
 
+@hub_submissions.named
 def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     """Check a submission; without `benchmark_name`, for the benchmark that it declares.
 
@@ -153,8 +161,9 @@ def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) ->
 
 def _own_benchmark(name_or_path: str) -> str:
     """Return the benchmark that a submission declares, or the only one that has an entry of this name."""
-    if Path(name_or_path).name != name_or_path or Path(name_or_path).is_dir():
-        return submission_format.read(Path(name_or_path)).declaration.benchmark
+    folder = hub_submissions.fetched(name_or_path) or Path(name_or_path)
+    if folder.name != name_or_path or folder.is_dir():
+        return submission_format.read(folder).declaration.benchmark
     having = [name for name in benchmarks.names() if name_or_path in resolution.entries(name)]
     if len(having) == 1:
         return having[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.baselines import controls
-from understudy.submissions import checkpoint_source, free_names, submission_format, watched
+from understudy.submissions import checkpoint_source, free_names, hub_submissions, submission_format, watched
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import games, registry, stored_names, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TRAINING_TARGETS = "chosen"  # explored actions are left out; the only kind that the training loop has
 
 
+@hub_submissions.named
 def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Entry:
     """Return the entry of a bare name or a folder's path; no player is made.
 
@@ -77,16 +78,13 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
 def find(name_or_path: str, benchmark: str) -> Submission | None:
     """Return the submission of a name or path, or None for a control.
 
-    A bare name is a control or an entry of the benchmark. Anything with a path separator, and an existing
-    folder that has no such name, is a submission's folder. Raises as `resolve`, but checks no watched run.
+    A bare name is a control or an entry of the benchmark; `hf://user/repo@<commit hash>` is fetched. Anything
+    else with a path separator, and an existing folder that has no such name, is a submission's folder. Raises
+    as `resolve`, but checks no watched run.
     """
-    if name_or_path.startswith("hf://"):
-        raise InputError(
-            f"{name_or_path}: hf:// cannot be fetched yet; download that commit and give its folder"
-        )
     if name_or_path in controls.names():
         return None
-    folder = _folder(name_or_path, benchmark)
+    folder = hub_submissions.fetched(name_or_path) or _folder(name_or_path, benchmark)
     submission = submission_format.read(folder)
     declaration = submission.declaration
     free_names.require(folder, declaration.name, [each.folder for each in declaration.checkpoints])

@@ -193,11 +193,17 @@ def declare(values: Mapping[str, Any]) -> Declaration:
     return declaration
 
 
+def files_of(declaration: Declaration) -> dict[str, int]:
+    """Return the paths of a submission's files in its folder, with the most bytes that each may have."""
+    limits = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}
+    folders = [checkpoint.folder for checkpoint in declaration.checkpoints]
+    of_checkpoints = {f"{folder}/{name}": limit for folder in folders for name, limit in limits.items()}
+    return {DECLARATION: MAX_DECLARATION_BYTES, **of_checkpoints}
+
+
 def surplus_files(submission: Submission) -> tuple[str, ...]:
     """Return the files in the folder that are neither part of the submission nor its card, sorted."""
-    known = {DECLARATION, CARD}
-    for folder, _ in submission.checkpoints:
-        known |= {f"{folder}/{CONFIG}", f"{folder}/{WEIGHTS}"}
+    known = {CARD, *files_of(submission.declaration)}
     inside = walks.unfollowed(submission.folder)
     found = {path.relative_to(submission.folder).as_posix() for path in inside}
     return tuple(sorted(found - known))

@@ -110,3 +110,29 @@ def make_submission(data, here):
 def own_data(monkeypatch):
     """The teachers' runs that come with the package, whatever data the shell names."""
     monkeypatch.delenv("UNDERSTUDY_DATA", raising=False)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A loopback Hub that this process's client uses, with an empty cache."""
+    import huggingface_hub
+    from huggingface_hub import constants
+    from support.loopback_hub import LoopbackHub
+
+    from understudy.suite.hub import failures
+
+    monkeypatch.setattr(failures, "WAITS_SECONDS", (0.01, 0.01))
+    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "UNDERSTUDY_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    with LoopbackHub().serve() as hub:
+        # The library read these from the environment at import; `command` sets the environment instead.
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        huggingface_hub.close_session()
+        yield hub
+    huggingface_hub.close_session()

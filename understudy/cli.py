@@ -36,6 +36,7 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "train",
     "check",
     "score",
+    "submissions",
     "rescore",
     "verify",
     "controls",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from understudy.suite.hub import client, locations
+from understudy.suite.hub.locations import Location
 from understudy.suite.io import paths
 
 # Folders or hf://..., separated as in PATH; replaces the default folders.
@@ -32,6 +33,13 @@ def roots() -> tuple[Path, ...]:
     checkout = EMBEDDED.parent.parent
     beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
     return (EMBEDDED, *beside)
+
+
+def on_the_hub() -> tuple[tuple[Location, Path], ...]:
+    """Return the chosen data folders that are pinned datasets on the Hub, each with its location."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    named = [part for part in _parts(chosen) if locations.names_hub(part)]
+    return tuple((client.pinned(client.split(part)[0]), _root(part)) for part in named)
 
 
 def _parts(chosen: str) -> list[str]:

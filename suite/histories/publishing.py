@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Final
 
 from understudy.suite import escaping
 from understudy.suite.errors import InputError
-from understudy.suite.histories import history_format, run_archive
+from understudy.suite.histories import croissant, history_format, run_archive
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.run_archive import PackedPath
 from understudy.suite.hub import manifest
@@ -123,7 +123,11 @@ def prepare(folder: Path, repo: str) -> Publication:
         contents |= {path.relative_to(folder).as_posix(): path for path in paths if walks.is_file(path)}
     digests = {name: files.sha256(folder / name) for name in contents}
     present = {path.relative_to(folder).as_posix() for path in walks.files(folder)}
-    left_out = sorted(present - contents.keys() - manifest.UNLISTED)
+    left_out = sorted(present - contents.keys() - manifest.UNLISTED - {croissant.NAME})
+    archives = {name: sha256 for name, sha256 in digests.items() if PurePosixPath(name).name == HISTORIES}
+    described = croissant.text(_title(runs), repo, LICENCE, _configurations(runs), archives).encode()
+    contents[croissant.NAME] = described
+    digests[croissant.NAME] = manifest.bytes_sha256(described)
     contents[CARD] = card(runs, repo).encode()
     contents[manifest.NAME] = manifest.text(digests).encode()
     return Publication(runs, contents, tuple(left_out))
@@ -150,7 +154,7 @@ def survey(folder: Path) -> tuple[PublishedRun, ...]:
 def card(runs: Sequence[PublishedRun], repo: str) -> str:
     """Return the dataset card: configurations of the Hub's viewer, how to fetch, and a table of the runs."""
     benchmarks = sorted({run.benchmark for run in runs})
-    title = f"Learning histories of {' and '.join(benchmarks)}"
+    title = _title(runs)
     text = _CARD.substitute(
         front_matter="\n".join(_front_matter(runs, title)),
         title=title,
@@ -245,14 +249,23 @@ def _front_matter(runs: Sequence[PublishedRun], title: str) -> list[str]:
         "tags:",
         *(f"- {json.dumps(tag)}" for tag in ("understudy", *sorted({run.benchmark for run in runs}))),
     ]
-    unpacked = [run for run in runs if run.archive is None]
-    lines += ["configs:"] if unpacked else []
-    for (benchmark, variant), _ in groupby(unpacked, key=lambda run: (run.benchmark, run.variant)):
-        lines += [
-            f"- config_name: {json.dumps(f'{benchmark}.{variant}')}",
-            f"  data_files: {json.dumps(f'{benchmark}/{variant}/seed-*/{HISTORY}')}",
-        ]
+    found = _configurations(runs)
+    lines += ["configs:"] if found else []
+    for name, pattern in found.items():
+        lines += [f"- config_name: {json.dumps(name)}", f"  data_files: {json.dumps(pattern)}"]
     return lines
+
+
+def _configurations(runs: Sequence[PublishedRun]) -> dict[str, str]:
+    """Return the viewer's configurations, one a game that has unpacked runs: patterns of files by name."""
+    games = dict.fromkeys((run.benchmark, run.variant) for run in runs if run.archive is None)
+    return {
+        f"{benchmark}.{variant}": f"{benchmark}/{variant}/seed-*/{HISTORY}" for benchmark, variant in games
+    }
+
+
+def _title(runs: Sequence[PublishedRun]) -> str:
+    return f"Learning histories of {' and '.join(sorted({run.benchmark for run in runs}))}"
 
 
 def _row(run: PublishedRun) -> str:

@@ -6,19 +6,25 @@ where they use it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from understudy.suite.errors import CheckFailed, InputError, MachineError
-from understudy.suite.hub import locations, manifest
+from understudy.suite.hub import locations, manifest, object_ids
 from understudy.suite.hub.failures import ask
-from understudy.suite.hub.locations import Location
+from understudy.suite.hub.locations import Location, RepoType
 from understudy.suite.io import paths, walks
 
 Report = Callable[[str], None]
+PRINTED_BY: Final[dict[RepoType, str]] = {  # the command that prints a pinned name
+    "dataset": "understudy histories pull",
+    "model": "understudy submissions push",
+}
 _INSIDE = re.compile(r"(hf://[^@]*@[0-9a-f]{40})/(.+)")
 
 
@@ -35,12 +41,17 @@ def folder(text: str, report: Report = lambda line: None) -> Path:
 
     Raises InputError if the text is malformed or not pinned, or the path doesn't exist; otherwise as `fetch`.
     """
-    match = _INSIDE.fullmatch(text)
-    whole, inside = (match[1], match[2]) if match else (text, "")
+    whole, inside = split(text)
     found = fetch(pinned(whole), report) / inside
     if ".." in PurePosixPath(inside).parts or not found.exists():
         raise InputError(f"{text}: {whole} holds no {inside}; see: understudy histories list {whole}")
     return found
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return the location and the path inside it, "" if there is none, of `hf://...@<commit hash>[/path]`."""
+    match = _INSIDE.fullmatch(text)
+    return (match[1], match[2]) if match else (text, "")
 
 
 def resolve(location: Location) -> Location:
@@ -65,8 +76,8 @@ def pinned(text: str) -> Location:
         current = str(resolve(location))
     except MachineError as error:
         raise InputError(
-            f"{text}: expected {location.at('<40 hex digits>')}, which `understudy histories pull` prints; "
-            f"the Hub could not be asked for it ({error})"
+            f"{text}: expected {location.at('<40 hex digits>')}, which `{PRINTED_BY[location.repo_type]}` "
+            f"prints; the Hub could not be asked for it ({error})"
         ) from error
     raise InputError(
         f"{text}: expected a commit hash, so that the name always means the same bytes; use {current}"
@@ -95,7 +106,40 @@ def fetch(location: Location, report: Report = lambda line: None) -> Path:
     try:
         manifest.check(folder)
     except manifest.Mismatch as mismatch:
-        raise CheckFailed(f"{location}: {mismatch}; {_drop(folder, mismatch.path)}") from mismatch
+        altered = [folder / name for name in (mismatch.path, manifest.NAME) if name is not None]
+        raise CheckFailed(f"{location}: {mismatch}; {_drop(altered)}") from mismatch
+    return folder
+
+
+def fetch_files(location: Location, limits: Mapping[str, int], report: Report = lambda line: None) -> Path:
+    """Return the folder of a pinned location that holds some of its files, each checked by its object id.
+
+    Files that are not in the cache are downloaded, once all of them are known to be there and small enough;
+    a file in the cache needs no request. Other files of the repository are left on the Hub.
+
+    Args:
+        location: pinned.
+        limits: the most bytes that a file may have, by path.
+        report: called with one line that gives the size, before a download.
+
+    Raises:
+        InputError: the location doesn't exist, can't be read, or lacks one of the files; a file is too large.
+        MachineError: the Hub is needed and can't be reached, or HF_HUB_OFFLINE is set.
+        CheckFailed: a file has other bytes than the commit; it was removed from the cache.
+    """
+    if not location.pinned:
+        raise ValueError(f"expected a pinned location, found {location}")
+    folder = snapshot(location)
+    missing = {path: limit for path, limit in limits.items() if not (folder / path).exists()}
+    listed = _download_files(location, missing, report) if missing else {}
+    for path in limits:
+        expected = listed[path].oid if path in listed else object_ids.in_cache(folder / path)
+        found = expected and object_ids.of(folder / path, expected)
+        if found != expected:
+            raise CheckFailed(
+                f"{location}: {path}: its hash is {found}, the commit says {expected}; "
+                f"{_drop([folder / path])}"
+            )
     return folder
 
 
@@ -109,7 +153,7 @@ def cached(location: Location) -> Path | None:
         )
     except errors.LocalEntryNotFoundError:
         return None
-    folder = _snapshot(location)
+    folder = snapshot(location)
     return folder if (folder / manifest.NAME).exists() else None
 
 
@@ -145,7 +189,7 @@ def _download(location: Location, report: Report) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
     kind, revision = location.repo_type, location.revision
-    folder = _snapshot(location)
+    folder = snapshot(location)
     try:
         # The download would report a wrong name or a broken network only later, with less useful errors.
         ask(location, lambda: HfApi().repo_info(location.repo, repo_type=kind, revision=revision))
@@ -159,13 +203,42 @@ def _download(location: Location, report: Report) -> Path:
     return folder
 
 
+def _download_files(location: Location, limits: Mapping[str, int], report: Report) -> dict[str, RepoEntry]:
+    """Download some files, all of them looked at first; return how the Hub lists them."""
+    from huggingface_hub import hf_hub_download
+
+    listed = entries(location)
+    for path, limit in limits.items():
+        if path not in listed:
+            raise InputError(f"{location}: {path} is not in this repository; ask its owner to publish it")
+        if listed[path].size_bytes > limit:
+            raise InputError(
+                f"{location}: {path}: expected at most {limit:,} bytes, found {listed[path].size_bytes:,}"
+            )
+    wanted = {path: listed[path] for path in limits}
+    total = sum(entry.size_bytes for entry in wanted.values())
+    report(f"{location}: fetching {size(total)} in {len(wanted)} files")
+    for path in wanted:
+        ask(
+            location,
+            functools.partial(
+                hf_hub_download,
+                location.repo,
+                path,
+                repo_type=location.repo_type,
+                revision=location.revision,
+            ),
+        )
+    return wanted
+
+
 def _size_line(location: Location, listed: Mapping[str, RepoEntry], folder: Path) -> str:
     wanted = [entry.size_bytes for path, entry in listed.items() if not (folder / path).exists()]
     total = sum(entry.size_bytes for entry in listed.values())
     return f"{location}: fetching {size(sum(wanted))} in {len(wanted)} files; {size(total)} in all"
 
 
-def _snapshot(location: Location) -> Path:
+def snapshot(location: Location) -> Path:
     """Return the folder of a revision in the client's cache.
 
     Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
@@ -176,9 +249,8 @@ def _snapshot(location: Location) -> Path:
     return paths.expanded(constants.HF_HUB_CACHE, "HF_HOME") / repo / "snapshots" / str(location.revision)
 
 
-def _drop(folder: Path, name: str | None) -> str:
-    """Remove a file and the manifest from the cache, as either may be altered; return what to do next."""
-    paths = [folder / part for part in (name, manifest.NAME) if part is not None]
+def _drop(paths: Sequence[Path]) -> str:
+    """Remove files from the cache of which one is altered; return what to do next."""
     try:
         for path in paths:
             _unlink_through(path)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from understudy.suite.errors import InputError, MachineError
-from understudy.suite.hub import client, failures, manifest
+from understudy.suite.hub import client, failures, manifest, object_ids
 from understudy.suite.hub.failures import ask
 from understudy.suite.hub.locations import Location
-from understudy.suite.io import files
-
-Content = Path | bytes
+from understudy.suite.hub.object_ids import Content
 
 KEPT: Final = manifest.UNLISTED - {manifest.NAME}  # files that stay if the new content doesn't have them
 
@@ -95,7 +91,7 @@ def plan(contents: Mapping[str, Content], location: Location) -> CommitPlan:
     changed = sorted(
         path
         for path in contents.keys() & existing.keys()
-        if _oid(contents[path], existing[path].oid) != existing[path].oid
+        if object_ids.of(contents[path], existing[path].oid) != existing[path].oid
     )
     removed = sorted(existing.keys() - contents.keys() - KEPT)
     size_bytes = sum(_size_bytes(contents[path]) for path in (*added, *changed))
@@ -157,11 +153,3 @@ def _after_lost_race(contents: Mapping[str, Content], location: Location) -> str
 
 def _size_bytes(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _oid(content: Content, like: str) -> str:
-    """Return the Hub's object id of a content: SHA-256 or git's SHA-1, whichever is as long as `like`."""
-    if len(like) == 64:
-        return manifest.bytes_sha256(content) if isinstance(content, bytes) else files.sha256(content)
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

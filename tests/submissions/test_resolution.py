@@ -39,7 +39,7 @@ def test_an_entry_is_a_value_that_any_process_can_be_sent(make_submission):
     [
         ("randm", "unknown submission for darkroom-v1 'randm'; did you mean 'random'?"),
         ("no/such/folder", "no/such/folder: expected a submission's folder, found none there"),
-        ("hf://user/repo@0", "hf:// cannot be fetched yet"),
+        ("hf://user", "hf://user: expected user/repo in letters"),
         (".", "submission.json: expected a file, found nothing there"),
     ],
 )

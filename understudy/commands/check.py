@@ -15,7 +15,10 @@ COMMAND = typer.Typer()
 def check_submission(
     submission: Annotated[
         str | None,
-        typer.Argument(parser=arguments.text, help="A submission's folder, or the name of an entry."),
+        typer.Argument(
+            parser=arguments.text,
+            help="A submission's folder, hf://user/repo@<commit hash>, or the name of an entry.",
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,

@@ -17,7 +17,8 @@ def score(
     submission: Annotated[
         str,
         typer.Argument(
-            parser=arguments.text, help="A submission's folder, or the name of an entry or control."
+            parser=arguments.text,
+            help="A submission's folder, hf://user/repo@<commit hash>, or the name of an entry or control.",
         ),
     ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],

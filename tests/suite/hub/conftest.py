@@ -1,22 +1,17 @@
-"""Fixtures: a loopback Hub, and runs to publish on it."""
+"""Fixtures: runs to publish on a loopback Hub."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants
 from support.hub_commands import RUNS, Run
 from support.hub_repos import LARGE_BYTES
-from support.loopback_hub import LoopbackHub
 
 from understudy import cli
 from understudy.suite import games
 from understudy.suite.histories.derived_segments import SegmentRule
-from understudy.suite.hub import failures
 from understudy.suite.testing.history_checks import play_on, random_runs
 
 
@@ -38,26 +33,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(recorded: Path, tmp_path: Path) -> Path:
     """A copy of the runs that the test may change."""
     return Path(shutil.copytree(recorded, tmp_path / "runs"))
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    """A loopback Hub that this process's client uses, with an empty cache."""
-    monkeypatch.setattr(failures, "WAITS_SECONDS", (0.01, 0.01))
-    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "UNDERSTUDY_DATA"):
-        monkeypatch.delenv(variable, raising=False)
-    with LoopbackHub().serve() as hub:
-        # The library read these from the environment at import; `command` sets the environment instead.
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-        template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        huggingface_hub.close_session()
-        yield hub
-    huggingface_hub.close_session()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_pull_gives_the_bytes_that_were_pushed(hub, run, folder, tmp_path):
     sent = content(folder)
     stored = hub.files(REPO)
     assert {path: data for path, data in stored.items() if path.startswith("darkroom-v1/")} == sent
-    assert stored.keys() - sent.keys() == {"README.md", "SHA256SUMS", ".gitattributes"}
+    assert stored.keys() - sent.keys() == {"README.md", "SHA256SUMS", "croissant.json", ".gitattributes"}
     commits_made = list(hub.repos["dataset", REPO].messages.values())
     assert commits_made == ["initial commit", "3 runs"]
 
@@ -60,7 +60,7 @@ def test_push_twice_does_nothing_and_a_change_is_one_commit(hub, run, folder):
 def test_dry_run_writes_nothing(hub, run, folder):
     code, out, err = run("push", folder, REPO, "--dry-run", "--replay")
     assert (code, out) == (0, "")
-    assert "6 files to add, 0 to change, 0 to remove" in err
+    assert "7 files to add, 0 to change, 0 to remove" in err
     assert "under cc-by-4.0" in err
     assert not hub.repos
     assert {method for method, _ in hub.requests} == {"GET"}

@@ -174,7 +174,7 @@ def test_offline_works_from_the_cache_without_requests(hub, run, folder, monkeyp
     code, _, err = run("verify", location)
     assert code == 3
     assert err.count("\n") == 1
-    assert "HF_HUB_OFFLINE is set; unset it; the cache holds only 6 of its files" in err
+    assert "HF_HUB_OFFLINE is set; unset it; the cache holds only 7 of its files" in err
 
 
 def test_an_unreachable_hub(hub, run, folder, monkeypatch):

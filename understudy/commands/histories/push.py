@@ -11,7 +11,6 @@ from understudy import arguments
 
 if TYPE_CHECKING:
     from understudy.suite.histories.publishing import Publication
-    from understudy.suite.hub.commits import CommitPlan
 
 COMMAND = typer.Typer()
 
@@ -38,24 +37,21 @@ def push(
     ] = False,
 ) -> None:
     """Publish runs on the Hub: one commit with a card and a manifest. Prints the pinned name."""
+    from understudy.commands import _publishing
     from understudy.suite.errors import InputError
     from understudy.suite.histories import publishing
-    from understudy.suite.hub import commits, locations
+    from understudy.suite.hub import commits
 
-    location = locations.parse_repo(repo, "dataset")
-    if location.revision is not None:
-        raise InputError(
-            f"{repo}: expected user/repo without a revision; push adds a commit to main, --tag names it"
-        )
-    if tag is not None:
-        locations.parse_repo(f"{repo}@{tag}", "dataset")
+    location = _publishing.location(repo, "dataset", tag)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     publication = publishing.prepare(folder, location.repo)
     if replay:
         _require_replayed(folder, publication)
     planned = commits.plan(publication.contents, location)
-    _show(publication, planned)
+    _show_left_out(publication)
+    what = f"{len(publication.runs)} runs under {publishing.LICENCE}"
+    _publishing.show(planned, what, location)
     if dry_run:
         return
     message = message or f"{len(publication.runs)} runs"
@@ -63,28 +59,13 @@ def push(
     typer.echo(str(published))
 
 
-def _show(publication: Publication, planned: CommitPlan) -> None:
-    """Print on standard error what the commit would change."""
+def _show_left_out(publication: Publication) -> None:
     from understudy import screen
-    from understudy.suite.histories import publishing
-    from understudy.suite.hub import client
-
-    def say(line: str) -> None:
-        screen.echo(line, err=True)
 
     if publication.left_out:
         first, *others = publication.left_out
-        say(f"left out, not part of a run: {first}{f' and {len(others)} more' if others else ''}")
-    if planned.empty:
-        say("nothing to do: the Hub has the same files")
-        return
-    say(
-        f"{len(publication.runs)} runs under {publishing.LICENCE}: {len(planned.added)} files to add, "
-        f"{len(planned.changed)} to change, {len(planned.removed)} to remove, "
-        f"{client.size(planned.size_bytes)}{'; the dataset is new' if planned.parent is None else ''}"
-    )
-    for path in planned.removed:
-        say(f"removed from the Hub, not in the folder: {path}")
+        others_too = f" and {len(others)} more" if others else ""
+        screen.echo(f"left out, not part of a run: {first}{others_too}", err=True)
 
 
 def _require_replayed(folder: Path, publication: Publication) -> None:
