@@ -51,7 +51,7 @@ def modules() -> dict[str, Path]:
         for path in folder.rglob("*.py"):
             inner = path.relative_to(folder).with_suffix("").parts
             parts = [*package.split("."), *(inner[:-1] if inner[-1] == "__init__" else inner)]
-            if "entries" not in inner and "data" not in inner:
+            if not {"entries", "data", "new_architecture"} & set(inner):
                 found[".".join(parts)] = path
     return found
 

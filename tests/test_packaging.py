@@ -14,6 +14,7 @@ from support import ROOT
 import understudy
 from understudy import cli
 from understudy.leaderboard import controls_check
+from understudy.submissions import new_package
 from understudy.suite.protocols import Timestep
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -30,15 +31,20 @@ def size_bytes(*folders: str) -> int:
 def test_every_package_folder_is_listed_and_every_listed_one_exists():
     found = set()
     for top in INSTALLED:
-        for marker in (ROOT / top).rglob("__init__.py"):
+        for marker in _modules(ROOT / top, "__init__.py"):
             parts = marker.parent.relative_to(ROOT).parts
             found.add(".".join(parts if top == "understudy" else ("understudy", *parts)))
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
+def _modules(folder, pattern):
+    """Yield the package's own files; those of the template of a user's package are data."""
+    return (path for path in folder.rglob(pattern) if not path.is_relative_to(new_package.TEMPLATE))
+
+
 def test_every_module_lies_in_a_package():
     for top in INSTALLED:
-        for module in (ROOT / top).rglob("*.py"):
+        for module in _modules(ROOT / top, "*.py"):
             assert (module.parent / "__init__.py").is_file(), f"{module} would be left out of the wheel"
 
 
