@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import understudy
 from understudy.leaderboard import scores, stored_rows
-from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
@@ -151,8 +151,16 @@ def lanes_of(benchmark: Benchmark, budget_name: str) -> int:
     return lanes if budget_name == SHORT_BUDGET else max(lanes, len(benchmark.watched_games))
 
 
-def check(results: Path, benchmark_name: str, budget_name: str) -> ControlsCheck:
+def check(
+    results: Path, benchmark_name: str, budget_name: str, scorer: RowScorer | None = None
+) -> ControlsCheck:
     """Compare the stored controls' answers at a benchmark and budget with those expected.
+
+    Args:
+        results: the results folder.
+        benchmark_name: the benchmark.
+        budget_name: the budget.
+        scorer: of the same results; it does not score again what it has scored. None: a new one.
 
     Raises InputError if a player with a known answer has not been played.
     """
@@ -166,7 +174,8 @@ def check(results: Path, benchmark_name: str, budget_name: str) -> ControlsCheck
             rows[player] = row
         elif any(each.player == player and each.answer != MEASURED for each in expected):
             raise InputError(f"{row.path}: {player} has not been played; run understudy controls")
-    scored = {one.row["name"]: one for one in scores.score_rows(results, list(rows.values()))}
+    scorer = scorer or RowScorer(results)
+    scored = {name: scorer.score(row) for name, row in rows.items()}
     played = (each for each in expected if each.player in rows)
     results_found = tuple(_result(each, scored[each.player], budget_name) for each in played)
     lanes = sorted({number for row in scored.values() for number in row.other_lanes})

@@ -16,6 +16,7 @@ from understudy.suite import benchmarks, protocols, reserved_names
 from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes, records, rounds
+from understudy.suite.harness.rounds import Round
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names
 from understudy.suite.io.readable import Readable
@@ -39,20 +40,37 @@ def differences(folder: RowFolder) -> Iterator[str]:
         )
     if row["control"] != (list(row["checkpoints"]) == ["control"]):
         yield f"{folder.path / records.ROW}: control is {row['control']}, its checkpoints say otherwise"
-    for job_folder in stored_rows.job_folders(folder):
-        path = job_folder / records.JOB
-        job = records.read_job(job_folder)
-        try:
-            expected = required(benchmark, folder.budget, row, job_folder, job)
-        except InputError as error:
-            yield f"{path}: {error}"
-            continue
-        yield from (f"{path}: {text}" for text in _strange_teachers(benchmark, job))
-        for name, planned in expected.items():
-            if (found := _part(job, name)) != planned:
-                yield f"{path}: {name} is {_short(found)}, expected {_short(planned)} in this folder"
-        yield from _runs(job_folder, job)
+    try:
+        of_round, salt = _round_and_salt(row)
+    except InputError as error:
+        yield f"{folder.path / records.ROW}: {error}"
+    else:
+        for job_folder in stored_rows.job_folders(folder):
+            yield from _job(benchmark, folder.budget, row, job_folder, of_round, salt)
     yield from _missing(folder, row)
+
+
+def _job(
+    benchmark: Benchmark,
+    budget_name: str,
+    row: Mapping[str, Any],
+    job_folder: Readable,
+    of_round: Round,
+    salt: str,
+) -> Iterator[str]:
+    """Yield each difference of a job from the planned one in its folder."""
+    path = job_folder / records.JOB
+    job = records.read_job(job_folder)
+    try:
+        expected = required(benchmark, budget_name, row, job_folder, job, of_round, salt)
+    except InputError as error:
+        yield f"{path}: {error}"
+        return
+    yield from (f"{path}: {text}" for text in _strange_teachers(benchmark, job))
+    for name, planned in expected.items():
+        if (found := _part(job, name)) != planned:
+            yield f"{path}: {name} is {_short(found)}, expected {_short(planned)} in this folder"
+    yield from _runs(job_folder, job)
 
 
 def required(
@@ -61,6 +79,8 @@ def required(
     row: Mapping[str, Any],
     job_folder: Readable,
     job: Mapping[str, Any],
+    of_round: Round,
+    salt: str,
 ) -> dict[str, Any]:
     """Return the values that a job in this folder must have, by name; free choices are left out.
 
@@ -77,8 +97,6 @@ def required(
     if checkpoint not in row["checkpoints"]:
         raise InputError(f"{checkpoint!r} is no checkpoint of this row: {', '.join(row['checkpoints'])}")
     identity = row["checkpoints"][checkpoint]
-    of_round = rounds.of_controls() if row["control"] else rounds.load(row["round"])
-    salt = of_round.require(None if row["control"] else _committed(row))
     primed = lanes.is_primed(role, row["priming_moves"], intervention)
     teachers = list(dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]))
     if row["control"]:  # it plays with all pinned runs
@@ -116,6 +134,15 @@ def _strange_teachers(benchmark: Benchmark, job: Mapping[str, Any]) -> Iterator[
     for name in dict.fromkeys(str(lane["teacher"]) for lane in job["lanes"]):
         if name not in known:
             yield f"teacher {name!r} is no pinned run of a watched game of {benchmark.name}"
+
+
+def _round_and_salt(row: Mapping[str, Any]) -> tuple[Round, str]:
+    """Return a row's round and its salt; InputError unless its submission was committed as it is."""
+    if row["control"]:
+        of_round = rounds.of_controls()
+        return of_round, of_round.require(None)
+    of_round = rounds.load(row["round"])
+    return of_round, of_round.require(_committed(row))
 
 
 def _is_committed(row: Mapping[str, Any]) -> bool:

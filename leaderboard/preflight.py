@@ -182,7 +182,7 @@ class _RecordedStarts(StoredReferences):
         Those of teachers that are not on this machine are left out. Raises InputError if they were played
         under another file of the benchmark or by other networks.
         """
-        row = self.results / self.benchmark.name / self.budget.name / player
+        row = self.row(player).path
         paths = row_files.find(row, f"{role}/control/lane-*/{records.RECORD}")
         found = [records.read(path.parent) for path in paths]
         if not found or len(found) != found[0]["job"]["lanes"]:

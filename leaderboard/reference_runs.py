@@ -13,6 +13,7 @@ from understudy.suite.benchmarks import Benchmark, Budget, TeacherRun, pinned_ru
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.io import files, walks
+from understudy.suite.scoring.evidence import PinnedCount
 from understudy.suite.scoring.scored_runs import ScoredRun
 
 FROZEN_TEACHER = "frozen-teacher"
@@ -67,7 +68,7 @@ class StoredReferences:
         chosen = [run for run in self._watched if self.unit(run) in units] or self._watched
         return min((self._moves[run.name] for run in chosen), default=None)
 
-    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> tuple[int, int]:
+    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> PinnedCount:
         """Return how many pinned runs over the budget's moves are here, and how many there are.
 
         Arguments as of `tasks.ReferenceRuns`.
@@ -79,7 +80,7 @@ class StoredReferences:
         names = self.pins.names(
             benchmark, benchmark.new_games if on_new_games else benchmark.watched_games, moves
         )
-        return sum(self._moves.get(name, 0) >= moves for name in names), len(names)
+        return PinnedCount(sum(self._moves.get(name, 0) >= moves for name in names), len(names))
 
     def ends_by_failure(self, on_new_games: bool) -> bool:
         """Return whether some episode of a teacher was ended by the game, not by the cap."""

@@ -79,14 +79,11 @@ def score_rows(
     results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
 ) -> list[ScoredRow]:
     """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
-    scorers: dict[tuple[str, str], _BudgetScorer] = {}
+    scorer = RowScorer(results, left_out)
     scored = []
     for row in rows:
-        key = row.benchmark, row.budget
         try:
-            if key not in scorers:
-                scorers[key] = _BudgetScorer(results, *key, left_out)
-            scored.append(scorers[key].score(row))
+            scored.append(scorer.score(row))
         except InputError as error:
             left_out(row, error)
     return scored
@@ -100,20 +97,21 @@ def score_row(results: Path, row: RowFolder) -> ScoredRow:
 class RowScorer:
     """Scores rows one by one, each once; what those of one benchmark and budget share is read once."""
 
-    def __init__(self, results: Path) -> None:
-        self._results = results
+    def __init__(self, results: Path, left_out: LeftOut = stored_rows.refuse) -> None:
+        """Arguments as of `score_all`; `left_out` is called for rows that others are compared with."""
+        self._results, self._left_out = results, left_out
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
         self._scored: dict[RowFolder, ScoredRow] = {}
 
     def score(self, row: RowFolder) -> ScoredRow:
         """Return a row with its verdicts; nothing is written.
 
-        Raises InputError if it, or a row that it is compared with, cannot be read.
+        Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
             key = row.benchmark, row.budget
             if key not in self._scorers:
-                self._scorers[key] = _BudgetScorer(self._results, *key)
+                self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
             self._scored[row] = self._scorers[key].score(row)
         return self._scored[row]
 

@@ -92,7 +92,7 @@ def verify(
         failures[row] += _check_scores(scorer, row)
     if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
         for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
-            failures[row] += _check_controls(results, row)
+            failures[row] += _check_controls(results, row, scorer)
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
         failures[rows[0]] += _check_tables(results, scorer)
@@ -272,14 +272,14 @@ def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
         yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the runs give {expected!r}"
 
 
-def _check_controls(results: Path, row: RowFolder) -> Iterator[str]:
+def _check_controls(results: Path, row: RowFolder, scorer: RowScorer) -> Iterator[str]:
     """Yield the differences between the stored controls check of a benchmark and budget and its runs."""
     path = results / row.benchmark / row.budget / controls_check.CONTROLS
     if not path.exists():
         return
     try:
         kept = row_documents.read(row_documents.Controls, path)
-        found = controls_check.check(results, row.benchmark, row.budget).as_json()
+        found = controls_check.check(results, row.benchmark, row.budget, scorer).as_json()
     except InputError as error:
         yield str(error)
         return

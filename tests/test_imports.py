@@ -195,6 +195,11 @@ def test_scoring_and_planning_load_nothing_heavy(package):
     assert not loaded & (HEAVY | {"gymnasium"})
 
 
+def test_the_optimiser_is_loaded_where_an_interval_searches():
+    code = "import sys, understudy.suite.benchmarks; sys.exit('scipy.optimize' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], *([name, "--help"] for name in cli.commands())], ids=" ".join
 )

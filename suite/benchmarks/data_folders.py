@@ -10,11 +10,11 @@ from typing import Final
 
 from understudy.suite.hub import client, locations
 from understudy.suite.hub.locations import Location
-from understudy.suite.io import paths
+from understudy.suite.io import checkout, paths
 
 # Folders or hf://..., separated as in PATH; replaces the default folders.
 ENVIRONMENT_VARIABLE: Final = "UNDERSTUDY_DATA"
-EMBEDDED: Final = Path(__file__).resolve().parent.parent / "data"  # the runs that come with the package
+EMBEDDED: Final = checkout.ROOT / "suite" / "data"  # the runs that come with the package
 
 
 def are_chosen() -> bool:
@@ -30,8 +30,7 @@ def roots() -> tuple[Path, ...]:
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
         return tuple(map(_root, _parts(chosen)))
-    checkout = EMBEDDED.parent.parent
-    beside = (checkout / "data",) if (checkout / "pyproject.toml").is_file() else ()
+    beside = (checkout.ROOT / "data",) if checkout.is_checkout() else ()
     return (EMBEDDED, *beside)
 
 

@@ -13,7 +13,7 @@ from understudy.suite.benchmarks.pins import Pin
 from understudy.suite.benchmarks.teacher_data import TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.histories import moves_hash
-from understudy.suite.io import files
+from understudy.suite.io import checkout, files
 
 Report = Callable[[str], None]
 
@@ -36,13 +36,15 @@ def pin(
             that come with the package.
         report: called with lines about what is published.
 
-    Raises InputError if there is no run, or as `pins.append` and `publishing.prepare`.
+    Raises InputError if there is no run, for an installed package's file, or as `pins.append` and
+    `publishing.prepare`.
     """
+    path = pins.path_of(benchmark, benchmark.path.parent if data is None else data)
+    checkout.require_for(path)
     runs = teacher_data.teacher_runs(benchmark, None if data is None else [data])
     if not runs:
         raise InputError(f"{benchmark.name}: no teacher run here to pin; see: understudy benchmarks")
     teacher_data.require_same_training_settings(runs)
-    path = pins.path_of(benchmark, benchmark.path.parent if data is None else data)
     before = pins.read(path)
     found = [each for run in runs for each in _pins(benchmark, run)]
     pins.merged(before, found)  # raises before anything is published

@@ -6,22 +6,18 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from understudy.suite import registry
 from understudy.suite.benchmarks import data_folders, pins
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.histories import run_archive
+from understudy.suite.histories.history_format import TEACHER, History
 from understudy.suite.hub import client, locations
 from understudy.suite.io import walks
 from understudy.suite.io.file_names import HISTORIES, HISTORY, NETWORK_AT_W
 from understudy.suite.io.readable import StoredPath
 
-if TYPE_CHECKING:
-    from understudy.suite.histories.history_format import History
-
-TEACHER = "teacher"  # a history's player.kind
 # Cached in a process: fewer than a benchmark has would read all of them every time.
 KEPT_HISTORIES = 16_384
 

@@ -20,10 +20,10 @@ from pydantic import BaseModel, Field
 
 from understudy.suite import validation
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import checkout, files
 from understudy.suite.validation import Sha256
 
-ROUNDS: Final = Path(__file__).resolve().parents[2] / "leaderboard" / "rounds.json"
+ROUNDS: Final = checkout.ROOT / "leaderboard" / "rounds.json"
 DEV: Final = "dev"  # name of the round that was never drawn, and its salt
 FORMAT: Final = 1
 SALT_BYTES: Final = 16
@@ -133,8 +133,9 @@ def of_controls(path: Path = ROUNDS) -> Round:
 def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
     """Add submissions to the open round, which is begun if there is none; return it.
 
-    A submission that is in it already is not added again.
+    A submission that is in it already is not added again. Raises InputError for an installed package's file.
     """
+    checkout.require_for(path)
     found = read(path)
     if not found or found[-1].salt is not None:
         found.append(Round(str(len(found) + 1)))
@@ -147,8 +148,9 @@ def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
 def draw(path: Path = ROUNDS) -> Round:
     """Draw the salt of the open round and write it with today's date; return the round.
 
-    Raises InputError if no round is open.
+    Raises InputError if no round is open, or for an installed package's file.
     """
+    checkout.require_for(path)
     found = read(path)
     if not found or found[-1].salt is not None:
         raise InputError(f"{path}: no round is open; commit submissions first: understudy rounds commit")

@@ -61,7 +61,7 @@ class RowPlayer:
         rollout.play(
             job,
             player,
-            lambda: self._start_state(player, planned),
+            lambda: self._start_state_of_job(player, planned),
             self.row.folder / planned.path,
             lambda done, total: self._report_making(what, done, total),
             self.row.request.restart,
@@ -130,7 +130,7 @@ class RowPlayer:
         return agreement.measure(
             player_checks.name_of(job.labels),
             imitator,
-            self._start_state_of(imitator, runs, job),
+            self._start_state_after(imitator, runs, job),
             teachers,
             start,
             moves,
@@ -159,7 +159,8 @@ class RowPlayer:
     def _isolation(
         self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
     ) -> dict[str, Any]:
-        job, start_state, kept = planned.job, self._start_state(player, planned), folder / rollout.KEPT_STATE
+        job, kept = planned.job, folder / rollout.KEPT_STATE
+        start_state = self._start_state_of_job(player, planned)
         differs = isolation.first_difference(job, player, start_state, histories, 0)
         if differs is None and kept.exists():
             begin = job.moves - rollout.KEPT_BEFORE_END
@@ -174,7 +175,7 @@ class RowPlayer:
     def _recheck(
         self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
     ) -> dict[str, Any]:
-        found = recheck.recheck(planned.job, player, self._start_state(player, planned), histories)
+        found = recheck.recheck(planned.job, player, self._start_state_of_job(player, planned), histories)
         predicted = self._predicted_otherwise(planned) if planned.role == "start" else 0.0
         holds = found.holds and predicted <= 1 - recheck.SAME_SHARE
         return {**asdict(found), "predicted_otherwise": predicted, "holds": holds}
@@ -224,15 +225,15 @@ class RowPlayer:
             planned.job.player["checkpoint_identity"],
         )
 
-    def _start_state(self, player: nn.Module, planned: PlannedJob) -> StartState:
-        """Return the state in which a job's runs start."""
+    def _start_state_of_job(self, player: nn.Module, planned: PlannedJob) -> StartState:
+        """Return the state in which a job's runs start: after its lanes' teachers, or empty."""
         if planned.job.priming_moves == 0:  # its teachers need not be here
             return rollout.empty_start_state(cast(Imitator, player), len(planned.job.lanes))
         runs = [self.row.runs_by_name[lane.teacher] for lane in planned.job.lanes]
-        return self._start_state_of(player, runs, planned.job)
+        return self._start_state_after(player, runs, planned.job)
 
-    def _start_state_of(self, player: nn.Module, runs: Sequence[TeacherRun], job: Job) -> StartState:
-        """Return the start state with one row per teacher's run, primed as a job's runs are."""
+    def _start_state_after(self, player: nn.Module, runs: Sequence[TeacherRun], job: Job) -> StartState:
+        """Return a state with one row per teacher's run, primed with that as the job primes its own runs."""
         imitator: Any = player
         if job.priming_moves == 0:
             return rollout.empty_start_state(imitator, len(runs))

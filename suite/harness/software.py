@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from pathlib import Path
 
 import understudy
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from understudy.suite.io import checkout
 
 
 @functools.cache
@@ -21,7 +19,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
-    if not (CHECKOUT / ".git").exists():
+    if not (checkout.ROOT / ".git").exists():
         return None
     try:
         commit = _git("rev-parse", "HEAD")
@@ -33,7 +31,7 @@ def _commit() -> str | None:
 
 def _git(*arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(CHECKOUT), *arguments],
+        ["git", "-C", str(checkout.ROOT), *arguments],
         capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",  # a file's name need not be UTF-8

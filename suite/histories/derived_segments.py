@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from understudy.suite.histories.history_format import Header, History
+from understudy.suite.histories.history_format import TEACHER, Header, History
 
 BEFORE_W_MOVES = 5_000  # a teacher's segment also begins this long before W
-TEACHER = "teacher"  # player.kind
 
 
 @dataclass(frozen=True)

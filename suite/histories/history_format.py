@@ -25,6 +25,7 @@ from understudy.suite.io.readable import Readable
 
 FORMAT = 1
 COLUMNS = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}
+TEACHER = "teacher"  # player.kind of a teacher's run
 _HEADER_KEY = "understudy"
 _FILE_HASH_KEY = "understudy_file_sha256"
 _NO_HASH = "0" * 64

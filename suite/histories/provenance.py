@@ -24,8 +24,8 @@ def metadata(game: str, run_seed: str, moves: int) -> dict[str, str]:
     }
 
 
-def require(path: Readable, header: Header, moves: int) -> None:
-    """Raise InputError if a file is damaged, or its metadata names another run or move than the history's.
+def require(path: Readable, header: Header, moves: int) -> bytes:
+    """Return a file's bytes; InputError if it is damaged or its metadata names another run or move.
 
     A file without this metadata passes: files were written before it existed.
     """
@@ -48,6 +48,7 @@ def require(path: Readable, header: Header, moves: int) -> None:
             f"{path}: these weights are of another run: expected {_shown(expected)}, found {_shown(found)}; "
             "replace them by the file of this run"
         )
+    return data
 
 
 def _shown(text: str) -> str:

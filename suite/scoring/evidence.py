@@ -35,6 +35,18 @@ class Predictions:
             raise ValueError(f"predictions of {self.unit}: expected finite numbers")
 
 
+@dataclass(frozen=True)
+class PinnedCount:
+    """How many of the pinned teacher runs of a reference are on this machine."""
+
+    here: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.here <= self.total:
+            raise ValueError(f"expected 0 <= here <= total; found {self}")
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Evidence for one row. Each task uses the fields it needs; all runs begin at their first scored move."""
@@ -47,7 +59,7 @@ class Evidence:
     random_starts: tuple[ScoredRun, ...] = ()  # start job of the random player, on the game that is played
     predictions: tuple[Predictions, ...] = ()
     watched_moves: int | None = None  # recorded in the shortest watched teacher run; None: none is used
-    pinned: tuple[int, int] | None = None  # reference runs that are here, and all pinned ones; None: unknown
+    pinned: PinnedCount | None = None  # runs of the reference; None: unknown
     skill_answer: str | None = None  # Q1's skill verdict on the same row, used by improvement
     yoked: tuple[ScoredRun, ...] = ()  # `runs` given another lane's reward; `reward` is what they scored
     flipped: tuple[ScoredRun, ...] = ()  # `runs` given the negative of their own reward
@@ -70,7 +82,7 @@ class Evidence:
                 f"expected one checkpoint, found {len(checkpoints)}"
             )
         for name, value in vars(self).items():
-            if isinstance(value, tuple) and name not in ("predictions", "pinned"):
+            if isinstance(value, tuple) and name != "predictions":
                 keys = [(run.unit, run.checkpoint, run.lane) for run in value]
                 if len(keys) != len(set(keys)):
                     raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {keys}")

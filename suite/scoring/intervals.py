@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 FARTHEST_UNITS = 100_000  # the search for a number of units ends here
 CERTAIN_HALVES = 100.0  # above this many half-widths, power is 1 and the noncentral t would give NaN
@@ -199,6 +199,8 @@ def detectable_effect(parts: Sequence[Moments], confidence: float = 0.95, power:
     if np.isinf(free):
         return error * (critical + float(special.ndtri(power)))
 
+    from scipy import optimize
+
     def lacking(effect: float) -> float:
         return float(1 - special.nctdtr(free, effect, critical)) - power
 
@@ -231,6 +233,8 @@ def _critical_t(free: NDArray[np.float64], confidence: float) -> NDArray[np.floa
 
 def _edge(excess: Callable[[float], float], inside: float, direction: float) -> float:
     """Return the first ratio, from `inside` in a direction, at which `excess` turns positive."""
+    from scipy import optimize
+
     step = 1e-2 * max(1.0, abs(inside))
     last = inside
     while excess(inside + direction * step) <= 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from understudy.suite.scoring import contrasts, verdicts
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD, Sample, Term
-from understudy.suite.scoring.evidence import Evidence
+from understudy.suite.scoring.evidence import Evidence, PinnedCount
 from understudy.suite.scoring.intervals import Interval, Moments
 from understudy.suite.scoring.rules import PublishedReference, Rules
 from understudy.suite.scoring.scored_runs import ScoredRun, end_skill
@@ -24,7 +24,7 @@ class Reference:
     fewest_ends: int | None = None  # in the end window of any of its runs; None: unknown
     left_out: int = 0  # runs too short for the budget, or without a start job
     published: PublishedReference | None = None
-    pinned: tuple[int, int] | None = None  # as in Evidence
+    pinned: PinnedCount | None = None  # as in Evidence
 
     @property
     def m(self) -> int:
@@ -75,11 +75,11 @@ def watched_incomplete(evidence: Evidence, rules: Rules) -> str | None:
     return verdicts.TEACHER_INCOMPLETE.format(found=recorded, expected=rules.watched_moves)
 
 
-def incomplete(pinned: tuple[int, int] | None) -> str | None:
+def incomplete(pinned: PinnedCount | None) -> str | None:
     """Return the reason for no verdict where pinned runs are not on this machine, otherwise None."""
-    if pinned is None or pinned[0] == pinned[1]:
+    if pinned is None or pinned.here == pinned.total:
         return None
-    return verdicts.REFERENCE_INCOMPLETE.format(found=pinned[0], expected=pinned[1])
+    return verdicts.REFERENCE_INCOMPLETE.format(found=pinned.here, expected=pinned.total)
 
 
 def teacher_gain(reference: Reference, rules: Rules) -> Interval | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from understudy.suite import registry
-from understudy.suite.scoring.evidence import Evidence, Predictions
+from understudy.suite.scoring.evidence import Evidence, PinnedCount, Predictions
 from understudy.suite.scoring.references import Reference
 from understudy.suite.scoring.rules import Rules
 from understudy.suite.scoring.scored_runs import ScoredRun
@@ -59,7 +59,7 @@ class ReferenceRuns(Protocol):
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched run among the units, or among all."""
 
-    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> tuple[int, int]:
+    def pinned(self, *, on_new_games: bool = False, to_w: bool = False) -> PinnedCount:
         """Return how many pinned teacher runs over the budget's moves are here, and how many there are.
 
         Args:

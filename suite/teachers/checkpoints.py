@@ -70,6 +70,5 @@ def read(path: Readable, history: History) -> dict[str, Tensor]:
 
 
 def _stamped(path: Readable, history: History) -> dict[str, Tensor]:
-    provenance.require(path, history.header, history.num_moves)
-    found: dict[str, Tensor] = load(path.read_bytes())
+    found: dict[str, Tensor] = load(provenance.require(path, history.header, history.num_moves))
     return found

@@ -17,7 +17,7 @@ from torch import Tensor
 from understudy.suite import draws, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import frame_store
-from understudy.suite.histories.history_format import History
+from understudy.suite.histories.history_format import TEACHER, History
 from understudy.suite.teachers import dqn
 from understudy.suite.teachers.replay_memory import READ_MOVES, ReplayMemory
 
@@ -151,7 +151,7 @@ class _Recomputation:
 
 def _settings(history: History) -> dqn.DQNSettings:
     player: Any = history.header.player
-    if player.get("kind") != "teacher" or player.get("algorithm") != "dqn":
+    if player.get("kind") != TEACHER or player.get("algorithm") != "dqn":
         raise InputError(
             f"{history.header.game}: expected a DQN teacher's run, found player.kind "
             f"{player.get('kind')!r}, algorithm {player.get('algorithm')!r}; no other run can be recomputed"

@@ -16,7 +16,7 @@ import torch
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import derived_segments, frame_cache, frame_store
-from understudy.suite.histories.history_format import Header, History
+from understudy.suite.histories.history_format import TEACHER, Header, History
 from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import file_lock, files, interrupts, parts
 from understudy.suite.io.file_names import CHECKPOINT, HISTORY, LOCK, NETWORK_AT_W
@@ -344,7 +344,7 @@ class _Trainer:
             game=game.name,
             fingerprint=dict(game.fingerprint),
             player={
-                "kind": "teacher",
+                "kind": TEACHER,
                 "algorithm": "dqn",
                 "seed": number,
                 "settings": _plain(asdict(training.settings)),

@@ -140,14 +140,29 @@ def small(monkeypatch):
     monkeypatch.setattr(controls_check, "EXPECTATIONS", SMALL)
 
 
-def test_a_check_is_a_function_of_the_stored_runs(checked, small):
+@pytest.fixture
+def scored_rows(monkeypatch):
+    """The names of the rows that were scored, one each time."""
+    names, score = [], scores._BudgetScorer.score
+
+    def noted(self, folder):
+        names.append(folder.name)
+        return score(self, folder)
+
+    monkeypatch.setattr(scores._BudgetScorer, "score", noted)
+    return names
+
+
+def test_a_check_is_a_function_of_the_stored_runs(checked, small, scored_rows):
     kept = files.read_json(checked / "darkroom-v1" / "quick" / controls_check.CONTROLS)
     assert kept["text"] == "controls: 4 of 4 as expected"
     found = controls_check.check(checked, "darkroom-v1", "quick")
     assert [one.found for one in found.results][:3] == ["no", "(no)", "yes"]
     assert found.results[1].n == 16
     assert 0 < found.results[1].detection_limit < 1
+    scored_rows.clear()
     verification.require(verification.verify(checked, processes=1))
+    assert sorted(scored_rows) == ["frozen-teacher", "random"]  # each once, for its scores, controls, tables
 
 
 def test_a_table_says_how_many_controls_are_as_expected(checked, small):

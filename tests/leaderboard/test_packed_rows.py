@@ -273,12 +273,31 @@ def test_a_row_that_others_are_compared_with_counts_as_not_played(packed):
     assert failures(packed)["frozen-teacher"][0].startswith(f"{path}: not a whole ZIP archive")
 
 
-def test_the_row_asked_for_is_shown_beside_a_bad_one(packed, capsys):
-    cut(packed / BUDGET / "random" / ARCHIVE)
+def score_frozen_teacher(results: Path) -> int:
     command = ["score", "frozen-teacher", "--benchmark", "darkroom-v1", "--task", "skill"]
-    assert cli.main([*command, "--out", str(packed)]) in (1, 2)
+    return cli.main([*command, "--out", str(results)])
+
+
+def test_the_row_asked_for_is_shown_beside_a_bad_one(packed, capsys):
+    other = packed / BUDGET / "other"
+    shutil.copytree(packed / BUDGET / "random", other)
+    cut(other / records.ROW)
+    assert score_frozen_teacher(packed) == 1
     captured = capsys.readouterr()
-    assert str(packed / BUDGET / "random" / ARCHIVE) in captured.err
+    assert f"left out: {other / records.ROW}: " in captured.err
+    assert captured.err.splitlines()[-1].startswith("understudy: 1 row left out")
+    assert "frozen-teacher" in captured.out
+    assert captured.out.splitlines()[-1] == f"next, replay the runs: understudy verify {packed}"
+
+
+def test_a_bad_row_that_must_be_played_as_a_reference_is_refused_first(packed, capsys):
+    path = packed / BUDGET / "random" / ARCHIVE
+    cut(path)
+    assert score_frozen_teacher(packed) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"understudy: {path}: not a whole ZIP archive")
+    assert captured.out == ""
 
 
 def test_the_front_page_leaves_a_bad_row_out(packed, monkeypatch):

@@ -112,8 +112,16 @@ def test_a_row_of_a_round_is_played_as_its_submission_was_committed(copied, valu
     path = row.path / records.ROW
     files.write_json(path, {**files.read_json(path), **values})
     texts = found(row)
-    assert any(f"committed with another {word}" in text for text in texts)
+    (text,) = (text for text in texts if f"committed with another {word}" in text)  # once, not for each job
+    assert text.startswith(f"{path}: bc: expected a submission as it was committed to round 1 ")
     assert any("'bc' is an entry of the package" in text for text in texts)
+
+
+def test_a_row_of_another_benchmark_in_the_folder_of_this_one_is_named(copied):
+    row = copied("random")
+    path = row.path / records.ROW
+    files.write_json(path, {**files.read_json(path), "benchmark": "minatar-v1"})
+    assert found(row) == [f"{path}: benchmark is 'minatar-v1', expected 'darkroom-v1'"]
 
 
 def test_one_run_stored_as_many_is_named(copied):

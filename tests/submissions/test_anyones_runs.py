@@ -74,8 +74,7 @@ def test_one_run_in_two_places_or_under_two_names_is_refused(own, here, capsys):
         "goal-03/seed-5",
     ]
     twin = here / "twin" / BENCHMARK / "goal-00" / "seed-8"
-    shutil.copytree(own / BENCHMARK / "goal-00" / "seed-5", twin)
-    anyones_runs.renumber(twin / "history.parquet", 8)
+    anyones_runs.copy_as(own / BENCHMARK / "goal-00" / "seed-5", twin)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERSTUDY_DATA", f"{benchmarks.roots()[0]}:{own}:{here / 'twin'}")
         capsys.readouterr()

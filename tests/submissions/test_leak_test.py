@@ -82,6 +82,30 @@ def test_the_difference_is_that_of_mean_losses_with_its_welch_interval(held_back
     }
 
 
+@pytest.mark.usefixtures("published")
+def test_a_teacher_that_was_not_watched_is_left_out_and_an_absent_one_is_named(
+    held_back, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(RowPlayer, "loss_after_w", lambda self, player, run: 1.0)
+    stranger = "goal-00/seed-1"  # held back, too
+    folder = shutil.copytree(held_back, tmp_path / "more")
+    source = benchmarks.roots()[0] / BENCHMARK.name / stranger
+    shutil.copytree(source, folder / BENCHMARK.name / stranger)
+    row = rows.requested("bc", tmp_path / "out")
+    (player,) = row.entry.players
+    assert stranger not in player.teachers
+    player = replace(player, teachers=(*player.teachers, stranger))
+    row = replace(row, entry=replace(row.entry, players=(player,)))
+    assert leak_test.measure(row, folder)["held_back"].keys() == set(HIDDEN)
+    row = replace(row, runs=tuple(run for run in row.runs if run.name != "goal-03/seed-0"))
+    with pytest.raises(
+        InputError,
+        match=r"^the watched run goal-03/seed-0 is not on this machine; fetch it: "
+        r"understudy histories pull --benchmark darkroom-v1$",
+    ):
+        leak_test.measure(row, folder)
+
+
 def test_a_loss_is_the_mean_over_what_the_teacher_chose_itself(tmp_path):
     row = rows.requested("bc", tmp_path)
     player = RowPlayer(row, lambda progress: None)

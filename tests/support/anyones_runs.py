@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,12 @@ def write(data: Path) -> None:
         path = data / BENCHMARK / name / "history.parquet"
         record(path, f"darkroom/{name.partition('/')[0]}", moves)
         renumber(path, int(name.rpartition("-")[2]))
+
+
+def copy_as(source: Path, folder: Path) -> None:
+    """Copy a run's folder to one named `seed-<k>`, with k in the header: one run under two names."""
+    shutil.copytree(source, folder)
+    renumber(folder / "history.parquet", int(folder.name.removeprefix("seed-")))
 
 
 def renumber(path: Path, seed: int) -> None:

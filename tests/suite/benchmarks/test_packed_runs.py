@@ -101,8 +101,7 @@ def test_what_cannot_be_packed_is_one_line_and_writes_nothing(own, tmp_path, cap
     capsys.readouterr()
     refused(tmp_path / "other", tmp_path / "all", f"holds {ONE}, which is not among the runs to be packed")
     same = data / BENCHMARK / "goal-00" / "seed-7"
-    shutil.copytree(data / BENCHMARK / "goal-00" / "seed-5", same)
-    anyones_runs.renumber(same / "history.parquet", 7)
+    anyones_runs.copy_as(data / BENCHMARK / "goal-00" / "seed-5", same)
     refused(data, tmp_path / "out", f"{same}: its moves are those of {same.with_name('seed-5')}")
     damaged = bytearray((same / "history.parquet").read_bytes())
     damaged[20] ^= 1

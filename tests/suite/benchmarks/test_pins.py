@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import rows
+from support import anyones_runs, rows
 
 from understudy import cli
 from understudy.leaderboard import scores
@@ -162,15 +162,8 @@ def test_pins_of_ones_own_mark_every_row(tmp_path, copy, capsys):
 
 def test_one_run_under_eight_numbers_is_one_run(tmp_path, copy):
     """The header, which names the seed, is no part of what is pinned."""
-    source = copy / "goal-00" / "seed-0"
-    history = history_format.read(source / "history.parquet")
-    for seed in (7, 8):
-        player = {**history.header.player, "seed": seed}
-        header = replace(history.header, player=player)
-        shutil.copytree(source, copy / "goal-00" / f"seed-{seed}")
-        history_format.write(
-            copy / "goal-00" / f"seed-{seed}" / "history.parquet", replace(history, header=header)
-        )
+    for name in ("seed-7", "seed-8"):
+        anyones_runs.copy_as(copy / "goal-00" / "seed-0", copy / "goal-00" / name)
     with pytest.raises(
         InputError, match=r"goal-00/seed-\d and goal-00/seed-\d have the same moves and are one run"
     ):

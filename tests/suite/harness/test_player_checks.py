@@ -94,6 +94,10 @@ FAULTS = {
     "array": (of_logits(lambda logits: logits.numpy()), LOGITS + "a ndarray"),
     "no state": (lambda logits, state: logits, "a pair of logits and state; found a Tensor"),
     "state is None": (lambda logits, state: (logits, None), "a dict of tensors; found a NoneType"),
+    "state is a list": (
+        lambda logits, state: (logits, [*state.values()]),
+        "expected a state with a dict of tensors; found a list",
+    ),
     "growing state": (of_seen(lambda seen: seen.repeat(1, 3)), SEEN + r"float32 \[3, 12\] on cpu"),
     "other dtype": (of_seen(torch.Tensor.double), SEEN + r"float64 \[3, 4\] on cpu"),
     "state elsewhere": (of_seen(lambda seen: seen.to("meta")), SEEN + r"float32 \[3, 4\] on meta"),

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from support import rows
 
 from understudy.suite import benchmarks
 from understudy.suite.errors import InputError
@@ -98,6 +99,15 @@ def test_an_altered_file_is_refused_in_one_line(path, change, message):
     with pytest.raises(InputError, match=message) as refused:
         rounds.read(path)
     assert "\n" not in str(refused.value)
+
+
+def test_a_control_plays_under_the_first_round_and_an_entry_under_the_one_asked_for(tmp_path):
+    played = {
+        (name, asked): rows.requested(name, tmp_path, round=rounds.load(asked)).round.name
+        for name in ("random", "bc")
+        for asked in ("dev", "1")
+    }
+    assert played == {("random", "dev"): "1", ("random", "1"): "1", ("bc", "dev"): "dev", ("bc", "1"): "1"}
 
 
 def test_the_packaged_rounds_are_drawn():

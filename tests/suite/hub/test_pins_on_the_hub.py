@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from support import anyones_runs
 from support.hub_commands import REPO
 
 from understudy.suite import benchmarks
@@ -94,13 +95,8 @@ def test_runs_that_cannot_be_pinned_are_not_published(hub, tmp_path):
     with pytest.raises(InputError, match="no teacher run here to pin"):
         pinning.pin(DARKROOM, tmp_path, publish=REPO)
     source = benchmarks.roots()[0] / "darkroom-v1" / GOALS[0] / "seed-0"
-    for seed in (0, 7):  # one run under two numbers
-        folder = tmp_path / "darkroom-v1" / GOALS[0] / f"seed-{seed}"
-        shutil.copytree(source, folder)
-        history = history_format.read(folder / "history.parquet")
-        player = {**history.header.player, "seed": seed}
-        renamed = replace(history, header=replace(history.header, player=player))
-        history_format.write(folder / "history.parquet", renamed)
+    for name in ("seed-0", "seed-7"):
+        anyones_runs.copy_as(source, tmp_path / "darkroom-v1" / GOALS[0] / name)
     with pytest.raises(InputError, match="have the same moves and are one run"):
         pinning.pin(DARKROOM, tmp_path, publish=REPO)
     assert hub.requests == []

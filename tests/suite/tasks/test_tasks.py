@@ -11,7 +11,7 @@ from support.known_runs import RULES, SPREAD, VERIFIED, evidence, one_a_lane, on
 from understudy.suite import tasks
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.scoring import verdicts
-from understudy.suite.scoring.evidence import Evidence
+from understudy.suite.scoring.evidence import Evidence, PinnedCount
 from understudy.suite.scoring.rules import PublishedReference
 from understudy.suite.testing.task_checks import check_task
 
@@ -112,6 +112,17 @@ def test_incomplete_runs_give_no_verdict(task):
     short = dataclasses.replace(case, runs=(*case.runs[:4], run("run-4", 1.0, moves=120)))
     assert task.verdict(short, RULES).reason == "run incomplete: 120 of 200"
     assert task.verdict(dataclasses.replace(case, starts=()), RULES).reason == verdicts.NOT_PLAYED
+
+
+@pytest.mark.parametrize("task", GAIN_TASKS)
+def test_a_reference_without_some_of_its_pinned_runs_gives_no_verdict(task):
+    case = dataclasses.replace(evidence(5.0, 15.0), pinned=PinnedCount(here=5, total=5))
+    assert task.verdict(case, RULES).answer == verdicts.YES_UNVERIFIED
+    found = task.verdict(dataclasses.replace(case, pinned=PinnedCount(here=5, total=6)), RULES)
+    assert (found.answer, found.reason) == (None, "reference incomplete: 5 of 6")
+    for here, total in ((6, 5), (-1, 5)):
+        with pytest.raises(ValueError, match="expected 0 <= here <= total"):
+            PinnedCount(here, total)
 
 
 def test_a_window_that_is_too_short_gives_no_verdict():

@@ -19,7 +19,7 @@ def pin(
         Path | None,
         typer.Option(
             parser=arguments.folder,
-            help="Pin the runs of this folder, in a file in it; default: the package's.",
+            help="Pin the runs of this folder, in a file in it; default: the package's, in a checkout.",
         ),
     ] = None,
     publish: Annotated[
