@@ -118,7 +118,7 @@ def _ran(name: str, call: Callable[[], Any]) -> Any:
         advice = (
             "it reads the values of tensors there (.item(), .tolist(), .numpy(), `if tensor`): use masks and "
             "torch.where, or set computes_on_host = True if it does so on purpose"
-            if isinstance(error, NotImplementedError) or ("meta" in str(error) and "no data" in str(error))
+            if isinstance(error, (NotImplementedError, TypeError)) or "item()" in str(error)
             else OWN_DEVICE
         )
         fail(f"{name} fails on another device than the CPU{_where(error)}: {_first_line(error)}; {advice}")
