@@ -45,7 +45,8 @@ class BC(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros int64 [B]}, the number of moves seen."""
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+        here = next(self.parameters()).device
+        return {"age": torch.zeros(batch_size, dtype=torch.int64, device=here)}
 
     @torch.no_grad()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:

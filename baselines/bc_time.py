@@ -60,7 +60,7 @@ class BCTime(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros int64 [B]}, the number of moves seen."""
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+        return {"age": torch.zeros(batch_size, dtype=torch.int64, device=self.first_ages.device)}
 
     def state_at(self, moves: Tensor) -> State:
         """Return the state of runs after so many moves, int64 [B]; it does not depend on what was seen."""
@@ -78,7 +78,7 @@ class BCTime(nn.Module):
         T = timesteps.first.shape[1]
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)
         vectors = encode(self.encoder, timesteps.observation, 2)  # [B, T, width]
-        ages = age[:, None] + torch.arange(T)
+        ages = age[:, None] + torch.arange(T, device=age.device)
         return self.decide(vectors + self._age_vector(ages)), {"age": age + T}
 
     def _age_vector(self, age: Tensor) -> Tensor:

@@ -73,10 +73,11 @@ class Transformer(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """Return the empty state of `batch_size` rows."""
         B, H, D, C = batch_size, self.heads, self.head_width, self.context_moves
-        state = {"age": torch.zeros(B, dtype=torch.int64)}
+        here = self.phases.device
+        state = {"age": torch.zeros(B, dtype=torch.int64, device=here)}
         for layer in range(len(self.blocks)):
-            state[f"keys_{layer}"] = torch.zeros(B, H, D, C)
-            state[f"values_{layer}"] = torch.zeros(B, H, C, D)
+            state[f"keys_{layer}"] = torch.zeros(B, H, D, C, device=here)
+            state[f"values_{layer}"] = torch.zeros(B, H, C, D, device=here)
         return state
 
     @torch.inference_mode()
@@ -84,11 +85,12 @@ class Transformer(nn.Module):
         """Return logits [B, A] for one move, and the next state; the state is updated in place."""
         B, H, D, C = len(timestep.first), self.heads, self.head_width, self.context_moves
         age = state["age"].masked_fill(timestep.first_of_run, 0)  # [B]
-        unseen = torch.arange(C) > age[:, None, None]  # [B, 1, C]
+        here = age.device
+        unseen = torch.arange(C, device=here) > age[:, None, None]  # [B, 1, C]
         position = Position(
             slot=(age % C).view(B, 1, 1, 1).expand(B, H, D, 1),
             phase=self.phases[age % len(self.phases)],  # [B, 3, 1, D/2]
-            mask=torch.zeros(B, H, C).masked_fill_(unseen, -math.inf).view(B * H, 1, C),
+            mask=torch.zeros(B, H, C, device=here).masked_fill_(unseen, -math.inf).view(B * H, 1, C),
         )
         x = self.token(timestep, 1)  # [B, W]
         for layer, block in enumerate(self.blocks):
@@ -103,7 +105,7 @@ class Transformer(nn.Module):
         """
         T = timesteps.first.shape[1]
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)  # [B]
-        moves = age[:, None] + torch.arange(T)  # [B, T]
+        moves = age[:, None] + torch.arange(T, device=age.device)  # [B, T]
         phase = self.phases[moves % len(self.phases)]  # [B, T, 3, 1, D/2]
         x = self.token(timesteps, 2)  # [B, T, W]
         after = {"age": age + T}
@@ -211,10 +213,10 @@ class Block(nn.Module):
         `age` [B] is the age of the first query's move; slots from before the run are masked.
         """
         C, n = self.context_moves, query.shape[2]
-        # [n, C + n], moves from key to query
-        distance = C + torch.arange(n)[:, None] - torch.arange(C + n)
+        slots = torch.arange(C + n, device=query.device)
+        distance = C + slots[:n, None] - slots  # [n, C + n], moves from key to query
         band = (distance >= 0) & (distance < C)
-        in_run = torch.arange(C + n) >= (C - age)[:, None]  # [B, C + n]
+        in_run = slots >= (C - age)[:, None]  # [B, C + n]
         mask = band & in_run[:, None, None]  # [B, 1, n, C + n]
         return functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
 
@@ -245,7 +247,7 @@ def rotary_phases(context_moves: int, head_width: int) -> Tensor:
 def _rolled(ring: Tensor, by: Tensor) -> Tensor:
     """Return [B, H, C, D] with each row's slots rolled: slot s of row b is its old slot (s + by[b]) mod C."""
     B, H, C, D = ring.shape
-    slots = (torch.arange(C) + by[:, None]) % C  # [B, C]
+    slots = (torch.arange(C, device=ring.device) + by[:, None]) % C  # [B, C]
     return ring.gather(2, slots[:, None, :, None].expand(B, H, C, D))
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.suite.harness import finished, rollout, work
+from understudy.suite.harness import devices, finished, rollout, work
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.work import WorkItem
@@ -73,8 +73,8 @@ def seconds_a_move(planned: PlannedJob, row: RequestedRow) -> float:
         if marks[-1][1] - marks[0][1] > TRIED_SECONDS or done == total:
             raise _EnoughError
 
-    with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
-        start = rollout.empty_start_state(player, len(job.lanes))
+    with tempfile.TemporaryDirectory(prefix="understudy-") as folder, devices.computing(planned.device):
+        start = rollout.empty_start_state(player, len(job.lanes), devices.torch_device(planned.device))
         with contextlib.suppress(_EnoughError):
             rollout.play(job, player, lambda: start, Path(folder), report)
     (first, began), (last, ended) = marks[0], marks[-1]

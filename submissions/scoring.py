@@ -13,7 +13,7 @@ from understudy.submissions import resolution
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import engines, finished, row_storage, work
+from understudy.suite.harness import devices, engines, finished, records, row_files, row_storage, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.rounds import DEV_ROUND
@@ -38,12 +38,13 @@ def _no_report(progress: PlayProgress) -> None:
 def rows_of(requests: Sequence[Request]) -> list[RequestedRow]:
     """Return the requested rows, each entry resolved once and each benchmark's pinned runs found once.
 
-    Raises InputError for unknown names, a malformed submission, or as
+    Raises InputError for unknown names, a malformed submission, a device that is not there, or as
     `resolution.resolve`.
     """
     known: dict[str, tuple[Benchmark, tuple[TeacherRun, ...]]] = {}
     rows = []
     for request in dict.fromkeys(requests):
+        devices.require(request.device)
         if request.benchmark not in known:
             benchmark = benchmarks.load(request.benchmark)
             known[request.benchmark] = benchmark, pinned_runs_of(benchmark)
@@ -127,6 +128,7 @@ def play_reference_starts(request: Request, engine: str = "serial", report: Repo
     played for it. The request's name is ignored. Raises as `score`.
     """
     engines.require_engine(engine)
+    devices.require(request.device)
     benchmark = benchmarks.load(request.benchmark)
     runs = pinned_runs_of(benchmark)
     measured = [
@@ -239,12 +241,25 @@ def _reference_items(
         lacks_networks = player == "frozen-teacher" and not has_networks_at_w(row.benchmark, row.runs)
         if player == row.entry.name or lacks_networks:
             continue
-        request = replace(row.request, name_or_path=player, restart=False, round=DEV_ROUND)
+        device = _device_of_reference(row, player)
+        request = replace(row.request, name_or_path=player, restart=False, round=DEV_ROUND, device=device)
         if request not in known:
             entry = resolution.resolve(player, row.benchmark, row.runs)
             known[request] = RequestedRow(request, entry, row.benchmark, row.runs)
         items += [WorkItem(known[request], work.PLAY, role) for role in needed_roles]
     return items
+
+
+def _device_of_reference(row: RequestedRow, player: str) -> str:
+    """Return the device of a control with which a row is compared: the row's, or that of its stored runs.
+
+    The stored start runs of a control serve rows of every device.
+    """
+    asked = row.request.device
+    for job in row_files.find(row.folder.parent / player, f"*/*/{records.JOB}"):
+        played_on: str = records.read_job(job.parent)["device"]
+        return asked if played_on == devices.type_of(asked) else played_on
+    return asked
 
 
 def _has_reference_runs(

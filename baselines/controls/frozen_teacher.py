@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from understudy.baselines.controls import Assignment
+from understudy.baselines.controls.in_state.located import Located
 from understudy.suite.io.file_names import NETWORK_AT_W
 from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.teachers import network
 
 
-class FrozenTeacher(nn.Module):
+class FrozenTeacher(Located):
     """Action values of the present observation; the state counts moves, and nothing reads it."""
 
     reach_moves = 1
@@ -31,7 +32,7 @@ class FrozenTeacher(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros int64 [B]}, the number of moves seen."""
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+        return {"age": torch.zeros(batch_size, dtype=torch.int64, device=self.device)}
 
     @torch.no_grad()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:

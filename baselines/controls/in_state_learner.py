@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from understudy.baselines.controls import Assignment
 from understudy.baselines.controls.in_state.lane_networks import LaneNetworks
+from understudy.baselines.controls.in_state.located import Located
 from understudy.baselines.training.encoder import observation_kind
 from understudy.suite.io.file_names import NETWORK_AT_W
 from understudy.suite.protocols import Game, State, Timestep
@@ -45,7 +46,7 @@ RULES = {
 }
 
 
-class InStateLearner(nn.Module):
+class InStateLearner(Located):
     """Action values linear in `features`; the state holds each row's weights and the last move's features."""
 
     reach_moves = None
@@ -57,13 +58,13 @@ class InStateLearner(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first update; every tensor is [B, ...]."""
         B, A, F = batch_size, self.game.num_actions, self.features.size
-        weights = torch.zeros(B, A, F)
+        weights, here = torch.zeros(B, A, F, device=self.device), self.device
         weights[:, :, self.features.constant] = self.rule.first_value
         return {
             "weights": weights,
-            "before": torch.zeros(B, F),  # features of the observation before the last move
-            "episode_moves": torch.zeros(B, dtype=torch.int64),  # made in this episode
-            "lane": torch.arange(B) % self.features.num_lanes,
+            "before": torch.zeros(B, F, device=here),  # features of the observation before the last move
+            "episode_moves": torch.zeros(B, dtype=torch.int64, device=here),  # made in this episode
+            "lane": torch.arange(B, device=here) % self.features.num_lanes,
         }
 
     @torch.no_grad()
@@ -108,7 +109,7 @@ class InStateLearner(nn.Module):
         return values.amax(dim=1).masked_fill(timestep.first, 0)
 
     def _reset(self, first_of_run: Tensor, state: State) -> State:
-        if not bool(first_of_run.any()):
+        if first_of_run.device.type == "cpu" and not bool(first_of_run.any()):  # elsewhere it would wait
             return state
         fresh = {**self.initial_state(len(first_of_run)), "lane": state["lane"]}
         return {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from understudy.baselines.controls import Assignment
 from understudy.baselines.controls.in_state import flat_networks, snapshots
+from understudy.baselines.controls.in_state.located import Located
 from understudy.suite import draws
 from understudy.suite.errors import InputError
 from understudy.suite.io.file_names import NETWORK_AT_W
@@ -21,7 +22,7 @@ BLOCKS = 20  # of a run, N/20 moves each, as in its curve
 NETWORKS_PER_BLOCK = {"darkroom": 5}  # evenly spaced, one is drawn per episode; elsewhere one, in the middle
 
 
-class Injected(nn.Module):
+class Injected(Located):
     """Frozen networks of T teachers, [T, 1 + 20k, P]: the one at W, then k per block.
 
     The state holds which network plays. A run's first episode is played by the network at W, where the
@@ -29,6 +30,7 @@ class Injected(nn.Module):
     """
 
     reach_moves = None
+    computes_on_host = True  # draws by numpy
 
     def __init__(
         self,
@@ -51,8 +53,8 @@ class Injected(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": moves seen, "lane": row modulo lanes, "plays": network's index}, int64 [B] each."""
-        zeros = torch.zeros(batch_size, dtype=torch.int64)
-        return {"age": zeros, "lane": torch.arange(batch_size) % len(self._seeds), "plays": zeros.clone()}
+        lane = torch.arange(batch_size, device=self.device) % len(self._seeds)
+        return {"age": torch.zeros_like(lane), "lane": lane, "plays": torch.zeros_like(lane)}
 
     @torch.inference_mode()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
@@ -88,8 +90,9 @@ class Injected(nn.Module):
         """Return action values [B, A]; a row's network is copied only when another one begins to play."""
         wanted = [[self._teacher_of[lane], number] for lane, number in zip(lanes, plays, strict=True)]
         networks = self.get_buffer("networks")
-        if self._gathered is None or len(self._gathered[0]) != len(wanted):
-            flat = torch.zeros(len(wanted), networks.shape[2])
+        here = self._gathered is not None and self._gathered[1].device == self.device
+        if self._gathered is None or not here or len(self._gathered[0]) != len(wanted):
+            flat = torch.zeros(len(wanted), networks.shape[2], device=self.device)
             net = network.Network(self._played_games, flat_networks.views(flat, self._game), 1)
             self._gathered = ([[-1, -1] for _ in wanted], flat, net)
         gathered, flat, net = self._gathered

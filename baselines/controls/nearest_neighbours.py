@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.baselines.controls import Assignment
+from understudy.baselines.controls.in_state.located import Located
 from understudy.baselines.training.encoder import observation_kind
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
@@ -32,10 +33,11 @@ FRAME_SIDE = 21  # blocks per side to which a frame is averaged
 GREY_STEP = 4  # grey levels per unit of an average, so that sums of squares are exact in float32
 
 
-class NearestNeighbours(nn.Module):
+class NearestNeighbours(Located):
     """A look-up; the state holds the number of moves, which nothing reads, and the lane."""
 
     reach_moves = 1
+    computes_on_host = True  # planes are compared by numpy, frames teacher by teacher
 
     def __init__(self, memory: nn.Module, lane_memories: list[int], num_actions: int) -> None:
         """Take the module that looks up, and the index of each lane's teacher in it, [L]."""
@@ -46,8 +48,8 @@ class NearestNeighbours(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros, moves seen; "lane": whose teacher is asked}, int64 [B] each."""
-        lane = torch.arange(batch_size) % len(self.teachers)
-        return {"age": torch.zeros(batch_size, dtype=torch.int64), "lane": lane}
+        lane = torch.arange(batch_size, device=self.device) % len(self.teachers)
+        return {"age": torch.zeros_like(lane), "lane": lane}
 
     @torch.no_grad()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
@@ -108,13 +110,14 @@ class NearestPlanes(nn.Module):
 
     def forward(self, observation: Tensor, teacher: Tensor) -> Tensor:
         """Return logits [N, A] for planes [N, C, rows, columns], from teachers [N]."""
-        now = _packed(observation.flatten(1)[:, self.changing].numpy())  # [N, W]
-        words = self.words.numpy().view(np.uint64)
+        now = _packed(observation.flatten(1)[:, self.changing].cpu().numpy())  # [N, W]
+        words = self.words.cpu().numpy().view(np.uint64)
         nearest = [
             np.bitwise_count(words[asked] ^ row).sum(axis=1, dtype=np.int64).argmin()
             for asked, row in zip(teacher.tolist(), now, strict=True)
         ]
-        return _preferring(self.actions[teacher, torch.tensor(nearest)], self.num_actions)
+        found = torch.tensor(nearest, device=teacher.device)
+        return _preferring(self.actions[teacher, found], self.num_actions)
 
 
 class NearestFrames(nn.Module):
@@ -199,7 +202,8 @@ def _averages(frame: Tensor) -> Tensor:
 
 def _preferring(action: Tensor, num_actions: int) -> Tensor:
     """Return logits [N, A]: 0 for the actions [N], -1 for the next higher one, and so on, wrapping around."""
-    return -((torch.arange(num_actions) - action.unsqueeze(-1)) % num_actions).float()
+    actions = torch.arange(num_actions, device=action.device)
+    return -((actions - action.unsqueeze(-1)) % num_actions).float()
 
 
 CONTROL = NearestNeighboursControl()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.baselines.controls import Assignment
+from understudy.baselines.controls.in_state.located import Located
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
 from understudy.suite.io.file_names import HISTORY
@@ -20,7 +21,7 @@ from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import State, Timestep
 
 
-class OpenLoopReplay(nn.Module):
+class OpenLoopReplay(Located):
     """The recorded actions of each lane's teacher; the state holds the next move's number and the lane."""
 
     reach_moves = None
@@ -40,8 +41,8 @@ class OpenLoopReplay(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros, moves seen; "lane": whose recording is played}, int64 [B] each."""
-        lane = torch.arange(batch_size) % len(self.begins)
-        return {"age": torch.zeros(batch_size, dtype=torch.int64), "lane": lane}
+        lane = torch.arange(batch_size, device=self.device) % len(self.begins)
+        return {"age": torch.zeros_like(lane), "lane": lane}
 
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
         """Return logits [B, A], highest at the recorded action, and the next state."""
@@ -52,14 +53,15 @@ class OpenLoopReplay(nn.Module):
         """Return logits [B, T, A] of T moves, and the state after them."""
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)
         T = timesteps.first.shape[1]
-        logits = self._logits(age[:, None] + torch.arange(T), state["lane"])
+        logits = self._logits(age[:, None] + torch.arange(T, device=self.device), state["lane"])
         return logits, {"age": age + T, "lane": state["lane"]}
 
     def _logits(self, ages: Tensor, lane: Tensor) -> Tensor:
         """Return logits [B, T, A] of moves `ages` [B, T]: 0 for the recorded action, -1 for the next, ..."""
         indices = self.begins[lane][:, None] + ages % self.lengths[lane][:, None]  # [B, T]
         recorded = self.actions[indices].long().unsqueeze(-1)  # [B, T, 1]
-        return -((torch.arange(self.num_actions) - recorded) % self.num_actions).float()
+        actions = torch.arange(self.num_actions, device=self.device)
+        return -((actions - recorded) % self.num_actions).float()
 
 
 class OpenLoopReplayControl:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from understudy.baselines.controls import Assignment
+from understudy.baselines.controls.in_state.located import Located
 from understudy.suite.protocols import State, Timestep
 
 
-class Random(nn.Module):
+class Random(Located):
     """No parameters and no memory; the state counts moves, and nothing reads it."""
 
     reach_moves = 1
@@ -23,18 +24,18 @@ class Random(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros int64 [B]}, the number of moves seen."""
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+        return {"age": torch.zeros(batch_size, dtype=torch.int64, device=self.device)}
 
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
         """Return zeros [B, A], and the next state."""
-        logits = torch.zeros(timestep.first.shape[0], self.num_actions)  # [B, A]
+        logits = torch.zeros(timestep.first.shape[0], self.num_actions, device=self.device)  # [B, A]
         return logits, {"age": state["age"].masked_fill(timestep.first_of_run, 0) + 1}
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
         """Return zeros [B, T, A], and the state after T moves."""
         B, T = timesteps.first.shape
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0) + T
-        return torch.zeros(B, T, self.num_actions), {"age": age}
+        return torch.zeros(B, T, self.num_actions, device=self.device), {"age": age}
 
 
 class RandomControl:

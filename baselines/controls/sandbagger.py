@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from understudy.baselines.controls import Assignment
 from understudy.baselines.controls.in_state.lane_networks import LaneNetworks
+from understudy.baselines.controls.in_state.located import Located
 from understudy.suite import draws
 from understudy.suite.io import file_names
 from understudy.suite.io.readable import StoredPath
@@ -27,10 +28,11 @@ from understudy.suite.teachers import checkpoints, network, recompute, recompute
 LATEST_MOVES = {"minatar": 250_000}  # by family; the network at this move of a longer run is good enough
 
 
-class Sandbagger(nn.Module):
+class Sandbagger(Located):
     """One network per lane, which plays from move `random_moves` on; the state holds move and lane."""
 
     reach_moves = None
+    computes_on_host = True  # draws by numpy
 
     def __init__(self, networks: list[network.Parameters], game: Game, random_moves: int) -> None:
         """Take each lane's network [1, ...] and the length of the first half, in moves."""
@@ -43,8 +45,8 @@ class Sandbagger(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return {"age": zeros, moves seen; "lane": whose network and draws}, int64 [B] each."""
-        lane = torch.arange(batch_size) % len(self._streams)
-        return {"age": torch.zeros(batch_size, dtype=torch.int64), "lane": lane}
+        lane = torch.arange(batch_size, device=self.device) % len(self._streams)
+        return {"age": torch.zeros_like(lane), "lane": lane}
 
     @torch.no_grad()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
@@ -59,7 +61,7 @@ class Sandbagger(nn.Module):
         """Return the same for T moves, [B, T, A], and the state after them."""
         lane, T = state["lane"], timesteps.first.shape[1]
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)
-        logits = self._logits(timesteps.observation, age[:, None] + torch.arange(T), lane)
+        logits = self._logits(timesteps.observation, age[:, None] + torch.arange(T, device=self.device), lane)
         return logits, {"age": age + T, "lane": lane}
 
     def _logits(self, observation: Tensor, ages: Tensor, lane: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class Sandbagger(nn.Module):
             np.stack([self._streams[row].at(age) for age in row_ages])
             for row, row_ages in zip(lane.tolist(), ages.tolist(), strict=True)
         ]
-        return torch.from_numpy(np.stack(rows)).float()  # [B, T, A]
+        return torch.from_numpy(np.stack(rows)).float().to(self.device)  # [B, T, A]
 
 
 class SandbaggerControl:

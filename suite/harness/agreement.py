@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from understudy.suite import exploration, games
+from understudy.suite.harness import transfers
 from understudy.suite.harness.player_checks import PlayerChecks
 from understudy.suite.harness.rollout import PRIMING_CHUNK_MOVES, StartState
 from understudy.suite.histories.frame_store import FrameStore
@@ -61,12 +62,13 @@ def measure(
     executed = np.stack([columns["chosen"] for columns in own])  # [B, T]
     predicted, losses = np.empty(executed.shape, np.int64), np.empty(executed.shape)
     state, lanes = start_state.state, [each.name for each in teachers]
-    checks = PlayerChecks(player, lanes, legal.shape[1], state, "teacher's move")
+    device = start_state.device
+    checks = PlayerChecks(player, lanes, legal.shape[1], state, "teacher's move", device)
     for begin in range(0, moves, PRIMING_CHUNK_MOVES):
         report(begin, moves)
         end = min(begin + PRIMING_CHUNK_MOVES, moves)
         fresh = begin == 0 and bool(start_state.first_of_run.all())
-        chunk = _moves_first(teachers, start + begin, start + end, fresh)
+        chunk = transfers.timesteps_to(_moves_first(teachers, start + begin, start + end, fresh), device)
         for t in range(begin, end):
             timestep = Timestep(*(column[t - begin] for column in chunk))
             with torch.inference_mode():

@@ -12,7 +12,7 @@ from understudy.suite import tasks
 from understudy.suite.benchmarks import Benchmark, Budget
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, lanes
+from understudy.suite.harness import devices, interventions, lanes
 from understudy.suite.harness.entry import Entry, Player, PlayerRequest, Report
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane
@@ -77,6 +77,7 @@ class PlannedJob:
     player: Player
     role: str  # one of protocols.ROLES
     run_moves: int  # N of the budget
+    device: str = devices.CPU  # its name, e.g. cuda:1; the job holds its type
 
     @property
     def path(self) -> str:
@@ -84,14 +85,16 @@ class PlannedJob:
         return f"{interventions.role_of(self.role, self.job.intervention)}/{self.player.checkpoint}"
 
     def load(self, row_folder: Path, report: Report, lanes: Sequence[Lane] | None = None) -> nn.Module:
-        """Return the player of the job's lanes, or of others like them; InputError if it cannot be made.
+        """Return the player of the job's lanes, or of others like them, on its device.
 
         Args:
             row_folder: where parameters trained for an intervention are stored.
             report: called while teachers are recomputed or parameters are trained.
             lanes: None: the job's, with the parameters of its intervention. Others get the scored parameters.
+
+        Raises InputError if it cannot be made, or the device is not there.
         """
-        return self.player.load(
+        player = self.player.load(
             PlayerRequest(
                 lanes=self.job.lanes if lanes is None else tuple(lanes),
                 on_new_games=ROLES[self.role].on_new_games,
@@ -101,6 +104,7 @@ class PlannedJob:
                 report=report,
             )
         )
+        return devices.moved(player, self.device)
 
 
 def roles_of(task_names: Sequence[str]) -> list[str]:
@@ -123,11 +127,13 @@ def plan(
     threads: int = 1,
     intervention: Intervention | None = None,
     of_round: Round = DEV_ROUND,
+    device: str = devices.CPU,
 ) -> list[PlannedJob]:
     """Return a row's jobs of one role, one for each player.
 
-    Raises InputError for an unknown budget, a number of lanes out of range, or a submission that was not
-    committed to the round.
+    `device` is its name, of which the jobs hold the type.
+    Raises InputError for an unknown budget, a number of lanes out of range, a device of another type than
+    cpu, cuda and mps, or a submission that was not committed to the round.
     """
     budget = benchmark.budget(budget_name)
     num_lanes = budget.lanes if lanes is None else lanes
@@ -137,10 +143,22 @@ def plan(
         raise InputError("yoked runs get the rewards of another lane: expected at least 2 lanes, found 1")
     return [
         PlannedJob(
-            _job(entry, player, benchmark, budget, role, num_lanes, threads, intervention, of_round),
+            _job(
+                entry,
+                player,
+                benchmark,
+                budget,
+                role,
+                num_lanes,
+                threads,
+                devices.type_of(device),
+                intervention,
+                of_round,
+            ),
             player,
             role,
             budget.moves,
+            device,
         )
         for player in entry.players
     ]
@@ -160,6 +178,7 @@ def _job(
     role: str,
     num_lanes: int,
     threads: int,
+    device: str,
     intervention: Intervention | None,
     of_round: Round,
 ) -> Job:
@@ -196,7 +215,7 @@ def _job(
         segment_moves=benchmark.segment_moves,
         lanes=assigned,
         threads=threads,
-        device="cpu",
+        device=device,
         precision=PRECISION,
         versions=versions(entry.custom_code),
         intervention=intervention,

@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 
 from understudy.suite.errors import InputError
-from understudy.suite.harness import states
+from understudy.suite.harness import states, transfers
 from understudy.suite.harness.jobs import Labels
 from understudy.suite.protocols import State
-
-DEVICE = torch.device("cpu")  # on which the harness plays
 
 
 class PlayerRefused(InputError):
@@ -41,6 +39,7 @@ class PlayerChecks:
         num_actions: int,
         state: State,
         move_name: str = "move",
+        device: torch.device = transfers.CPU,
     ) -> None:
         """Take the form of the state before the first move; every later state must have the same.
 
@@ -50,12 +49,14 @@ class PlayerChecks:
             num_actions: A.
             state: before the first move, B rows.
             move_name: what messages call a move.
+            device: of the player, on which its logits and its state must be.
 
-        Raises PlayerRefused unless the state is a dict of plain dense tensors on the CPU, batch first and
+        Raises PlayerRefused unless the state is a dict of plain dense tensors on the device, batch first and
         without gradients.
         """
         self._player, self._lanes, self._move_name = player, list(lanes), move_name
-        self._shape = (len(self._lanes), num_actions)
+        self._shape, self._device = (len(self._lanes), num_actions), device
+        self._array = transfers.down(self._shape, device)
         self._all_finite = np.ones(self._shape, bool).tobytes()
         self._names: dict[str, str] = {}  # of each tensor of the state: its form, for messages
         self._forms: list[tuple[Any, ...]] = []  # as `_form`, with a storage of the tensor's own size
@@ -63,10 +64,13 @@ class PlayerChecks:
         self.largest_bytes = states.size_bytes(state)  # of all lanes together, over all moves so far
 
     def step(self, answer: Any, move: int) -> tuple[np.ndarray, State]:
-        """Return logits float32 [B, A] and the next state of an answer of `step`; PlayerRefused otherwise."""
+        """Return logits float32 [B, A] and the next state of an answer of `step`; PlayerRefused otherwise.
+
+        The logits may be overwritten at the next call.
+        """
         try:  # this costs a few microseconds, at every move of every run
             logits, state = answer
-            values: np.ndarray = logits.numpy()
+            values = self._array(logits)
             if (
                 type(answer) is tuple
                 and type(logits) is Tensor
@@ -97,11 +101,13 @@ class PlayerChecks:
             found = f"a {type(answer).__name__}"
             raise self._refusal(first_move, "a pair of logits and state", found, "return both")
         logits, state = answer
-        plain = f"float32 {list(shape)} on {DEVICE}"
+        plain = f"float32 {list(shape)} on {self._device}"
         if _described(logits) != plain:
             advice = "return a plain dense tensor of these at every move"
+            if isinstance(logits, Tensor) and logits.device != self._device:
+                advice += ", every tensor made on the module's own device"
             raise self._refusal(first_move, f"logits {plain}", _described(logits), advice)
-        values: np.ndarray = logits.resolve_neg().numpy()
+        values: np.ndarray = logits.resolve_neg().cpu().numpy()
         if not np.isfinite(values).all():
             raise self._bad_numbers(values.reshape(len(values), -1, values.shape[-1]), first_move)
         if type(state) is not dict:
@@ -122,8 +128,8 @@ class PlayerChecks:
         for name, tensor in state.items():
             found = _described(tensor)
             batched = type(tensor) is Tensor and tensor.dim() > 0 and len(tensor) == B
-            if not (type(name) is str and batched and found == _plain(tensor)):
-                expected = f"a plain dense tensor [{B}, ...] on {DEVICE} without gradient"
+            if not (type(name) is str and batched and found == _plain(tensor, self._device)):
+                expected = f"a plain dense tensor [{B}, ...] on {self._device} without gradient"
                 raise self._bad_state(None, f"{expected} under the name {name!r}", found)
             self._names[name] = found
             self._forms.append((*_form(name, tensor)[:-1], tensor.numel() * tensor.element_size()))
@@ -167,9 +173,9 @@ def _form(name: str, tensor: Tensor) -> tuple[Any, ...]:
     )
 
 
-def _plain(tensor: Tensor) -> str:
-    """Return the description of a plain tensor of this dtype and shape."""
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} on {DEVICE}"
+def _plain(tensor: Tensor, device: torch.device) -> str:
+    """Return the description of a plain tensor of this dtype and shape on a device."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)} on {device}"
 
 
 def _described(found: Any) -> str:

@@ -11,10 +11,10 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from understudy.suite import exploration, games
-from understudy.suite.harness import player_checks, states
+from understudy.suite.harness import player_checks, states, transfers
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.player_checks import PlayerChecks
 from understudy.suite.harness.rollout import PRIMING_CHUNK_MOVES, StartState
@@ -82,15 +82,18 @@ class Feed:
         state = states.clone(state)
         rows = [f"row {row} ({history.header.game})" for row, history in enumerate(self.histories)]
         name = player_checks.name_of(self.job.labels)
-        checks = PlayerChecks(name, rows, self.legal.shape[1], state, "repeated move")
+        device = self.start_state.device
+        checks = PlayerChecks(name, rows, self.legal.shape[1], state, "repeated move", device)
         stores = {id(history): open_store(history, begin, end) for history in self.histories}
         for start in range(begin, end, PRIMING_CHUNK_MOVES):
             stop = min(end, start + PRIMING_CHUNK_MOVES)
             parts = [timesteps(history, stores[id(history)], start, stop) for history in self.histories]
-            chunk = Timestep(*(torch.cat(columns) for columns in zip(*parts, strict=True)))  # [B, T, ...]
+            by_move = (torch.cat(columns).transpose(0, 1) for columns in zip(*parts, strict=True))
+            here = Timestep(*by_move)  # [T, B, ...]
+            chunk = transfers.timesteps_to(here, device)
             for move in range(start, stop):
-                timestep = Timestep(*(column[:, move - start] for column in chunk))
-                state, timestep = self._as_played(move, timestep, state)
+                timestep = Timestep(*(column[move - start] for column in chunk))
+                state, timestep = self._as_played(move, here.first[move - start], timestep, state)
                 with torch.inference_mode():
                     answer = self.imitator.step(timestep, state)
                 logits, state = checks.step(answer, move)
@@ -102,22 +105,32 @@ class Feed:
         masked: np.ndarray = np.where(self.legal, drawn, -np.inf)
         return masked
 
-    def _as_played(self, move: int, timestep: Timestep, state: State) -> tuple[State, Timestep]:
-        """Put rows into the start state at move 0; in a start job at every episode start."""
+    def _as_played(
+        self, move: int, first: Tensor, timestep: Timestep, state: State
+    ) -> tuple[State, Timestep]:
+        """Put rows into the start state at move 0; in a start job at every episode start.
+
+        `first` [B] is the timestep's, on the CPU.
+        """
         if move == 0:
             rows = torch.ones(len(self.histories), dtype=torch.bool)
-        elif self.job.kind == "start" and bool(timestep.first.any()):
-            rows = timestep.first
+        elif self.job.kind == "start" and bool(first.any()):
+            rows = first
             state = states.copy_rows(state, self.start_state.state, rows)
         else:
             return state, timestep
         start_state = self.start_state
+        there = rows.to(start_state.device)
+        action, reward, first_of_run = (
+            torch.from_numpy(each).to(start_state.device)
+            for each in (
+                start_state.previous_action,
+                start_state.previous_reward,
+                start_state.first_of_run,
+            )
+        )
         return state, timestep._replace(
-            previous_action=torch.where(
-                rows, torch.from_numpy(start_state.previous_action), timestep.previous_action
-            ),
-            previous_reward=torch.where(
-                rows, torch.from_numpy(start_state.previous_reward), timestep.previous_reward
-            ),
-            first_of_run=rows & torch.from_numpy(start_state.first_of_run),
+            previous_action=torch.where(there, action, timestep.previous_action),
+            previous_reward=torch.where(there, reward, timestep.previous_reward),
+            first_of_run=there & first_of_run,
         )

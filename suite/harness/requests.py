@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.suite.benchmarks import Benchmark, TeacherRun
-from understudy.suite.harness import jobs, rounds
+from understudy.suite.harness import devices, jobs, rounds
 from understudy.suite.harness.entry import Entry
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
@@ -40,6 +40,7 @@ class Request:
     threads: int = 1
     restart: bool = False
     round: Round = DEV_ROUND  # ignored for a control
+    device: str = devices.CPU  # of the player: cpu, cuda, cuda:N or mps
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ class RequestedRow:
                 request.threads,
                 intervention,
                 self.round,
+                request.device,
             )
         return planned[key]
 

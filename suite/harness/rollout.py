@@ -20,7 +20,15 @@ from torch import nn
 
 from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import frozenness, player_checks, records, row_documents, software, states
+from understudy.suite.harness import (
+    frozenness,
+    player_checks,
+    records,
+    row_documents,
+    software,
+    states,
+    transfers,
+)
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.player_checks import PlayerChecks, PlayerRefused
@@ -53,17 +61,18 @@ class StartState:
     previous_action: np.ndarray  # [B] int64
     previous_reward: np.ndarray  # [B] float32
     first_of_run: np.ndarray  # [B] bool, false where the player was primed
+    device: torch.device = transfers.CPU  # of the player and of its state
 
 
 Report = Callable[[int, int], None]  # moves done and to do, of each run
 
 
-def empty_start_state(imitator: Imitator, lanes: int) -> StartState:
-    """Return the start state of runs that begin with an empty memory."""
+def empty_start_state(imitator: Imitator, lanes: int, device: torch.device = transfers.CPU) -> StartState:
+    """Return the start state of runs that begin with an empty memory; the player is on `device`."""
     with torch.inference_mode():
         state = imitator.initial_state(lanes)
     zeros = np.zeros(lanes, np.int64)
-    return StartState(state, zeros, zeros.astype(np.float32), np.ones(lanes, bool))
+    return StartState(state, zeros, zeros.astype(np.float32), np.ones(lanes, bool), device)
 
 
 def primed_start_state(
@@ -74,21 +83,23 @@ def primed_start_state(
     stop: int,
     player: str = "the player",
     teacher: str = "its teacher",
+    device: torch.device = transfers.CPU,
 ) -> StartState:
-    """Return the start state of one run, primed with the teacher's moves [start, stop).
+    """Return the start state of one run, primed with the teacher's moves [start, stop); it is on `device`.
 
     Raises PlayerRefused, naming player and teacher, if logits or state have not the declared form.
     """
     with torch.inference_mode():
         state = imitator.initial_state(1)
-        checks = PlayerChecks(player, [f"primed by {teacher}"], store.game.num_actions, state, "priming move")
+        lanes, num_actions = [f"primed by {teacher}"], store.game.num_actions
+        checks = PlayerChecks(player, lanes, num_actions, state, "priming move", device)
         whole = timesteps_with_empty_memory(history, store, start, stop)
         for begin in range(0, stop - start, PRIMING_CHUNK_MOVES):
             chunk = Timestep(*(column[:, begin : begin + PRIMING_CHUNK_MOVES] for column in whole))
-            answer = imitator.unroll(chunk, state)
+            answer = imitator.unroll(transfers.timesteps_to(chunk, device), state)
             _, state = checks.unroll(answer, begin, chunk.first.shape[1])
     previous = history.action[stop - 1 : stop].astype(np.int64), history.reward[stop - 1 : stop]
-    return StartState(state, *previous, np.zeros(1, bool))
+    return StartState(state, *previous, np.zeros(1, bool), device)
 
 
 def join_start_states(start_states: Sequence[StartState]) -> StartState:
@@ -102,6 +113,7 @@ def join_start_states(start_states: Sequence[StartState]) -> StartState:
         np.concatenate([start_state.previous_action for start_state in start_states]),
         np.concatenate([start_state.previous_reward for start_state in start_states]),
         np.concatenate([start_state.first_of_run for start_state in start_states]),
+        start_states[0].device,
     )
 
 
@@ -118,7 +130,7 @@ def play(
 
     A record says whether the player's parameters or buffers changed; if so, the row belongs to the learning
     track. A second process waits for the first, calling `waiting` now and then, and finds its runs.
-    Raises InputError if the folder holds another job's runs (other lanes, threads, versions ...), and
+    Raises InputError if the folder holds another job's runs (other lanes, threads, device, versions ...), and
     PlayerRefused if logits or state have not the declared form at some move. Nothing is kept of such a job,
     so the same command plays it from its first move and says the same.
     """
@@ -153,6 +165,7 @@ class _Session:
         self.job, self.player, self.start_state, self.folder = job, player, start_state, folder
         self.run_folders = run_folders
         self.imitator = cast(Imitator, player)
+        self.never = np.zeros(len(job.lanes), bool)
         self.state: State
         self.previous_action: np.ndarray  # [B] int64, as executed
         self.previous_reward: np.ndarray  # [B] float32
@@ -172,7 +185,9 @@ class _Session:
         ]
         lanes = [f"lane {index} ({lane.game})" for index, lane in enumerate(job.lanes)]
         name, num_actions = player_checks.name_of(job.labels), self.legal.shape[1]
-        self.checks = PlayerChecks(name, lanes, num_actions, start_state.state)
+        device = start_state.device
+        self.checks = PlayerChecks(name, lanes, num_actions, start_state.state, device=device)
+        self.up = transfers.up(self.legal, device)
         self.recorder = Recorder(runs, SegmentRule(job.segment_moves), job.threads)
         progress = folder / PROGRESS
         if progress.exists():
@@ -201,13 +216,12 @@ class _Session:
     def play_move(self) -> None:
         """Ask the player for logits, decode, explore, execute, and keep the feedback for the next move."""
         recorder, move = self.recorder, self.recorder.move
-        timestep = Timestep(
-            torch.from_numpy(self.feedback.observation(recorder.observation)),
-            self.legal_tensor,
-            torch.from_numpy(self.previous_action),
-            torch.from_numpy(self.previous_reward),
-            torch.from_numpy(recorder.first),
-            torch.from_numpy(self.first_of_run),
+        timestep = self.up.timestep(
+            self.feedback.observation(recorder.observation),
+            self.previous_action,
+            self.previous_reward,
+            recorder.first,
+            self.first_of_run,
         )
         with torch.inference_mode():
             answer = self.imitator.step(timestep, self.state)
@@ -266,25 +280,18 @@ class _Session:
         self.previous_action = self.start_state.previous_action
         self.previous_reward = self.start_state.previous_reward
         self.first_of_run = self.start_state.first_of_run
-        self._constants()
         self.checkpoint()
 
     def _resume(self, progress: dict[str, Any]) -> None:
         histories = [run.recorded(progress["moves"]) for run in self.recorder.runs]
         self.recorder.resume(histories)
-        self.state = self.weights.put_back(
-            states.load(self.folder / f"state-{progress['moves']}.safetensors")
-        )
+        path = self.folder / f"state-{progress['moves']}.safetensors"
+        self.state = self.weights.put_back(states.load(path, self.start_state.device))
         self.state_bytes = progress["state_bytes"]
         self.checks.largest_bytes = progress["largest_state_bytes"]
         self.previous_action = np.array(progress["previous_action"], np.int64)
         self.previous_reward = np.array(progress["previous_reward"], np.float32)
         self.first_of_run = np.array(progress["first_of_run"], bool)
-        self._constants()
-
-    def _constants(self) -> None:
-        self.legal_tensor = torch.from_numpy(self.legal)
-        self.never = np.zeros(len(self.job.lanes), bool)
 
     def _restore(self, lanes: np.ndarray) -> None:
         """Put lanes [B] bool back into the start state; their new episodes go on."""
@@ -334,7 +341,8 @@ def refuse_other_job(job: Job, folder: Readable) -> None:
         counts = [f"{lanes[0]} lanes, not {lanes[1]}"] if lanes[0] != lanes[1] else []
         raise InputError(
             f"{folder}: holds another job's runs (this one has {[*counts, *differing][0][:200]}); "
-            "give the same --num-envs, --threads and --round, another --out, or --restart to play them again"
+            "give the same --num-envs, --threads, --device and --round, another --out, or --restart to play "
+            "them again"
         )
 
 

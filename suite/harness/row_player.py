@@ -18,6 +18,7 @@ from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
+    devices,
     frozenness,
     interventions,
     isolation,
@@ -29,7 +30,7 @@ from understudy.suite.harness import (
     states,
 )
 from understudy.suite.harness.interventions import Intervention
-from understudy.suite.harness.jobs import Job, PlannedJob
+from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.rollout import StartState
 from understudy.suite.harness.row_documents import CHECKS
@@ -56,17 +57,18 @@ class RowPlayer:
         planned = self.row.jobs(role, intervention)[player_index]
         job = planned.job
         torch.set_num_threads(job.threads)
-        player = planned.load(self.row.folder, self._report_making)
         what = interventions.role_of(role, intervention)
-        rollout.play(
-            job,
-            player,
-            lambda: self._start_state_of_job(player, planned),
-            self.row.folder / planned.path,
-            lambda done, total: self._report_making(what, done, total),
-            self.row.request.restart,
-            lambda: self._report_making(f"{what}: another process plays it", 0, job.moves),
-        )
+        with devices.computing(planned.device):
+            player = planned.load(self.row.folder, self._report_making)
+            rollout.play(
+                job,
+                player,
+                lambda: self._start_state_of_job(player, planned),
+                self.row.folder / planned.path,
+                lambda done, total: self._report_making(what, done, total),
+                self.row.request.restart,
+                lambda: self._report_making(f"{what}: another process plays it", 0, job.moves),
+            )
 
     def measure_agreement(self, player_index: int) -> None:
         """Store a player's predictions of its teachers' moves from W on, as far as these are recorded."""
@@ -125,17 +127,18 @@ class RowPlayer:
             replace(job.lanes[0], game=run.game, unit=benchmark.unit(run.name), teacher=run.name)
             for run in runs
         ]
-        imitator = planned.load(self.row.folder, self._report_making, lanes)
         teachers = [_continuation(run, start, start + moves) for run in runs]
-        return agreement.measure(
-            player_checks.name_of(job.labels),
-            imitator,
-            self._start_state_after(imitator, runs, job),
-            teachers,
-            start,
-            moves,
-            lambda done, total: self._report_making(records.AGREEMENT, done, total),
-        )
+        with devices.computing(planned.device):
+            imitator = planned.load(self.row.folder, self._report_making, lanes)
+            return agreement.measure(
+                player_checks.name_of(job.labels),
+                imitator,
+                self._start_state_after(imitator, runs, planned),
+                teachers,
+                start,
+                moves,
+                lambda done, total: self._report_making(records.AGREEMENT, done, total),
+            )
 
     def _check(
         self,
@@ -148,8 +151,9 @@ class RowPlayer:
         for planned, folder, histories in self._whole_jobs(role):
             holds = self._stored_result(folder / name, planned, histories)
             if holds is None:
-                player = planned.load(self.row.folder, self._report_making)
-                checked = measure(planned, player, folder, histories)
+                with devices.computing(planned.device):
+                    player = planned.load(self.row.folder, self._report_making)
+                    checked = measure(planned, player, folder, histories)
                 checked |= self._provenance(planned, player, histories)
                 row_documents.write(CHECKS[name], folder / name, checked)
                 holds = bool(checked["holds"])
@@ -164,7 +168,8 @@ class RowPlayer:
         differs = isolation.first_difference(job, player, start_state, histories, 0)
         if differs is None and kept.exists():
             begin = job.moves - rollout.KEPT_BEFORE_END
-            differs = isolation.last_difference(job, player, start_state, histories, states.load(kept), begin)
+            state = states.load(kept, start_state.device)
+            differs = isolation.last_difference(job, player, start_state, histories, state, begin)
         return {
             "first_moves": min(records.CHECKED_MOVES, job.moves),
             "last_moves": rollout.KEPT_BEFORE_END if kept.exists() else 0,
@@ -197,6 +202,7 @@ class RowPlayer:
             folder = self.row.folder / planned.path
             runs = [folder / f"lane-{index}" for index in range(len(planned.job.lanes))]
             if all((run / records.RECORD).exists() for run in runs):
+                _require_device_of(folder, planned)
                 torch.set_num_threads(planned.job.threads)
                 yield planned, folder, [history_format.read(run / file_names.HISTORY) for run in runs]
 
@@ -228,24 +234,25 @@ class RowPlayer:
     def _start_state_of_job(self, player: nn.Module, planned: PlannedJob) -> StartState:
         """Return the state in which a job's runs start: after its lanes' teachers, or empty."""
         if planned.job.priming_moves == 0:  # its teachers need not be here
-            return rollout.empty_start_state(cast(Imitator, player), len(planned.job.lanes))
+            device = devices.torch_device(planned.device)
+            return rollout.empty_start_state(cast(Imitator, player), len(planned.job.lanes), device)
         runs = [self.row.runs_by_name[lane.teacher] for lane in planned.job.lanes]
-        return self._start_state_after(player, runs, planned.job)
+        return self._start_state_after(player, runs, planned)
 
-    def _start_state_after(self, player: nn.Module, runs: Sequence[TeacherRun], job: Job) -> StartState:
+    def _start_state_after(
+        self, player: nn.Module, runs: Sequence[TeacherRun], planned: PlannedJob
+    ) -> StartState:
         """Return a state with one row per teacher's run, primed with that as the job primes its own runs."""
         imitator: Any = player
-        if job.priming_moves == 0:
-            return rollout.empty_start_state(imitator, len(runs))
-        source = job.intervention.priming if job.intervention else "last"
-        name = player_checks.name_of(job.labels)
-        primed = {run: self._primed(imitator, run, job.priming_moves, source, name) for run in set(runs)}
+        if planned.job.priming_moves == 0:
+            return rollout.empty_start_state(imitator, len(runs), devices.torch_device(planned.device))
+        primed = {run: self._primed(imitator, run, planned) for run in set(runs)}
         return rollout.join_start_states([primed[run] for run in runs])
 
-    def _primed(
-        self, imitator: Any, run: TeacherRun, priming_moves: int, source: str, player: str
-    ) -> StartState:
+    def _primed(self, imitator: Any, run: TeacherRun, planned: PlannedJob) -> StartState:
         """Return the state after a teacher's last watched moves, or after those of an intervention."""
+        job, priming_moves = planned.job, planned.job.priming_moves
+        source = job.intervention.priming if job.intervention else "last"
         pinned_runs.require(self._pins, self.row.benchmark, run)
         history = benchmarks.read(self._run_of_another_game(run) if source == "another-game" else run)
         stop = min(self.row.benchmark.watched_moves, history.num_moves)
@@ -253,7 +260,8 @@ class RowPlayer:
             stop = min(stop, priming_moves)
         start = max(0, stop - priming_moves)
         store = open_store(history, start, stop)
-        return rollout.primed_start_state(imitator, history, store, start, stop, player, run.name)
+        player, device = player_checks.name_of(job.labels), devices.torch_device(planned.device)
+        return rollout.primed_start_state(imitator, history, store, start, stop, player, run.name, device)
 
     def _run_of_another_game(self, run: TeacherRun) -> TeacherRun:
         """Return a teacher's run on a new game, always the same one for a watched run."""
@@ -269,3 +277,13 @@ def _continuation(run: TeacherRun, start: int, stop: int) -> agreement.Continuat
     history, network_path = benchmarks.read(run), run.network_path
     assert network_path is not None  # `reaches_past_w` asks for it
     return agreement.Continuation(run.name, history, open_store(history, start, stop), network_path)
+
+
+def _require_device_of(folder: Path, planned: PlannedJob) -> None:
+    """Raise InputError unless a job's runs are checked on the type of device that played them."""
+    played_on, asked = records.read_job(folder)["device"], planned.job.device
+    if played_on != asked:
+        raise InputError(
+            f"{folder}: played on {played_on}, and checked there, as other devices round otherwise; found "
+            f"--device {planned.device}; give --device {played_on}"
+        )

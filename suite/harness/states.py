@@ -25,15 +25,19 @@ def clone(state: State) -> State:
 def take(state: State, rows: Sequence[int] | Tensor) -> State:
     """Return a new state of the given rows, int [R]; a row may be taken more than once."""
     index = torch.as_tensor(rows, dtype=torch.int64)
-    return {name: tensor.detach().index_select(0, index) for name, tensor in state.items()}
+    return {name: tensor.detach().index_select(0, index.to(tensor.device)) for name, tensor in state.items()}
 
 
 def copy_rows(state: State, source: State, mask: Tensor) -> State:
-    """Copy the rows of `mask` (bool [B]) from `source` into `state`, in place, and return `state`."""
+    """Copy the rows of `mask` (bool [B]) from `source` into `state`, in place, and return `state`.
+
+    The mask may be on the CPU where the state is on another device: then nothing is copied down.
+    """
     rows = mask.nonzero()[:, 0]
     with torch.inference_mode():  # tensors made in either mode may be written in it
         for name, tensor in state.items():
-            tensor.index_copy_(0, rows, source[name].index_select(0, rows))
+            there = rows.to(tensor.device)
+            tensor.index_copy_(0, there, source[name].index_select(0, there))
     return state
 
 
@@ -54,18 +58,18 @@ def size_bytes(state: State) -> int:
 
 def save(state: State, path: Path) -> None:
     """Write a state atomically as one safetensors file; equal states give equal bytes."""
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     files.write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT}))
 
 
-def load(path: Path) -> State:
-    """Read a state; InputError if the file is missing, damaged or of another format."""
+def load(path: Path, device: torch.device | str = "cpu") -> State:
+    """Read a state onto a device; InputError if the file is missing, damaged or of another format."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             found = (file.metadata() or {}).get("format")
             if found != FORMAT:
                 raise InputError(f"{path}: expected a state of format {FORMAT}; found {found!r}")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118 - no mapping
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such state file") from error
     except safetensors.SafetensorError as error:

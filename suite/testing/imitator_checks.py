@@ -7,10 +7,9 @@ check_imitator(model, games.load("darkroom/goal-40"))
 
 from __future__ import annotations
 
-import itertools
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +17,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from understudy.suite.errors import CheckFailed
 from understudy.suite.harness import states
 from understudy.suite.protocols import Game, Imitator, State, Timestep
+from understudy.suite.testing import answers
+from understudy.suite.testing.answers import at, fail, near, play, play_in_slices
+from understudy.suite.testing.device_checks import check_cuda, check_device
 
 STEP_TOLERANCE = 1e-4  # between step and unroll
 BATCH_TOLERANCE = 1e-5  # between batch sizes, whose last bits may differ
 OLD_AGE = 10_000_000  # moves; a run's age at the end of the longest budget
 LANES = 3
+METHODS = ("initial_state", "step", "unroll")
+BOTH = "compute the same for a move in both"
+ROWS = "compute each row from itself alone: no mean, norm or maximum over axis 0"
+RESET = "where first_of_run, act as from initial_state, e.g. state.masked_fill(first_of_run, 0)"
+AGES = "keep counters in int64, and positions relative to the present move"
 SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}  # settings for tests
 
 
@@ -39,11 +45,14 @@ def check_imitator(imitator: Imitator, game: Game, seed: int = 0) -> None:
         seed: of the random timesteps.
     """
     reach = checked_reach(imitator)
+    check_methods(imitator)
     moves = 4 * max(reach or 32, 8) + 3
     timesteps = random_timesteps(game, LANES, moves, seed)
     with unchanged_around(imitator), torch.enable_grad():
         check_state(imitator, timesteps)
         check_logits(imitator, game, timesteps)
+    with unchanged_around(imitator):
+        check_device(imitator, timesteps)
     with unchanged_around(imitator), torch.no_grad():
         check_repeats(imitator, timesteps)
         check_step_equals_unroll(imitator, timesteps)
@@ -54,15 +63,27 @@ def check_imitator(imitator: Imitator, game: Game, seed: int = 0) -> None:
         if reach is not None:
             check_reach(imitator, timesteps, reach, seed)
             check_old_age(imitator, timesteps, reach)
+    if torch.cuda.is_available():
+        check_cuda(imitator, timesteps)
+
+
+def check_methods(imitator: Imitator) -> None:
+    """Check that the imitator has the methods with which it is played."""
+    missing = [name for name in METHODS if not callable(getattr(imitator, name, None))]
+    if missing:
+        fail(
+            f"it has no method {' and no '.join(f'`{name}`' for name in missing)}; write it as in "
+            "`Imitator` of suite/protocols.py"
+        )
 
 
 def checked_reach(imitator: Imitator) -> int | None:
     """Return `reach_moves`, after checking that it is there and is a number of moves or None."""
     if not hasattr(imitator, "reach_moves"):
-        _fail("it has no attribute `reach_moves`; set the moves that can change the logits, or None")
+        fail("it has no attribute `reach_moves`; set the moves that can change the logits, or None")
     reach = imitator.reach_moves
     if reach is not None and (type(reach) is not int or reach < 1):
-        _fail(f"reach_moves must be None or a whole number from 1 on; found {reach!r}")
+        fail(f"reach_moves must be None or a whole number from 1 on; found {reach!r}")
     return reach
 
 
@@ -95,58 +116,57 @@ def unchanged_around(imitator: Imitator) -> Iterator[None]:
     yield
     weights_after = _weights(imitator)
     if any(not torch.equal(before, weights_after[name]) for name, before in weights_before.items()):
-        _fail("its parameters or buffers changed while it played")
+        fail("its parameters or buffers changed while it played; keep what changes in the state")
     for name, before in generators_before.items():
         if _global_generators()[name] != before:
-            _fail(f"it drew from the global generator of {name}; keep generators in the state")
+            fail(f"it drew from the global generator of {name}; keep generators in the state")
 
 
 def check_state(imitator: Imitator, timesteps: Timestep) -> None:
     """Check that the state is a flat dict of tensors, batch first, with constant names, dtypes and shapes."""
     lanes = len(timesteps.first)
     state = imitator.initial_state(lanes)
+    if type(state) is not dict or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        fail("initial_state must return a flat dict of tensors by name; put nothing else into it")
     layout = _layout(state)
-    if not state or any(len(tensor) != lanes for tensor in state.values()):
-        _fail(f"axis 0 of every tensor of its state must be the batch, {lanes}; found {layout}")
+    if not state or any(tensor.dim() == 0 or len(tensor) != lanes for tensor in state.values()):
+        fail(
+            f"axis 0 of every tensor of its state must be the batch, {lanes}; found {layout}; keep one row a "
+            "run, and with nothing to remember a count of moves, torch.zeros(batch_size)"
+        )
     if _layout(imitator.initial_state(1)) != layout:
-        _fail("its state has another layout at another batch size")
-    if any(not torch.equal(tensor, tensor[:1].expand_as(tensor)) for tensor in state.values()):
-        _fail("its initial state differs from row to row")
-    for name, after in (
-        ("step", imitator.step(_at(timesteps, 0), states.clone(state))[1]),
-        ("unroll", imitator.unroll(timesteps, states.clone(state))[1]),
-    ):
-        if _layout(after) != layout:
-            _fail(f"{name} changed the layout of its state from {layout} to {_layout(after)}")
-        if any(tensor.requires_grad for tensor in after.values()):
-            _fail(f"the state after {name} keeps a gradient; detach it")
+        fail(
+            f"its state has another layout at another batch size, {_layout(imitator.initial_state(1))} "
+            f"instead of {layout}; only axis 0 may depend on it"
+        )
+    differing = [n for n, tensor in state.items() if not torch.equal(tensor, tensor[:1].expand_as(tensor))]
+    if differing:
+        fail(f"its initial state differs from row to row in {differing[0]!r}; begin every row alike")
+    for t in range(timesteps.first.shape[1]):
+        _, state = answers.step(imitator, at(timesteps, t), state, t)
+    answers.unroll(imitator, timesteps, imitator.initial_state(lanes))
 
 
 def check_logits(imitator: Imitator, game: Game, timesteps: Timestep) -> None:
     """Check that logits are finite float32 [B, A] or [B, T, A], and those of step have no gradient."""
-    B, T = timesteps.first.shape
-    stepped, _ = imitator.step(_at(timesteps, 0), imitator.initial_state(B))
-    unrolled, _ = imitator.unroll(timesteps, imitator.initial_state(B))
-    extreme = timesteps._replace(previous_reward=timesteps.previous_reward * 1e6)
-    unrolled_extreme, _ = imitator.unroll(extreme, imitator.initial_state(B))
-    for name, logits, shape in (
-        ("step", stepped, (B, game.num_actions)),
-        ("unroll", unrolled, (B, T, game.num_actions)),
-        ("unroll with rewards of millions", unrolled_extreme, (B, T, game.num_actions)),
-    ):
-        if logits.shape != shape or logits.dtype != torch.float32:
-            _fail(f"{name} must return float32 {shape}; found {logits.dtype} {tuple(logits.shape)}")
-        if not bool(torch.isfinite(logits).all()):
-            _fail(f"{name} returned logits that are not finite")
+    B = len(timesteps.first)
+    assert timesteps.legal_actions.shape[-1] == game.num_actions
+    stepped = play(imitator, timesteps)
     if stepped.requires_grad:
-        _fail("the logits of step keep a gradient; compute them without")
+        fail("the logits of step keep a gradient; compute them without, e.g. under @torch.no_grad()")
+    extreme = timesteps._replace(previous_reward=timesteps.previous_reward * 1e6)
+    answers.unroll(imitator, timesteps, imitator.initial_state(B))
+    answers.unroll(imitator, extreme, imitator.initial_state(B), "unroll with rewards of millions")
 
 
 def check_repeats(imitator: Imitator, timesteps: Timestep) -> None:
     """Check that the same timesteps from the same state give the same bits."""
     one, other = play(imitator, timesteps), play(imitator, timesteps)
     if not torch.equal(one, other):
-        _fail("the same timesteps gave other logits the second time: something outside the state changed")
+        fail(
+            "the same timesteps gave other logits the second time: something outside the state changed; keep "
+            "what changes in the state, and draw nothing"
+        )
 
 
 def check_step_equals_unroll(imitator: Imitator, timesteps: Timestep) -> None:
@@ -159,24 +179,25 @@ def check_step_equals_unroll(imitator: Imitator, timesteps: Timestep) -> None:
         if age and "age" not in state:
             continue
         stepped = play(imitator, run, state)
-        unrolled, _ = imitator.unroll(run, states.clone(state))
-        _near(stepped, unrolled, STEP_TOLERANCE, f"step and unroll differ (age {age})")
+        unrolled, _ = answers.unroll(imitator, run, states.clone(state))
+        near(stepped, unrolled, STEP_TOLERANCE, f"step and unroll differ (age {age})", BOTH)
         sliced = play_in_slices(imitator, run, state, cuts)
-        _near(stepped, sliced, STEP_TOLERANCE, f"step and unroll in slices differ (age {age})")
+        near(stepped, sliced, STEP_TOLERANCE, f"step and unroll in slices differ (age {age})", BOTH)
 
 
 def check_causal(imitator: Imitator, timesteps: Timestep, seed: int) -> None:
     """Check that later timesteps change no earlier logits of unroll."""
     B, T = timesteps.first.shape
-    expected, _ = imitator.unroll(timesteps, imitator.initial_state(B))
+    expected, _ = answers.unroll(imitator, timesteps, imitator.initial_state(B))
     for t in (1, T // 2, T - 1):
         changed = _spoiled(timesteps, seed, moves=slice(t, T))
-        found, _ = imitator.unroll(changed, imitator.initial_state(B))
-        _near(
+        found, _ = answers.unroll(imitator, changed, imitator.initial_state(B))
+        near(
             expected[:, :t],
             found[:, :t],
             BATCH_TOLERANCE,
             f"timesteps from move {t} on change earlier logits",
+            "let each move depend on itself and on earlier ones alone",
         )
 
 
@@ -184,38 +205,41 @@ def check_rows_apart(imitator: Imitator, timesteps: Timestep, seed: int) -> None
     """Check that other rows' contents change nothing in a row, bit for bit, in step and in unroll."""
     B = len(timesteps.first)
     expected_steps = play(imitator, timesteps)
-    expected_unroll, _ = imitator.unroll(timesteps, imitator.initial_state(B))
+    expected_unroll, _ = answers.unroll(imitator, timesteps, imitator.initial_state(B))
     for row in (0, B - 1):
         others = torch.arange(B) != row
         changed = _spoiled(timesteps, seed, rows=others)
-        found, _ = imitator.unroll(changed, imitator.initial_state(B))
+        found, _ = answers.unroll(imitator, changed, imitator.initial_state(B))
         if not torch.equal(play(imitator, changed)[row], expected_steps[row]):
-            _fail(f"step: the content of other rows changes row {row}")
+            fail(f"step: the content of other rows changes row {row}; {ROWS}")
         if not torch.equal(found[row], expected_unroll[row]):
-            _fail(f"unroll: the content of other rows changes row {row}")
+            fail(f"unroll: the content of other rows changes row {row}; {ROWS}")
 
 
 def check_reset(imitator: Imitator, timesteps: Timestep) -> None:
     """Check that first_of_run resets a row completely, and leaves the other rows unchanged."""
     B, T = timesteps.first.shape
     expected = play(imitator, timesteps)
-    _, used = imitator.unroll(_spoiled(timesteps, seed=1), imitator.initial_state(B))
-    unrolled, _ = imitator.unroll(timesteps, states.clone(used))
-    _near(
+    _, used = answers.unroll(imitator, _spoiled(timesteps, seed=1), imitator.initial_state(B))
+    unrolled, _ = answers.unroll(imitator, timesteps, states.clone(used))
+    near(
         expected,
         play(imitator, timesteps, used),
         STEP_TOLERANCE,
         "step: first_of_run does not reset the state",
+        RESET,
     )
-    _near(expected, unrolled, STEP_TOLERANCE, "unroll: first_of_run does not reset the state")
+    near(expected, unrolled, STEP_TOLERANCE, "unroll: first_of_run does not reset the state", RESET)
     t = T // 2
     restarted = timesteps._replace(first_of_run=timesteps.first_of_run.clone())
     restarted.first_of_run[1, t] = True
     found = play(imitator, restarted)
     fresh = play(imitator, Timestep(*(field[:, t:] for field in restarted)))
-    _near(found[1, t:], fresh[1], STEP_TOLERANCE, f"step: a run that begins at move {t} is not a new one")
+    near(
+        found[1, t:], fresh[1], STEP_TOLERANCE, f"step: a run that begins at move {t} is not a new one", RESET
+    )
     if not torch.equal(found[[0, 2]], expected[[0, 2]]):
-        _fail("step: a run that begins in one row changes other rows")
+        fail(f"step: a run that begins in one row changes other rows; {ROWS}")
 
 
 def check_copies(imitator: Imitator, timesteps: Timestep) -> None:
@@ -224,27 +248,38 @@ def check_copies(imitator: Imitator, timesteps: Timestep) -> None:
     first_half, second_half = (
         Timestep(*(f[:, cut] for f in timesteps)) for cut in (slice(T // 2), slice(T // 2, T))
     )
-    _, state = imitator.unroll(first_half, imitator.initial_state(B))
+    _, state = answers.unroll(imitator, first_half, imitator.initial_state(B))
     expected = play(imitator, second_half, state)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
         states.save(state, path)
         restored = states.load(path)
     if not torch.equal(play(imitator, second_half, restored), expected):
-        _fail("a state that was stored and read back continues differently; it must hold all that changes")
+        fail("a state that was stored and read back continues differently; it must hold all that changes")
     for rows in ([2, 0, 1], [1], [0, 0, 1, 1, 2, 2]):
         found = play(imitator, Timestep(*(field[rows] for field in second_half)), states.take(state, rows))
-        _near(expected[rows], found, BATCH_TOLERANCE, f"rows {rows} taken from a state continue differently")
+        near(
+            expected[rows],
+            found,
+            BATCH_TOLERANCE,
+            f"rows {rows} taken from a state continue differently",
+            "keep in each row all that its run needs",
+        )
 
 
 def check_reach(imitator: Imitator, timesteps: Timestep, reach: int, seed: int) -> None:
     """Check that moves further back than `reach` change nothing."""
     B, T = timesteps.first.shape
-    expected, _ = imitator.unroll(timesteps, imitator.initial_state(B))
-    found, _ = imitator.unroll(
-        _spoiled(timesteps, seed, moves=slice(0, T - reach)), imitator.initial_state(B)
+    expected, _ = answers.unroll(imitator, timesteps, imitator.initial_state(B))
+    changed = _spoiled(timesteps, seed, moves=slice(0, T - reach))
+    found, _ = answers.unroll(imitator, changed, imitator.initial_state(B))
+    near(
+        expected[:, -1],
+        found[:, -1],
+        BATCH_TOLERANCE,
+        f"moves before the last {reach} change the logits",
+        "set reach_moves to the moves that can, or to None without a bound",
     )
-    _near(expected[:, -1], found[:, -1], BATCH_TOLERANCE, f"moves before the last {reach} change the logits")
 
 
 def check_old_age(imitator: Imitator, timesteps: Timestep, reach: int) -> None:
@@ -254,34 +289,7 @@ def check_old_age(imitator: Imitator, timesteps: Timestep, reach: int) -> None:
     young = play(imitator, later, _initial_state(imitator, B, 0))
     for age in (OLD_AGE, OLD_AGE + 1):
         old = play(imitator, later, _initial_state(imitator, B, age))
-        _near(young[:, reach:], old[:, reach:], STEP_TOLERANCE, f"a run of age {age} plays differently")
-
-
-def play(imitator: Imitator, timesteps: Timestep, state: State | None = None) -> Tensor:
-    """Return the logits [B, T, A] of `step`, move by move; `state` is not changed."""
-    B, T = timesteps.first.shape
-    state = imitator.initial_state(B) if state is None else states.clone(state)
-    moves = []
-    for t in range(T):
-        logits, state = imitator.step(_at(timesteps, t), state)
-        moves.append(logits.clone())
-    return torch.stack(moves, dim=1)
-
-
-def play_in_slices(imitator: Imitator, timesteps: Timestep, state: State, cuts: Sequence[int]) -> Tensor:
-    """Return the logits [B, T, A] of slices from cut to cut, by `unroll` and `step` in turn."""
-    state = states.clone(state)
-    parts = []
-    for i, (start, stop) in enumerate(itertools.pairwise(cuts)):
-        part = Timestep(*(field[:, start:stop] for field in timesteps))
-        if i % 2:
-            for t in range(stop - start):
-                logits, state = imitator.step(_at(part, t), state)
-                parts.append(logits.clone()[:, None])
-        else:
-            logits, state = imitator.unroll(part, state)
-            parts.append(logits)
-    return torch.cat(parts, dim=1)
+        near(young[:, reach:], old[:, reach:], STEP_TOLERANCE, f"a run of age {age} plays differently", AGES)
 
 
 def _initial_state(imitator: Imitator, lanes: int, age: int) -> State:
@@ -289,10 +297,6 @@ def _initial_state(imitator: Imitator, lanes: int, age: int) -> State:
     if "age" in state:
         state["age"] = state["age"] + age
     return state
-
-
-def _at(timesteps: Timestep, t: int) -> Timestep:
-    return Timestep(*(field[:, t] for field in timesteps))
 
 
 def _spoiled(
@@ -327,14 +331,3 @@ def _global_generators() -> dict[str, bytes]:
         "numpy": repr(np.random.get_state()).encode(),  # noqa: NPY002 - read to see that it doesn't change
         "random": repr(random.getstate()).encode(),
     }
-
-
-def _near(expected: Tensor, found: Tensor, tolerance: float, message: str) -> None:
-    difference = (expected.double() - found.double()).abs()
-    worst = float(difference.max()) if difference.numel() else 0.0
-    if not worst <= tolerance:
-        _fail(f"{message}: logits differ by {worst:.3g}, the tolerance is {tolerance:g}")
-
-
-def _fail(message: str) -> None:
-    raise CheckFailed(f"imitator: {message}")

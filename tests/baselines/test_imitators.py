@@ -168,7 +168,8 @@ class CountsInFloat32(Wrapped):
 
     def unroll(self, timesteps, state):
         age = state["age"].masked_fill(timesteps.first_of_run[:, 0], 0)
-        moves = age[:, None].double() + torch.arange(timesteps.first.shape[1])
+        T = timesteps.first.shape[1]
+        moves = age[:, None].double() + torch.arange(T, device=age.device)
         logits, state = self.inner.unroll(timesteps, state)
         return logits + 0.01 * torch.sin(moves * 0.1).float()[..., None], state
 

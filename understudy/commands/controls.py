@@ -28,6 +28,9 @@ def controls(
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of the players and the emulators.")
     ] = 1,
+    device: Annotated[
+        str, typer.Option(help="Of the players: cpu, cuda, cuda:N or mps; see docs/devices.md.")
+    ] = "cpu",
     engine: Annotated[
         str, typer.Option(help="serial, or process (jobs side by side on all cores).")
     ] = "process",
@@ -61,7 +64,7 @@ def controls(
     names = controls_check.players_of(declared.family, declared.budget(budget).tasks, measured=not known_only)
     requested = scoring.rows_of(
         [
-            Request(name, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round))
+            Request(name, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round), device)
             for name in names
         ]
     )

@@ -22,6 +22,9 @@ def references(
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of the player and the emulators.")
     ] = 1,
+    device: Annotated[
+        str, typer.Option(help="Of the player: cpu, cuda, cuda:N or mps; see docs/devices.md.")
+    ] = "cpu",
     engine: Annotated[
         str, typer.Option(help="serial, or process (jobs side by side on all cores).")
     ] = "serial",
@@ -38,7 +41,7 @@ def references(
     with screen.progress() as shown:
         report = screen.play_reporter(shown)
         for name in budget or declared.budget_names:
-            request = Request("", benchmark, name, out, threads=threads, restart=restart)
+            request = Request("", benchmark, name, out, threads=threads, restart=restart, device=device)
             scoring.play_reference_starts(request, engine, report)
     left_out = screen.shortfall()
     if stored_rows.has_rows(out):

@@ -31,6 +31,9 @@ def score(
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of the player and the emulators.")
     ] = 1,
+    device: Annotated[
+        str, typer.Option(help="Of the player: cpu, cuda, cuda:N or mps; see docs/devices.md.")
+    ] = "cpu",
     engine: Annotated[
         str, typer.Option(help="serial, or process (jobs side by side on all cores).")
     ] = "serial",
@@ -71,7 +74,11 @@ def score(
     named = interventions.chosen(intervention or [])
     applied = [*(interventions.CLAIM if claim else ()), *named]
     rows = scoring.rows_of(
-        [requests.Request(submission, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round))]
+        [
+            requests.Request(
+                submission, benchmark, budget, out, lanes, threads, restart, rounds.load(of_round), device
+            )
+        ]
     )
     scoring.refuse_meaningless(rows, named)
     left_out = screen.shortfall()

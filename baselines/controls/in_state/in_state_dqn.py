@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import adam
 
 from understudy.baselines.controls.in_state.flat_networks import LEARNED, views
 from understudy.baselines.controls.in_state.in_state_memory import RingMemory
+from understudy.baselines.controls.in_state.located import Located
 from understudy.baselines.controls.in_state.snapshots import Snapshot
 from understudy.suite import draws
 from understudy.suite.protocols import Game, State, Timestep
@@ -25,16 +26,21 @@ from understudy.suite.teachers.replay_memory import Batch
 ADAM = ("network", "average", "square", "updates")  # what an update changes
 BETAS = (0.9, 0.999)  # of Adam; torch's defaults, as for the teachers
 HALF_SEED = 2**64
+CPU = torch.device("cpu")
 
 
-class InStateDQN(nn.Module):
+class InStateDQN(Located):
     """Action values of the present observation, after the update that is due after the newest move.
 
     While the teachers' schedule explores more than the harness does, a row also explores by itself: its
     logits then select an action that it draws. It learns from the executed actions, in `unroll` too.
+
+    It computes on the CPU, by numpy and torch: from another device the whole state is copied down for a move
+    and up again, which is slow where the replay memory is large.
     """
 
     reach_moves = None
+    computes_on_host = True
 
     def __init__(
         self,
@@ -77,24 +83,35 @@ class InStateDQN(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """Return each lane's snapshot as a state; row i is as lane i modulo the lanes."""
         B = batch_size
-        lanes = torch.arange(B) % len(self._seeds)
+        lanes = [row % len(self._seeds) for row in range(B)]
         state = {
             **{name: torch.empty(B, self.get_buffer(name).shape[1]) for name in LEARNED},
             "updates": torch.zeros(B),
             "age": torch.zeros(B, dtype=torch.int64),
             "episode_moves": torch.zeros(B, dtype=torch.int64),  # made in this episode
             "pending": torch.zeros(B, dtype=torch.bool),  # whether a chosen move awaits its outcome
-            "lane": lanes,
+            "lane": torch.tensor(lanes),
             "seed": torch.zeros((B, 2), dtype=torch.int64),  # high and low half
             **self._memory.empty(B),
         }
-        for row, lane in enumerate(lanes.tolist()):
+        state = _on(self.device, state)
+        for row, lane in enumerate(lanes):
             self._load_snapshot(state, row, lane)
         return state
 
     @torch.inference_mode()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
-        """Store the outcome of the last move, update, and return action values [B, A] and the same state."""
+        """Store the outcome of the last move, update, and return action values [B, A] and the next state.
+
+        On the CPU the next state is the given one, changed in place.
+        """
+        if self.device == CPU:
+            return self._step(timestep, state)
+        here = Timestep(*(field.cpu() for field in timestep))
+        logits, after = self._step(here, _on(CPU, state))
+        return logits.to(self.device), _on(self.device, after)
+
+    def _step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
         for row in (timestep.first_of_run & state["pending"]).nonzero()[:, 0].tolist():
             for name, empty in self._memory.empty(1).items():
                 state[name][row] = empty[0]
@@ -119,11 +136,12 @@ class InStateDQN(nn.Module):
     @torch.inference_mode()
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
         """Return action values [B, T, A] for T moves, and the state after them."""
+        here, state = Timestep(*(field.cpu() for field in timesteps)), _on(CPU, state)
         moves = []
-        for t in range(timesteps.first.shape[1]):
-            logits, state = self.step(Timestep(*(field[:, t] for field in timesteps)), state)
+        for t in range(here.first.shape[1]):
+            logits, state = self._step(Timestep(*(field[:, t] for field in here)), state)
             moves.append(logits)
-        return torch.stack(moves, dim=1), state
+        return torch.stack(moves, dim=1).to(self.device), _on(self.device, state)
 
     def _load_snapshot(self, state: State, row: int, lane: int) -> None:
         """Set a row, whose ring buffers are empty, to its lane's snapshot."""
@@ -287,6 +305,11 @@ def adam_update(settings: dqn.DQNSettings, rows: Sequence[Sequence[Tensor]], gra
         eps=settings.optimiser_epsilon,
         maximize=False,
     )
+
+
+def _on(device: torch.device, state: State) -> State:
+    """Return the state on a device, the same tensors where they are there already."""
+    return {name: tensor.to(device) for name, tensor in state.items()}
 
 
 def _rows(state: State, rows: Sequence[int]) -> list[list[Tensor]]:

@@ -23,14 +23,14 @@ class LaneNetworks(nn.Module):
         self._names = {name: name.replace(".", "_") for name in networks[0]}
         for name, buffer in self._names.items():
             self.register_buffer(buffer, torch.cat([each[name] for each in held]))  # [S, ...]
-        self._lanes = torch.arange(len(held))
+        self._in_order = list(range(len(held)))
 
     def forward(self, observation: Tensor, lane: Tensor) -> Tensor:
         """Return outputs [B, T, A] for observations [B, T, ...] of the lanes [B], int64."""
         held = {name: self.get_buffer(buffer) for name, buffer in self._names.items()}
-        if len(self._lanes) == 1:
+        if len(self._in_order) == 1:
             B, T = observation.shape[:2]
             return network.q_values(self.game, held, observation.flatten(0, 1).unsqueeze(0)).view(B, T, -1)
-        if not torch.equal(lane, self._lanes):
+        if lane.device.type != "cpu" or lane.tolist() != self._in_order:  # elsewhere, reading it would wait
             held = {name: tensor[lane] for name, tensor in held.items()}
         return network.q_values(self.game, held, observation)
