@@ -22,7 +22,7 @@ class CheckpointSource:
     folder: str  # of the checkpoint, in the submission's
     identity: str  # of the checkpoint
     architecture: str  # that the submission declares
-    training: Mapping[str, int | float] | None  # settings that it declares
+    training: Mapping[str, int | float | str] | None  # settings that it declares
     benchmark: Benchmark
     watched: tuple[tuple[str, int, str], ...]  # (name, moves, SHA-256) of the runs that it was trained on
 
@@ -37,7 +37,7 @@ def source_of(submission: Submission, checkpoint: Checkpoint, benchmark: Benchma
         folder=checkpoint.folder,
         identity=submission.checkpoint_identity(checkpoint.folder),
         architecture=declared.architecture,
-        training=declared.training,
+        training=declared.training_settings,
         benchmark=benchmark,
         watched=watched,
     )

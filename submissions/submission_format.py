@@ -20,7 +20,7 @@ from understudy.submissions import regular_files, tensors
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
-from understudy.suite.io.file_names import CARD
+from understudy.suite.io.file_names import CARD, TRAINING_LOG, TRAINING_PICTURE
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.validation import Sha256
 
@@ -31,6 +31,7 @@ MAX_DECLARATION_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 16
 MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1
+CHOSEN, EXECUTED = "chosen", "executed"  # training targets
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
@@ -82,6 +83,19 @@ class Declaration(_Document):
     description: str = Field(default="", max_length=4_000)
     search_trials: int | None = Field(default=None, ge=1, le=10**9)  # size of the hyper-parameter search
     training: Numbers | None = None  # settings of the training
+    training_targets: Literal["chosen", "executed"] | None = None  # absent or null: chosen, if it was trained
+
+    @property
+    def targets(self) -> str | None:
+        """The actions that it was trained to predict; None if no training is declared."""
+        return self.training_targets or (None if self.training is None else CHOSEN)
+
+    @property
+    def training_settings(self) -> dict[str, int | float | str] | None:
+        """The declared settings of the training with their targets; None if none are declared."""
+        if self.training is None:
+            return None
+        return {**self.training, **({"targets": EXECUTED} if self.training_targets == EXECUTED else {})}
 
 
 class Config(_Document):
@@ -144,7 +158,7 @@ def declaration_hash(submission: Submission) -> str:
         (submission.checkpoint_identity(each.folder), each.teacher or "", each.training_seed)
         for each in declared.checkpoints
     )
-    training = None if declared.training is None else dict(declared.training)
+    training = declared.training_settings
     return _identity("declaration", [declared.watched.mode, histories, checkpoints, training])
 
 
@@ -173,8 +187,14 @@ def write(
     for name, (config, weights) in checkpoints.items():
         files.write_json(folder / name / CONFIG, config.model_dump(mode="json"))
         files.write_atomically(folder / name / WEIGHTS, weights)
-    files.write_json(folder / DECLARATION, declaration.model_dump(mode="json"))
+    files.write_json(folder / DECLARATION, _values(declaration))
     return read(folder)
+
+
+def _values(declaration: Declaration) -> dict[str, Any]:
+    """Return a declaration as JSON values, without the keys of later versions that say nothing."""
+    values = declaration.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key != "training_targets" or value is not None}
 
 
 def declare(values: Mapping[str, Any]) -> Declaration:
@@ -190,8 +210,11 @@ def declare(values: Mapping[str, Any]) -> Declaration:
 
 
 def surplus_files(submission: Submission) -> tuple[str, ...]:
-    """Return the files in the folder that are neither part of the submission nor its card, sorted."""
-    known = {DECLARATION, CARD}
+    """Return the files in the folder that are neither part of the submission nor beside it by rule, sorted.
+
+    The card and the log of the training with its picture are beside it.
+    """
+    known = {DECLARATION, CARD, TRAINING_LOG, TRAINING_PICTURE}
     for folder, _ in submission.checkpoints:
         known |= {f"{folder}/{CONFIG}", f"{folder}/{WEIGHTS}"}
     inside = walks.unfollowed(submission.folder)

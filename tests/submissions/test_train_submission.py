@@ -29,6 +29,8 @@ def test_train_writes_a_submission_that_check_accepts(data, here, capsys):
         "mine/all/config.json",
         "mine/all/model.safetensors",
         "mine/submission.json",
+        "mine/training.csv",
+        "mine/training.svg",
     ]
     assert cli.main(["check", "mine"]) == 0
     assert "warning" not in capsys.readouterr().out
