@@ -199,6 +199,9 @@ class WindowLoader(DataLoader[Batch]):
         """Make the next iteration that of epoch 0, 1, 2, ..."""
         cast(EpochSampler, self.batch_sampler).epoch = epoch
 
+    def check_worker_number_rationality(self) -> None:
+        """Do nothing: torch warns here of more processes than cores, and these are threads."""
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # DataLoader's own returns a class of torch's
         """Yield the batches of an epoch, in order; threads read later ones meanwhile."""
         dataset, sampler = cast(WindowDataset, self.dataset), cast(EpochSampler, self.batch_sampler)
