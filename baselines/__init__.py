@@ -19,7 +19,8 @@ class Architecture(Protocol):
     `build` returns imitators (suite/protocols.py) that are modules with parameters to train. They may have
     two more members, both read in training alone: `context_moves`, how many moves a layer attends to, which
     refuses windows shorter than twice that; and `state_at(moves)`, int64 [B] -> State, if the state depends
-    on the number of moves alone, which begins a window with the state at its first move.
+    on the number of moves alone, which begins a window with the state at its first move. An architecture may
+    also have `settings`, the dataclass of its settings (`validation.bounded`); `train --settings` lists it.
     `suite/testing/architecture_checks.py` checks all of it.
     """
 

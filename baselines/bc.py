@@ -22,7 +22,7 @@ from understudy.suite.protocols import Game, State, Timestep
 class BCConfig:
     """Settings of one model."""
 
-    width: int = validation.bounded(2, 4096)  # units of the encoder's output and of the hidden layer
+    width: int = validation.bounded(2, 4096, meaning="units of the encoder's output and of the hidden layer")
 
 
 DEFAULTS = {"cell": BCConfig(64), "planes": BCConfig(128), "frames": BCConfig(256)}
@@ -66,6 +66,7 @@ class BCArchitecture:
     """The architecture's registered object."""
 
     name = "bc"
+    settings = BCConfig
 
     def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
         """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""

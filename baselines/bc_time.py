@@ -26,9 +26,11 @@ from understudy.suite.protocols import Game, State, Timestep
 class BCTimeConfig:
     """Settings of one model."""
 
-    width: int = validation.bounded(2, 4096)  # units of the encoder's output and of the hidden layer
-    ages: int = validation.bounded(2, 1024)  # number of age buckets
-    watched_moves: int = validation.bounded(2, 1_000_000_000)  # up to which ages are distinguished
+    width: int = validation.bounded(2, 4096, meaning="units of the encoder's output and of the hidden layer")
+    ages: int = validation.bounded(2, 1024, meaning="number of age buckets")
+    watched_moves: int = validation.bounded(
+        2, 1_000_000_000, meaning="moves up to which ages are distinguished"
+    )
 
 
 # watched_moves is W of each family's benchmark.
@@ -91,6 +93,7 @@ class BCTimeArchitecture:
     """The architecture's registered object."""
 
     name = "bc-time"
+    settings = BCTimeConfig
 
     def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
         """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""

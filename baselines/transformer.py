@@ -31,10 +31,12 @@ PERIOD_CONTEXTS = 8  # contexts after which the rotary angles repeat
 class TransformerConfig:
     """Settings of one model."""
 
-    layers: int = validation.bounded(1, 64)
-    context_moves: int = validation.bounded(2, 65_536)  # moves a layer attends to, the present one included
-    width: int = validation.bounded(4, 4096)  # units of a token; a multiple of 2 x heads
-    heads: int = validation.bounded(1, 64)
+    layers: int = validation.bounded(1, 64, meaning="transformer blocks, one after another")
+    context_moves: int = validation.bounded(
+        2, 65_536, meaning="moves a layer attends to, the present one included"
+    )
+    width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of 2 x heads")
+    heads: int = validation.bounded(1, 64, meaning="attention heads of a layer")
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -255,6 +257,7 @@ class TransformerArchitecture:
     """The architecture's registered object."""
 
     name = "transformer"
+    settings = TransformerConfig
 
     def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
         """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""

@@ -30,6 +30,11 @@ from understudy.suite.testing import architecture_checks, imitator_checks
 CONFORMANCE_LANES = 3
 CONFORMANCE_MOVES = 35
 CONFORMANCE_SEED = 0
+TARGETS = {
+    "chosen": "chosen: explored actions left out",
+    "executed": "executed: every action, explored ones too",
+    None: "not stated",
+}
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) ->
         ("checkpoints", str(len(declared.checkpoints))),
         ("track", f"{declared.track}, {declared.watched.mode}, decoded {declared.decoding}"),
         ("watched", f"{moves:,} moves of {len(histories)} {'run' if len(histories) == 1 else 'runs'}"),
+        ("training targets", TARGETS[declared.targets]),
         ("priming moves", f"{declared.priming_moves:,}"),
         ("state of a run", f"{largest.state_bytes:,} of at most {benchmark.state_cap_bytes:,} bytes"),
         ("hyper-parameter search", "not stated" if trials is None else f"{trials:,} trials"),

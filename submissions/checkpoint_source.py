@@ -24,7 +24,7 @@ class CheckpointSource:
     identity: str  # of the checkpoint
     architecture: str  # that the submission declares
     custom_code: CustomCode | None  # that it declares for the architecture
-    training: Mapping[str, int | float] | None  # settings that it declares
+    training: Mapping[str, int | float | str] | None  # settings that it declares
     benchmark: Benchmark
     watched: tuple[tuple[str, int, str], ...]  # (name, moves, SHA-256) of the runs that it was trained on
 
@@ -40,7 +40,7 @@ def source_of(submission: Submission, checkpoint: Checkpoint, benchmark: Benchma
         identity=submission.checkpoint_identity(checkpoint.folder),
         architecture=declared.architecture,
         custom_code=declared.custom_code,
-        training=declared.training,
+        training=declared.training_settings,
         benchmark=benchmark,
         watched=watched,
     )

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.suite.harness import devices, finished, rollout, work
+from understudy.suite import devices
+from understudy.suite.harness import finished, rollout, work
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import RequestedRow
 from understudy.suite.harness.work import WorkItem

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from understudy.baselines.training import loop
-from understudy.submissions import architectures, loading
+from understudy.baselines.training import loop, settings
+from understudy.submissions import architectures, loading, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.suite import benchmarks, draws, games
 from understudy.suite.errors import InputError
@@ -94,13 +94,16 @@ def _train(
             "trained on shuffled actions; declare the settings that it was trained with"
         )
     config = loading.config(source)
-    own = loop.settings_from(declared)
+    own = settings.settings_from(declared)
+    names = [name for name, _, _ in source.watched]
+    held_out = watched.held_out(names, own.seed, own.held_out)
     trained = loop.train(
         architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
-        _watched_shuffled(source, intervention),
+        _watched_shuffled(source, intervention, frozenset(names) - held_out),
         replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
+        held_out=_watched_shuffled(source, intervention, held_out) if held_out else None,
         resume_file=resume_file,
         save_every_updates=SAVE_EVERY_UPDATES,
         progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
@@ -109,18 +112,21 @@ def _train(
     return trained
 
 
-def _watched_shuffled(source: CheckpointSource, intervention: Intervention) -> WatchedRuns:
-    """Return the runs that the checkpoint watched, with shuffled actions.
+def _watched_shuffled(
+    source: CheckpointSource, intervention: Intervention, names: frozenset[str]
+) -> WatchedRuns:
+    """Return these of the runs that the checkpoint watched, with shuffled actions.
 
     Raises InputError for one that is not on this machine, or has other moves than declared.
     """
     here = {run.name: run for run in benchmarks.teacher_runs(source.benchmark)}
-    missing = [name for name, _, _ in source.watched if name not in here]
+    wanted = [run for run in source.watched if run[0] in names]
+    missing = [name for name, _, _ in wanted if name not in here]
     if missing:
         raise InputError(f"{source.submission}: it watched {missing[0]}, which is not on this machine")
     moves = source.benchmark.watched_moves
-    histories = [benchmarks.read(here[name]) for name, _, _ in source.watched]
-    for (name, declared, sha256), history in zip(source.watched, histories, strict=True):
+    histories = [benchmarks.read(here[name]) for name, _, _ in wanted]
+    for (name, declared, sha256), history in zip(wanted, histories, strict=True):
         if moves_hash.sha256(history, declared) != sha256:
             raise InputError(
                 f"{source.submission}: it watched other moves than those of {here[name].history_path}; "

@@ -21,8 +21,6 @@ from understudy.suite.reserved_names import DECLARATION, ENTRIES
 if TYPE_CHECKING:
     from torch import nn
 
-TRAINING_TARGETS = "chosen"  # explored actions are left out; the only kind that the training loop has
-
 
 @hub_submissions.named
 def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Entry:
@@ -71,7 +69,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
         search_trials=declaration.search_trials,
         declaration=submission_format.declaration_hash(submission),
         custom_code=declaration.custom_code,
-        training_targets=TRAINING_TARGETS if declaration.training is not None else None,
+        training_targets=declaration.targets,
     )
 
 

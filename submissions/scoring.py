@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from understudy.submissions import resolution
-from understudy.suite import benchmarks, tasks
+from understudy.suite import benchmarks, devices, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import devices, engines, finished, records, row_files, row_storage, work
+from understudy.suite.harness import engines, finished, records, row_files, row_storage, work
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.requests import PlayProgress, Report, Request, RequestedRow
 from understudy.suite.harness.rounds import DEV_ROUND

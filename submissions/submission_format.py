@@ -21,7 +21,7 @@ from understudy.suite import registry, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
-from understudy.suite.io.file_names import CARD
+from understudy.suite.io.file_names import CARD, TRAINING_LOG, TRAINING_PICTURE
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.validation import Sha256
 
@@ -32,7 +32,8 @@ MAX_DECLARATION_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 16
 MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1
-LEFT_OUT = ("custom_code",)  # keys that are written only where they have a value
+LEFT_OUT = ("custom_code", "training_targets")  # keys that are written only where they have a value
+CHOSEN, EXECUTED = "chosen", "executed"  # training targets
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # no separator, no leading dot
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}/seed-[0-9]{1,9}$")]
@@ -85,6 +86,19 @@ class Declaration(_Document):
     search_trials: int | None = Field(default=None, ge=1, le=10**9)  # size of the hyper-parameter search
     training: Numbers | None = None  # settings of the training
     custom_code: CustomCode | None = None  # null: the architecture comes with this package
+    training_targets: Literal["chosen", "executed"] | None = None  # absent or null: chosen, if it was trained
+
+    @property
+    def targets(self) -> str | None:
+        """The actions that it was trained to predict; None if no training is declared."""
+        return self.training_targets or (None if self.training is None else CHOSEN)
+
+    @property
+    def training_settings(self) -> dict[str, int | float | str] | None:
+        """The declared settings of the training with their targets; None if none are declared."""
+        if self.training is None:
+            return None
+        return {**self.training, **({"targets": EXECUTED} if self.training_targets == EXECUTED else {})}
 
 
 class Config(_Document):
@@ -147,9 +161,9 @@ def declaration_hash(submission: Submission) -> str:
         (submission.checkpoint_identity(each.folder), each.teacher or "", each.training_seed)
         for each in declared.checkpoints
     )
-    training = None if declared.training is None else dict(declared.training)
     code = [declared.custom_code.model_dump()] if declared.custom_code else []
-    return _identity("declaration", [declared.watched.mode, histories, checkpoints, training, *code])
+    settings = declared.training_settings
+    return _identity("declaration", [declared.watched.mode, histories, checkpoints, settings, *code])
 
 
 def identity_of(config: Config, weights: bytes, where: Path) -> str:
@@ -202,8 +216,11 @@ def files_of(declaration: Declaration) -> dict[str, int]:
 
 
 def surplus_files(submission: Submission) -> tuple[str, ...]:
-    """Return the files in the folder that are neither part of the submission nor its card, sorted."""
-    known = {CARD, *files_of(submission.declaration)}
+    """Return the files in the folder that are neither part of the submission nor beside it by rule, sorted.
+
+    The card and the log of the training with its picture are beside it.
+    """
+    known = {CARD, TRAINING_LOG, TRAINING_PICTURE, *files_of(submission.declaration)}
     inside = walks.unfollowed(submission.folder)
     found = {path.relative_to(submission.folder).as_posix() for path in inside}
     return tuple(sorted(found - known))

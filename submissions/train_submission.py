@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from understudy import baselines
-from understudy.baselines.training import loop
-from understudy.submissions import architectures, loading, submission_format, watched
+from understudy.baselines.training import loop, settings
+from understudy.baselines.training.loop import Machine
+from understudy.baselines.training.reports import TrainingReport
+from understudy.baselines.training.settings import TrainingSettings
+from understudy.submissions import architectures, loading, submission_format, training_log, watched
 from understudy.submissions.submission_format import Config, Declaration, Submission, WatchedHistory
 from understudy.suite import benchmarks, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.histories import frame_store
-from understudy.suite.histories.windows import WatchedRuns, Windows
+from understudy.suite.histories.windows import CHOSEN, WatchedRuns, Windows
 from understudy.suite.io import files
 from understudy.suite.protocols import Game, Imitator
 from understudy.suite.reserved_names import DECLARATION
@@ -32,6 +36,7 @@ FIT_WINDOWS = 16  # from which loss and agreement are reported
 REPLAYING = "replaying watched runs"
 SAVE_EVERY_UPDATES = 200
 Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
+Log = Callable[[str, Sequence[TrainingReport]], None]  # a checkpoint's folder, and new reports
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,10 @@ class Fit:
 
     checkpoint: str
     loss: float  # nats an action
-    agreement: float  # share of the teacher's own choices that are the most likely action
+    agreement: float  # share of the targets that are the most likely action
     constant_agreement: float  # the same of the best constant player
     targets: int  # moves that these are taken from
+    kept: TrainingReport | None  # the report whose weights the checkpoint has
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class TrainingRequest:
     name: str
     decoding: str = "greedy"
     priming_moves: int | None = None  # K; None: as many moves as can matter to the architecture
-    settings: Mapping[str, float] | None = None  # of training and architecture, where not the defaults
+    settings: Mapping[str, float | str] | None = None  # of training and architecture, where not the defaults
+    machine: Machine = loop.ON_CPU  # where it is computed
 
 
 def train(
@@ -63,9 +70,12 @@ def train(
     runs: Sequence[TeacherRun],
     out: Path,
     report: Report = lambda what, done, total, note: None,
+    log: Log = lambda checkpoint, reports: None,
 ) -> tuple[Submission, list[Fit]]:
     """Train on the watched moves of `runs`, write the submission to `out`, and return it with its fits.
 
+    The losses go to `training.csv` in `out`, and each report to `log` as well; of a resumed training, those
+    of before come first.
     An interrupted training is resumed from `out` and ends in the bytes of an uninterrupted one; a finished
     one is returned as it is, without fits. Nor is there a fit where every watched move was explored. Runs
     shorter than W are watched to their end, and declared so.
@@ -76,6 +86,7 @@ def train(
     finished = _finished(out, training.declaration)
     if finished is not None:
         return finished, []
+    splits = {each.folder: training.split(each.teacher) for each in training.declaration.checkpoints}
     source_runs = frame_store.open_stores(
         training.histories,
         0,
@@ -85,19 +96,37 @@ def train(
     trained: dict[str, tuple[Config, bytes]] = {}
     fits = []
     resume_files = []
+    lines: list[training_log.Line] = []
+
+    def note(checkpoint: str, reports: Sequence[TrainingReport]) -> None:
+        lines.extend((checkpoint, each) for each in reports)
+        training_log.write(out, lines)
+        log(checkpoint, reports)
+
     for checkpoint in training.declaration.checkpoints:
-        chosen = [i for i, run in enumerate(runs) if checkpoint.teacher in (None, run.name)]
-        source = WatchedRuns(
-            [training.histories[i] for i in chosen],
-            [source_runs[i] for i in chosen],
-            request.benchmark.watched_moves,
-        )
-        resume_files.append(out / checkpoint.folder / f"training-{training.identity(chosen)}.safetensors")
+        used, held_out = splits[checkpoint.folder]
+        identity = training.identity(sorted([*used, *held_out]))
+
+        def source(indices: Sequence[int]) -> WatchedRuns:
+            return WatchedRuns(
+                [training.histories[i] for i in indices],
+                [source_runs[i] for i in indices],
+                request.benchmark.watched_moves,
+            )
+
+        watching = source(used)
+        resume_files.append(out / checkpoint.folder / f"training-{identity}.safetensors")
         module = training.train(
-            source, resume_files[-1], lambda *done, at=checkpoint: report(at.folder, *done)
+            watching,
+            source(held_out) if held_out else None,
+            resume_files[-1],
+            lambda *done, at=checkpoint: report(at.folder, *done),
+            functools.partial(note, checkpoint.folder),
         )
         trained[checkpoint.folder] = training.config, loading.weights_bytes(module)
-        fit = _fit(module, checkpoint.folder, source, training.settings)
+        fit = _fit(
+            module, checkpoint.folder, watching, training.settings, training.kept(lines, checkpoint.folder)
+        )
         fits += [fit] if fit else []
     submission = submission_format.write(out, training.declaration, trained)
     for path in resume_files:
@@ -149,25 +178,49 @@ class _Training:
             for run, history in zip(runs, self.histories, strict=True)
         ]
         _refuse_equal(self.watched, runs)
+        self.machine = request.machine
         self.config = Config(
             architecture=self.architecture.name, family=benchmark.family, parameters=self.parameters
         )
         self.declaration = self._declaration(request)
 
     def train(
-        self, source: WatchedRuns, resume_file: Path, report: Callable[[int, int, str], None]
+        self,
+        source: WatchedRuns,
+        held_out: WatchedRuns | None,
+        resume_file: Path,
+        progress: Callable[[int, int, str], None],
+        report: Callable[[Sequence[TrainingReport]], None],
     ) -> nn.Module:
-        """Return a trained module; `report` gets the updates done, those to do and a note."""
+        """Return a trained module; `progress` gets the updates done, those to do and a note."""
         return loop.train(
             self.architecture,
             self.parameters,
             self.game,
             source,
             self.settings,
+            held_out=held_out,
+            machine=self.machine,
             resume_file=resume_file,
             save_every_updates=SAVE_EVERY_UPDATES,
-            progress=lambda at: report(at.updates_done, at.updates, f"loss {at.loss:.3f}"),
+            progress=lambda at: progress(at.updates_done, at.updates, f"loss {at.loss:.3f}"),
+            report=report,
         )
+
+    def split(self, teacher: str | None) -> tuple[list[int], list[int]]:
+        """Return the runs that the updates of a checkpoint use, and those held out, by number."""
+        names = [run.name for run in self.watched if teacher in (None, run.name)]
+        drawn = watched.held_out(names, self.settings.seed, self.settings.held_out)
+        numbers = range(len(self.watched))
+        used = [i for i in numbers if self.watched[i].name in set(names) - drawn]
+        return used, [i for i in numbers if self.watched[i].name in drawn]
+
+    def kept(self, lines: Sequence[training_log.Line], checkpoint: str) -> TrainingReport | None:
+        """Return the report whose weights a checkpoint has: with `patience` the best, else the last."""
+        own = [line for folder, line in lines if folder == checkpoint]
+        if self.settings.patience:
+            return min(own, key=lambda line: line.validation_loss or 0.0, default=None)
+        return own[-1] if own else None
 
     def identity(self, chosen: Sequence[int]) -> str:
         """Return a short name for what is watched, so that no run goes on with other data."""
@@ -195,7 +248,8 @@ class _Training:
                     }
                     for teacher in teachers
                 ),
-                "training": asdict(self.settings),
+                "training": settings.declared(self.settings),
+                "training_targets": None if self.settings.targets == CHOSEN else self.settings.targets,
                 "custom_code": self.custom_code,
             }
         )
@@ -211,17 +265,17 @@ class _Training:
 
 
 def _settings(
-    architecture: baselines.Architecture, game: Game, chosen: Mapping[str, float]
-) -> tuple[dict[str, Any], loop.TrainingSettings]:
+    architecture: baselines.Architecture, game: Game, chosen: Mapping[str, float | str]
+) -> tuple[dict[str, Any], TrainingSettings]:
     """Return the architecture's config and the training's settings; a chosen name belongs to one of them."""
-    of_training = {field.name for field in fields(loop.TrainingSettings)}
+    of_training = {field.name for field in fields(TrainingSettings)}
     of_architecture = set(architecture.config(game))
     for name in chosen:
-        registry.choose(
+        settings.choose(
             name, of_training | of_architecture, f"setting of {architecture.name} or its training"
         )
     parameters = architecture.config(game, **{k: v for k, v in chosen.items() if k in of_architecture})
-    training = loop.settings_from({k: v for k, v in chosen.items() if k in of_training})
+    training = settings.settings_from({k: v for k, v in chosen.items() if k in of_training})
     return parameters, training
 
 
@@ -248,7 +302,11 @@ def _finished(out: Path, declaration: Declaration) -> Submission | None:
 
 
 def _fit(
-    module: nn.Module, checkpoint: str, source: WatchedRuns, training: loop.TrainingSettings
+    module: nn.Module,
+    checkpoint: str,
+    source: WatchedRuns,
+    training: TrainingSettings,
+    kept: TrainingReport | None,
 ) -> Fit | None:
     """Return how well a module predicts windows drawn from what it watched; None if no move is a target."""
     key = draws.derive(training.seed, stored_names.TRAINING_FIT_STREAM)
@@ -259,7 +317,7 @@ def _fit(
         windows = source.sample(1, training.window_moves, rng)
         with torch.no_grad():
             logits, _ = imitator.unroll(*loop.unroll_inputs(imitator, windows))  # [1, T, A]
-        target = ~windows.explored  # [1, T]
+        target = windows.target_mask(training.targets)  # [1, T]
         nats.append(_nats(logits, windows)[target])
         actions.append(windows.actions[target])
         legal = logits.masked_fill(~windows.timesteps.legal_actions, -torch.inf)
@@ -273,6 +331,7 @@ def _fit(
         agreement=float((torch.cat(chosen) == truth).float().mean()),
         constant_agreement=float(truth.bincount().max() / len(truth)),
         targets=len(truth),
+        kept=kept,
     )
 
 

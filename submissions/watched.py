@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from understudy.submissions.submission_format import Submission, WatchedHistory
-from understudy.suite import benchmarks, registry
+from understudy.suite import benchmarks, draws, registry
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
@@ -19,6 +19,20 @@ def declared(name: str, history: History, watched_moves: int) -> WatchedHistory:
     """Return a run's item in `submission.json`: its first `watched_moves` moves, or all if it is shorter."""
     moves = min(watched_moves, history.num_moves)
     return WatchedHistory(name=name, moves=moves, sha256=moves_hash.sha256(history, moves))
+
+
+def held_out(names: Sequence[str], seed: int, count: int) -> frozenset[str]:
+    """Return the `count` runs that a training keeps from its updates, for the validation loss.
+
+    They are drawn by the seed from the names in any order; the choice among runs changes little with others
+    beside them. Raises InputError unless at least one run is left to train on.
+    """
+    if count >= len(names):
+        raise InputError(
+            f"held_out: {count} held out of {len(names)} watched {'run' if len(names) == 1 else 'runs'} per "
+            "checkpoint leave none to train on; watch more (--mode multi), or hold out fewer"
+        )
+    return frozenset(sorted(names, key=lambda name: draws.derive(seed, "held-out", name))[:count])
 
 
 def require(submission: Submission, benchmark: Benchmark) -> None:

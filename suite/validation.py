@@ -34,9 +34,9 @@ EXPECTED = {  # pydantic's types of errors
 }
 
 
-def bounded(least: float, most: float, default: Any = dataclasses.MISSING) -> Any:
-    """Return a dataclass field for a number in [least, most]."""
-    return dataclasses.field(default=default, metadata={"least": least, "most": most})
+def bounded(least: float, most: float, default: Any = dataclasses.MISSING, meaning: str = "") -> Any:
+    """Return a dataclass field for a number in [least, most]; `meaning` is shown in lists of settings."""
+    return dataclasses.field(default=default, metadata={"least": least, "most": most, "meaning": meaning})
 
 
 def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: str, **given: Any) -> Checked:

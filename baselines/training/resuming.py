@@ -1,4 +1,4 @@
-"""The file from which an interrupted training is resumed: parameters, optimiser, number of updates."""
+"""The file from which an interrupted training is resumed: parameters, optimiser, updates, reports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from understudy.baselines.training.reports import TrainingLog
 from understudy.suite.errors import InputError
 from understudy.suite.io import files
 
@@ -20,7 +21,12 @@ HEADER_KEY = "understudy"  # a single key, as safetensors writes several in rand
 
 
 def save(
-    path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, updates: int
+    path: Path,
+    identity: Mapping[str, Any],
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    log: TrainingLog,
+    updates: int,
 ) -> None:
     """Write a training after so many updates, atomically.
 
@@ -30,13 +36,20 @@ def save(
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
-    header = {"format": FORMAT, "step": updates, "identity": dict(identity)}
-    whole = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in log.best_weights.items()}
+    header = {"format": FORMAT, "step": updates, "identity": dict(identity), "log": log.values()}
+    whole = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     files.write_atomically(path, safetensors.torch.save(whole, {HEADER_KEY: files.canonical_json(header)}))
 
 
-def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Load model and optimiser from a file and return the number of updates made; 0 if there is no file.
+def load(
+    path: Path,
+    identity: Mapping[str, Any],
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    log: TrainingLog,
+) -> int:
+    """Load model, optimiser and log from a file and return the number of updates made; 0 without a file.
 
     Raises InputError for a damaged file, or one that was made with another `identity`.
     """
@@ -57,6 +70,8 @@ def load(path: Path, identity: Mapping[str, Any], model: nn.Module, optimiser: t
         index, _, moment = name.partition("/")
         moments.setdefault(int(index), {})[moment] = tensor
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    if "log" in header:  # absent in files of before
+        log.restore(header["log"], _part(tensors, "best/"))
     return int(header["step"])
 
 

@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from understudy.suite import tasks
+from understudy.suite import devices, tasks
 from understudy.suite.benchmarks import Benchmark, Budget
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.harness import devices, interventions, lanes
+from understudy.suite.harness import interventions, lanes
 from understudy.suite.harness.entry import Entry, Player, PlayerRequest, Report
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane

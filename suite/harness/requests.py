@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from understudy.suite import devices
 from understudy.suite.benchmarks import Benchmark, TeacherRun
-from understudy.suite.harness import devices, jobs, rounds
+from understudy.suite.harness import jobs, rounds
 from understudy.suite.harness.entry import Entry
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob

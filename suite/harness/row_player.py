@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import benchmarks
+from understudy.suite import benchmarks, devices
 from understudy.suite.benchmarks import TeacherRun, pinned_runs, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
-    devices,
     frozenness,
     interventions,
     isolation,

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from understudy.suite.protocols import Game
 CHUNK_FRAMES = CHUNK_MOVES  # compressed together and appended at once
 BLOCK_FRAMES = 32  # decompressed at once
 OPEN_FILES = 256  # kept open by a process; opening one takes as long as reading 150 frames
+_READING = threading.Lock()  # an open file has one decompressor; python-blosc2 4.14 holds the GIL as well
+if hasattr(os, "register_at_fork"):  # a fork amid a reading leaves its copy of the lock held
+    os.register_at_fork(
+        before=_READING.acquire, after_in_parent=_READING.release, after_in_child=_READING.release
+    )
 
 
 def open_store(
@@ -193,7 +199,8 @@ class FrameStore:
         whole_stop = min(length, stop + -stop % BLOCK_FRAMES)
         blocks = np.empty((whole_stop - whole_start, *self.game.frame_shape), self.game.observation_dtype)
         size = _items_per_frame(self.game)
-        self._require(index).get_slice(whole_start * size, whole_stop * size, out=blocks)
+        with _READING:
+            self._require(index).get_slice(whole_start * size, whole_stop * size, out=blocks)
         return blocks[start - whole_start : stop - whole_start]
 
     def _require(self, index: int) -> Any:

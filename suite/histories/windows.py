@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.timesteps import empty, empty_tensor, fill
-from understudy.suite.protocols import Timestep
+from understudy.suite.protocols import Game, Timestep
+
+CHOSEN, EXECUTED = "chosen", "executed"
+TARGETS = (CHOSEN, EXECUTED)  # which actions training predicts
 
 
 class Windows(NamedTuple):
@@ -28,7 +32,30 @@ class Windows(NamedTuple):
 
     def arrays(self) -> Any:
         """Return the same named tuples with numpy arrays, which share the tensors' memory."""
-        return Windows(Timestep(*(t.numpy() for t in self.timesteps)), *(t.numpy() for t in self[1:]))  # type: ignore[arg-type]
+        return self._each(lambda tensor: tensor.numpy())
+
+    def to(self, device: torch.device | str) -> Windows:
+        """Return the windows on a device; pinned ones are copied while the caller goes on."""
+        moved: Windows = self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return moved
+
+    def rows(self, start: int, stop: int) -> Windows:
+        """Return the rows [start, stop) of the batch, as views."""
+        found: Windows = self._each(lambda tensor: tensor[start:stop])
+        return found
+
+    def target_mask(self, targets: str) -> Tensor:
+        """Return bool [B, T], which actions count as targets of training.
+
+        `chosen`: those that the player chose itself, explored ones left out; `executed`: all.
+        Raises InputError for another kind of targets.
+        """
+        if targets not in TARGETS:
+            registry.choose(targets, TARGETS, "kind of training targets")
+        return ~self.explored if targets == CHOSEN else torch.ones_like(self.explored)
+
+    def _each(self, change: Callable[[Tensor], Any]) -> Any:
+        return Windows(Timestep(*(change(t) for t in self.timesteps)), *(change(t) for t in self[1:]))
 
 
 class WatchedRuns:
@@ -52,6 +79,16 @@ class WatchedRuns:
         self._runs = list(zip(histories, stores, strict=True))
         self._moves = np.array([min(watched_moves, history.num_moves) for history in histories])  # [L]
 
+    @property
+    def game(self) -> Game:
+        """The first run's game; the others have the same observations and actions."""
+        return self._runs[0][1].game
+
+    @property
+    def moves(self) -> tuple[int, ...]:
+        """The number of watched moves of each run."""
+        return tuple(self._moves.tolist())
+
     def sample(
         self, batch_size: int, window_moves: int, rng: np.random.Generator, pinned: bool = False
     ) -> Windows:
@@ -63,6 +100,16 @@ class WatchedRuns:
         watched moves.
         """
         runs, starts = self._drawn(batch_size, window_moves, rng)
+        return self._read(runs, starts, window_moves, starts, pinned)
+
+    def at(self, runs: np.ndarray, starts: np.ndarray, window_moves: int, pinned: bool = False) -> Windows:
+        """Return the windows [B, T] of the runs int [B] from their moves `starts` int [B] on.
+
+        The memory is empty before each, as in `sample`. Raises ValueError if one is not within the watched
+        moves of its run.
+        """
+        if len(runs) and (starts.min() < 0 or (starts + window_moves > self._moves[runs]).any()):
+            raise ValueError(f"windows of {window_moves} moves at {starts.tolist()} are not all watched")
         return self._read(runs, starts, window_moves, starts, pinned)
 
     def windows(

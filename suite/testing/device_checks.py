@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from understudy.suite import devices
 from understudy.suite.errors import CheckFailed
-from understudy.suite.harness import devices
 from understudy.suite.protocols import Imitator, State, Timestep
 from understudy.suite.testing import answers
 from understudy.suite.testing.answers import at, fail, near, play

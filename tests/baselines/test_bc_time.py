@@ -10,6 +10,7 @@ from support import rows
 from understudy import baselines
 from understudy.baselines import bc_time
 from understudy.baselines.training import loop
+from understudy.baselines.training.settings import settings_from
 from understudy.suite import games
 from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
@@ -67,7 +68,7 @@ def losses(architecture_name, source, **overrides):
         architecture.config(DARKROOM, width=16, **overrides),
         DARKROOM,
         source,
-        loop.settings_from(
+        settings_from(
             {"updates": 150, "batch_size": 8, "window_moves": 20, "learning_rate": 0.02, "warmup_updates": 5}
         ),
         progress=lambda at: seen.append(at.loss),

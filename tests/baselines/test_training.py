@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import signal
@@ -13,6 +14,7 @@ import torch
 
 from understudy import baselines
 from understudy.baselines.training import loop
+from understudy.baselines.training.settings import settings_from
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
@@ -59,7 +61,7 @@ def trained(name, game, source, updates, resume_file=None, **overrides):
         architecture.config(game, **SMALL.get(name, {"width": 32})),
         game,
         source,
-        loop.settings_from(settings | overrides),
+        settings_from(settings | overrides),
         resume_file=resume_file,
         save_every_updates=7,
         progress=lambda progress: losses.append(progress.loss),
@@ -131,18 +133,17 @@ def test_interrupted_training_ends_in_the_same_bytes(darkroom, tmp_path):
         trained("transformer", darkroom, Echo(darkroom, 1), updates=20, resume_file=tmp_path / "broken")
 
 
-class Signals(Echo):
-    """The process gets a signal while the windows of the given call are drawn, amid an update."""
+def raise_amid_update(monkeypatch, update, number):
+    """Let the process get a signal amid an update, between the losses of the given call and its gradients."""
+    calls = itertools.count(1)
+    usual = loop.next_action_loss
 
-    def __init__(self, game, delay, calls, number):
-        super().__init__(game, delay)
-        self.calls, self.number = calls, number
+    def loss(*arguments):
+        if next(calls) == update:
+            signal.raise_signal(number)
+        return usual(*arguments)
 
-    def sample(self, batch_size, window_moves, rng):
-        self.calls -= 1
-        if self.calls == 0:
-            signal.raise_signal(self.number)
-        return super().sample(batch_size, window_moves, rng)
+    monkeypatch.setattr(loop, "next_action_loss", loss)
 
 
 @pytest.fixture
@@ -161,11 +162,13 @@ def updates_saved(path):
 @pytest.mark.usefixtures("hears_ctrl_c", "hears_sigterm")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("update", [1, 11, 20])
-def test_a_signal_saves_the_last_whole_update(darkroom, tmp_path, number, update):
+def test_a_signal_saves_the_last_whole_update(darkroom, tmp_path, monkeypatch, number, update):
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=whole)
-    with pytest.raises(KeyboardInterrupt):
-        trained("bc", darkroom, Signals(darkroom, 1, update, number), updates=20, resume_file=stopped)
+    with monkeypatch.context() as patch:
+        raise_amid_update(patch, update, number)
+        with pytest.raises(KeyboardInterrupt):
+            trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=stopped)
     assert updates_saved(stopped) == update
     _, losses = trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=stopped)
     assert len(losses) == 20 - update, "updates were made twice"
@@ -181,7 +184,7 @@ def test_progress_that_interrupts_saves_the_last_whole_update(darkroom, tmp_path
 
     architecture = baselines.load("bc")
     config = architecture.config(darkroom, width=8)
-    settings = loop.settings_from({"updates": 9, "batch_size": 2, "window_moves": 8})
+    settings = settings_from({"updates": 9, "batch_size": 2, "window_moves": 8})
     with pytest.raises(KeyboardInterrupt):
         loop.train(
             architecture,
@@ -211,7 +214,7 @@ def test_loss_by_hand(darkroom):
 
 
 def test_learning_rate_by_hand():
-    settings = loop.settings_from({"updates": 110, "warmup_updates": 10, "learning_rate": 2.0 / 2})
+    settings = settings_from({"updates": 110, "warmup_updates": 10, "learning_rate": 2.0 / 2})
     assert [loop.learning_rate(settings, update) for update in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert loop.learning_rate(settings, 10) == pytest.approx(1.0)
     assert loop.learning_rate(settings, 60) == pytest.approx(0.55)  # half-way between 1 and a tenth
@@ -222,9 +225,9 @@ def test_training_refuses(darkroom):
     with pytest.raises(InputError, match="at least twice the model's context of 6 moves; found 11"):
         trained("transformer", darkroom, Echo(darkroom, 1), updates=1, window_moves=11)
     with pytest.raises(InputError, match="did you mean 'updates'"):
-        loop.settings_from({"update": 3})
+        settings_from({"update": 3})
     with pytest.raises(InputError, match="unscored_moves must be below window_moves"):
-        loop.settings_from({"unscored_moves": 512})
+        settings_from({"unscored_moves": 512})
 
     class Illegal(Echo):
         def sample(self, batch_size, window_moves, rng):

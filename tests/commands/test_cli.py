@@ -18,7 +18,7 @@ from support import ROOT
 
 import understudy
 from understudy import cli
-from understudy.baselines.training import loop
+from understudy.baselines.training import settings
 from understudy.submissions import train_submission
 from understudy.suite import benchmarks
 from understudy.suite.errors import CheckFailed, InputError, MachineError
@@ -246,7 +246,7 @@ def test_teacher_data_are_summarised_and_listed_when_asked(capsys, monkeypatch):
 def test_the_help_of_train_states_the_defaults(capsys):
     assert cli.main(["train", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"Updates per checkpoint; default: {loop.TrainingSettings().updates:,}." in shown
+    assert f"Updates per checkpoint; default: {settings.TrainingSettings().updates:,}." in shown
     assert train_submission.DEFAULT_MODES == {"darkroom": "multi"}
     assert "default: multi for darkroom, single for others." in shown
 

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from understudy import cli
 from understudy.leaderboard import verification
 from understudy.submissions import scoring
+from understudy.suite import devices
 from understudy.suite.errors import InputError, MachineError
-from understudy.suite.harness import devices, jobs, records, rollout, row_files, states, transfers, work
+from understudy.suite.harness import jobs, records, rollout, row_files, states, transfers, work
 from understudy.suite.harness.player_checks import PlayerChecks, PlayerRefused
 from understudy.suite.harness.row_player import RowPlayer
 from understudy.suite.histories import history_format

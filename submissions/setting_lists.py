@@ -1,0 +1,36 @@
+"""Lists the settings of training and of an architecture, with their defaults and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from understudy import baselines
+from understudy.baselines.training import settings
+from understudy.baselines.training.settings import Setting, TrainingSettings
+from understudy.suite import games
+from understudy.suite.benchmarks import Benchmark
+
+
+def of_training() -> list[Setting]:
+    """Return the settings of the training loop."""
+    return settings.listed(TrainingSettings, vars(TrainingSettings()))
+
+
+def of_architecture(name: str, benchmarks: Sequence[Benchmark]) -> list[Setting]:
+    """Return an architecture's settings; defaults that depend on the benchmark's family stand side by side.
+
+    Bounds and meanings are those of the dataclass `settings` of the architecture, if it has one.
+    Raises InputError for an unknown architecture.
+    """
+    architecture = baselines.load(name)
+    configs = {each.family: architecture.config(games.load(each.watched_games[0])) for each in benchmarks}
+    defaults = {}
+    for setting in next(iter(configs.values())):
+        values = {family: config[setting] for family, config in configs.items()}
+        alike = len(set(values.values())) == 1
+        named = ", ".join(f"{family} {value}" for family, value in values.items())
+        defaults[setting] = str(next(iter(values.values()))) if alike else named
+    kind = getattr(architecture, "settings", None)
+    if kind is None:
+        return [Setting(setting, default, "", "") for setting, default in defaults.items()]
+    return settings.listed(kind, defaults)
