@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from understudy import baselines
 from understudy.baselines.training import settings
 from understudy.baselines.training.settings import Setting, TrainingSettings
+from understudy.submissions import architectures
 from understudy.suite import games
 from understudy.suite.benchmarks import Benchmark
 
@@ -22,7 +22,7 @@ def of_architecture(name: str, benchmarks: Sequence[Benchmark]) -> list[Setting]
     Bounds and meanings are those of the dataclass `settings` of the architecture, if it has one.
     Raises InputError for an unknown architecture.
     """
-    architecture = baselines.load(name)
+    architecture = architectures.find(name).architecture
     configs = {each.family: architecture.config(games.load(each.watched_games[0])) for each in benchmarks}
     defaults = {}
     for setting in next(iter(configs.values())):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from understudy.suite.errors import InputError
     from understudy.suite.protocols import Imitator, Timestep
     from understudy.suite.testing.imitator_checks import check_imitator
+    from understudy.watched_histories import load_histories
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Timestep",
     "check_imitator",
     "evaluate",
+    "load_histories",
 ]
 
 # Where each name is; nothing is imported before it is used.
@@ -32,6 +34,7 @@ _PLACES: Final = {
     "Timestep": "suite.protocols",
     "check_imitator": "suite.testing.imitator_checks",
     "evaluate": "evaluation",
+    "load_histories": "watched_histories",
 }
 
 
