@@ -127,7 +127,7 @@ def eval_results(answers: Sequence[Answer], dataset: Location) -> bytes:
     Source: https://huggingface.co/docs/hub/eval-results
     """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-    from huggingface_hub.utils import yaml_dump
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
     entries = [
         EvalResultEntry(

@@ -143,7 +143,7 @@ def test_paths_of_the_environment_are_expanded_and_checked(home, monkeypatch, va
         return {
             "UNDERSTUDY_DATA": lambda: data_folders.roots()[0],
             "UNDERSTUDY_CACHE": frame_cache.folder,
-            "HF_HOME": lambda: client._snapshot(location).parents[2].parent,
+            "HF_HOME": lambda: client.snapshot(location).parents[2].parent,
         }[variable]()
 
     assert chosen("~/place") == home / "place"

@@ -37,12 +37,12 @@ def push(
     ] = False,
 ) -> None:
     """Publish runs on the Hub: one commit with a card and a manifest. Prints the pinned name."""
-    from understudy.commands import _publishing
+    from understudy import hub_publishing
     from understudy.suite.errors import InputError
     from understudy.suite.histories import publishing
     from understudy.suite.hub import commits
 
-    location = _publishing.location(repo, "dataset", tag)
+    location = hub_publishing.location(repo, "dataset", tag)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     publication = publishing.prepare(folder, location.repo)
@@ -51,7 +51,7 @@ def push(
     planned = commits.plan(publication.contents, location)
     _show_left_out(publication)
     what = f"{len(publication.runs)} runs under {publishing.LICENCE}"
-    _publishing.show(planned, what, location)
+    hub_publishing.show(planned, what, location)
     if dry_run:
         return
     message = message or f"{len(publication.runs)} runs"

@@ -45,18 +45,18 @@ def push(
     ] = False,
 ) -> None:
     """Check a submission and publish it on the Hub: one commit with a card. Prints the pinned name."""
-    from understudy.commands import _publishing
+    from understudy import hub_publishing
     from understudy.submissions import check, publishing
     from understudy.suite.hub import commits
 
-    location = _publishing.location(repo, "model", tag)
+    location = hub_publishing.location(repo, "model", tag)
     report = check.check(os.path.join(os.curdir, folder))  # a folder, also if it is named like an entry
     rows = [] if results is None else _rows(results, report.name, report.benchmark)
     publication = publishing.prepare(report, folder, location, licence, rows)
     publishing.refuse_other_kind(location)
     planned = commits.plan(publication.contents, location)
     _show(publication, report.warnings, results is not None)
-    _publishing.show(
+    hub_publishing.show(
         planned, f"{report.name}{f' under {licence}' if licence else ', no licence stated'}", location
     )
     if dry_run:
