@@ -134,6 +134,9 @@ def require_conformance(imitator: Any, game: Game, where: object) -> None:
             imitator_checks.check_logits(imitator, game, timesteps)
             imitator_checks.check_repeats(imitator, timesteps)
             imitator_checks.check_step_equals_unroll(imitator, timesteps)
+            imitator_checks.check_causal(imitator, timesteps, CONFORMANCE_SEED)
+            imitator_checks.check_rows_apart(imitator, timesteps, CONFORMANCE_SEED)
+            imitator_checks.check_reset(imitator, timesteps)
     except CheckFailed as error:
         raise InputError(f"{where}: {error}") from error
     except Exception as error:  # whatever a stranger's module raises

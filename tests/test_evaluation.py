@@ -220,7 +220,7 @@ class Late(Model):
         (NoStep, "expected the method 'step', found none"),
         (Grows, "step changed the layout of its state"),
         (Doubles, "step changed the layout of its state"),
-        (Narrow, "step must return float32"),
+        (Narrow, r"step must return logits float32 \[3, 5\]; found float32 \[3, 2\]"),
         (NotANumber, "step returned logits that are not finite"),
         (Fails, "RuntimeError: mat1 and mat2"),
     ],

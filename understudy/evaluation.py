@@ -78,6 +78,7 @@ def evaluate(
     teachers: Sequence[str] | None = None,
     num_envs: int | None = None,
     threads: int = 1,
+    device: str = "cpu",
     interventions: Sequence[str] = (),
     isolation: bool = False,
     restart: bool = False,
@@ -100,6 +101,7 @@ def evaluate(
         teachers: of a module: names of the pinned runs that it watched; None: all of the watched games.
         num_envs: runs played in lock-step; None: the budget's lanes.
         threads: of the player and the emulators.
+        device: that the player computes on: cpu, cuda, cuda:N or mps (docs/devices.md).
         interventions: names of those that are played too (docs/protocol.md).
         isolation: whether to check that no information leaks across the batch.
         restart: whether to play the row's runs again.
@@ -122,12 +124,12 @@ def evaluate(
                 f"{model}: name, teachers, priming_moves and decoding are declared in submission.json; leave "
                 "them out"
             )
-        request = Request(str(model), benchmark, budget, folder, num_envs, threads, restart)
+        request = Request(str(model), benchmark, budget, folder, num_envs, threads, restart, device=device)
         (row,) = scoring.rows_of([request])
     else:
         declared = benchmarks.load(benchmark)
         named = in_memory.name_of(model) if name is None else name
-        request = Request(named, benchmark, budget, folder, num_envs, threads, restart)
+        request = Request(named, benchmark, budget, folder, num_envs, threads, restart, device=device)
         entry = in_memory.entry(model, named, declared, decoding, priming_moves, teachers)
         row = RequestedRow(request, entry, declared, scoring.pinned_runs_of(declared))
     applied = known.chosen(list(interventions))
