@@ -35,12 +35,14 @@ torch.manual_seed(0)
 histories = understudy.load_histories("darkroom-v1")
 model = LSTM(histories.game)
 optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-for epoch in range(5):
-    for timesteps, targets, mask in histories.loader(window_moves=256, batch_size=8, seed=epoch):
+for epoch in range(3):
+    for timesteps, targets, mask in histories.loader(window_moves=128, batch_size=16, seed=epoch):
         logits, _ = model.unroll(timesteps, model.initial_state(len(targets)))  # [B, T, A]
         loss = functional.cross_entropy(logits[mask], targets[mask])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     print(f"epoch {epoch}: loss {loss.item():.3f} nats")
-print(understudy.evaluate(model, "darkroom-v1", teachers=histories.names, name="my-lstm", out="results"))
+result = understudy.evaluate(model, "darkroom-v1", teachers=histories.names, name="my-lstm", out="results")
+print(result)
+result.plot("curves.svg")
