@@ -18,6 +18,7 @@ PAGES = {  # file in the repository: page of the site
     "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "examples/README.md": "examples.md",
     "leaderboard/results/table.md": "results.md",
 }
 PUBLISHED = "repository"  # folder of the site for files that pages link to
