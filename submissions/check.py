@@ -19,7 +19,7 @@ from understudy.submissions import (
     watched,
 )
 from understudy.submissions.submission_format import Checkpoint, Submission
-from understudy.suite import benchmarks, games, registry, stored_names
+from understudy.suite import benchmarks, devices, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
@@ -129,7 +129,7 @@ def require_conformance(imitator: Any, game: Game, where: object) -> None:
     """Check an imitator on a short run of random timesteps; InputError, which names `where`, if it fails."""
     timesteps = imitator_checks.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
     try:
-        with imitator_checks.unchanged_around(imitator), torch.no_grad():
+        with devices.threads(1), imitator_checks.unchanged_around(imitator), torch.no_grad():
             imitator_checks.check_state(imitator, timesteps)
             imitator_checks.check_logits(imitator, game, timesteps)
             imitator_checks.check_repeats(imitator, timesteps)

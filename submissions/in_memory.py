@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.submissions import check
-from understudy.suite import games, registry, reserved_names, tasks
+from understudy.suite import devices, games, registry, reserved_names, tasks
 from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import frozenness
@@ -169,7 +169,7 @@ def _warn_of_steps(module: Any, game: Game, priming_moves: int, teachers: int) -
     """Warn of the missing `unroll`, with the time that priming takes by `step`."""
     timesteps = imitator_checks.random_timesteps(game, 1, TIMED_MOVES, seed=0)
     began = time.perf_counter()
-    with torch.inference_mode():
+    with devices.threads(1), torch.inference_mode():
         _unrolled(module, timesteps, module.initial_state(1))
     seconds = (time.perf_counter() - began) / TIMED_MOVES * priming_moves * teachers
     warnings.warn(

@@ -95,8 +95,10 @@ def test_a_submission_gets_the_bytes_of_the_command_line(tmp_path, capsys):
 
 def test_a_model_in_memory_is_scored_and_stays_as_it_is(tmp_path):
     player = model().train()
+    torch.set_num_threads(2)
     before = {name: tensor.clone() for name, tensor in player.state_dict().items()}
     result = evaluate(player, tmp_path, name="my-model")
+    assert torch.get_num_threads() == 2, "playing takes one thread, the caller's loop goes on with two"
     assert player.training
     assert all(parameter.requires_grad for parameter in player.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in player.state_dict().items())

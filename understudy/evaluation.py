@@ -111,7 +111,7 @@ def evaluate(
     """
     from understudy import screen
     from understudy.submissions import in_memory, scoring
-    from understudy.suite import benchmarks
+    from understudy.suite import benchmarks, devices
     from understudy.suite.errors import InputError
     from understudy.suite.harness import interventions as known
     from understudy.suite.harness.requests import Request, RequestedRow
@@ -134,7 +134,8 @@ def evaluate(
         row = RequestedRow(request, entry, declared, scoring.pinned_runs_of(declared))
     applied = known.chosen(list(interventions))
     scoring.refuse_meaningless([row], applied)
-    scored = play_and_score(row, tasks, "serial", applied, screen.shortfall(), isolation)
+    with devices.threads(threads):  # what plays sets them, and the caller goes on
+        scored = play_and_score(row, tasks, "serial", applied, screen.shortfall(), isolation)
     return Result(next(one for one in scored if one.folder.path == row.folder))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from understudy.suite import devices
 from understudy.suite.harness import states
 from understudy.suite.protocols import Game, Imitator, State, Timestep
 from understudy.suite.testing import answers
@@ -35,6 +36,7 @@ AGES = "keep counters in int64, and positions relative to the present move"
 SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}  # settings for tests
 
 
+@devices.threads(1)
 def check_imitator(imitator: Imitator, game: Game, seed: int = 0) -> None:
     """Run all checks of an imitator on random timesteps; raise CheckFailed with what is wrong.
 
