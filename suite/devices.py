@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from understudy.suite import registry
 from understudy.suite.errors import InputError, MachineError
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ def type_of(name: str) -> str:
     type_name, colon, index = name.partition(":")
     numbered = bool(colon) and index.isdecimal() and index.isascii() and type_name == "cuda"
     if type_name not in FORMS or (colon and not numbered):
-        registry.choose(name, FORMS, "device")
         raise InputError(f"unknown device {name!r}; known: {', '.join(FORMS)}, N a number from 0 on")
     return type_name
 

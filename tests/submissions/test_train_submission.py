@@ -101,7 +101,7 @@ def test_train_again_is_done_and_never_overwrites(here, capsys):
         (["--patience", "2"], "patience needs a validation loss, and so held-out runs"),
         (["--targets", "exectued"], "Input should be 'chosen' or 'executed'; found 'exectued'"),
         (["--precision", "bf16"], "unknown precision 'bf16'; did you mean 'bfloat16'?"),
-        (["--device", "gpu"], "unknown device 'gpu'; expected cpu, cuda, cuda:N or mps"),
+        (["--device", "gpu"], "unknown device 'gpu'; known: cpu, cuda, cuda:N, mps"),
         (["--set", "width=nan"], "bc: width: expected a whole number; found nan"),
         (["--teacher", NEW], "unknown run that darkroom-v1 may watch in mode multi: 'goal-02/seed-0'"),
         (["--mode", "singel"], "unknown mode 'singel'; did you mean 'single'?"),

@@ -39,13 +39,13 @@ def test_a_device_has_a_type(name, device_type):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("CUDA", "did you mean 'cuda'"),
+        ("CUDA", "unknown device 'CUDA'"),
         ("cuda:x", "did you mean 'cuda:N'"),
         ("cuda:", "did you mean 'cuda:N'"),
         ("cuda:-1", "did you mean 'cuda"),
         ("cuda:²", "did you mean 'cuda"),
         ("cuda:N", "N a number from 0 on"),
-        ("cpu:0", "did you mean 'cpu'"),
+        ("cpu:0", "unknown device 'cpu:0'"),
         ("mps:0", "did you mean 'mps'"),
         ("gpu", "unknown device 'gpu'"),
         ("meta", "unknown device 'meta'"),
