@@ -37,25 +37,13 @@ def test_a_device_has_a_type(name, device_type):
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("CUDA", "unknown device 'CUDA'"),
-        ("cuda:x", "did you mean 'cuda:N'"),
-        ("cuda:", "did you mean 'cuda:N'"),
-        ("cuda:-1", "did you mean 'cuda"),
-        ("cuda:²", "did you mean 'cuda"),
-        ("cuda:N", "N a number from 0 on"),
-        ("cpu:0", "unknown device 'cpu:0'"),
-        ("mps:0", "did you mean 'mps'"),
-        ("gpu", "unknown device 'gpu'"),
-        ("meta", "unknown device 'meta'"),
-        ("", "known: cpu, cuda, cuda:N, mps"),
-    ],
+    "name", ["CUDA", "cuda:x", "cuda:", "cuda:-1", "cuda:²", "cuda:N", "cpu:0", "mps:0", "gpu", "meta", ""]
 )
-def test_an_unknown_device_is_one_line_with_a_suggestion(name, hint):
-    with pytest.raises(InputError, match=hint) as caught:
+def test_an_unknown_device_is_one_line_with_all_that_are_known(name):
+    with pytest.raises(InputError) as caught:
         devices.require(name)
-    assert "\n" not in str(caught.value)
+    expected = f"unknown device {name!r}; known: cpu, cuda, cuda:N, mps, N a number from 0 on"
+    assert str(caught.value) == expected
 
 
 def with_cuda(monkeypatch, built, count):
