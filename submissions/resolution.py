@@ -163,7 +163,8 @@ def _control_entry(name: str, benchmark: Benchmark, runs: Mapping[str, TeacherRu
     control, variant = controls.load(name)
     identity = _identity("control", f"{control.label}-{variant}" if variant else control.label)
     watched_names = pinned.names(benchmark, benchmark.watched_games)
-    networks = tuple((name, str(pinned.of_run(name)[-1].network_at_w)) for name in watched_names)
+    pinned_networks = ((name, pinned.of_run(name)[-1].network_at_w) for name in watched_names)
+    networks = tuple((name, sha256) for name, sha256 in pinned_networks if sha256 is not None)
     teachers = {name: runs[name] for name in watched_names if name in runs}
     new_teachers = {
         game: [runs[name].folder for name in pinned.names(benchmark, [game]) if name in runs]

@@ -195,3 +195,16 @@ def test_an_object_that_has_another_name_now_is_refused(trained, mylab):
     code = submission_format.read(trained).declaration.custom_code
     with pytest.raises(InputError, match="is named 'echo'"):
         architectures.load("another", code)
+
+
+def test_a_row_of_custom_code_is_marked_and_verified_without_its_package(trained, mylab, here, capsys):
+    command = ["score", str(trained), "--benchmark", "darkroom-v1", "--task", "skill", "--out", "results"]
+    assert cli.main(command) == 0
+    assert "custom code: mylab.echo:ECHO of My_Lab 0.3.1: not ranked" in capsys.readouterr().out
+    for file in mylab.glob("*.dist-info/*"):
+        file.unlink()
+    assert cli.main(["verify", "results"]) == 0, capsys.readouterr().err
+    assert cli.main([*command[:-1], "elsewhere"]) == 2
+    assert "is custom code of the package My_Lab 0.3.1, which is not installed" in capsys.readouterr().err
+    assert not (here / "elsewhere").exists()
+    assert cli.main(["rescore", "results"]) == 0
