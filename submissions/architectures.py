@@ -52,14 +52,14 @@ def find(reference: str) -> Found:
             return Found(baselines.load(reference), None)
         reference = offered[reference].value
     architecture = imported(reference)
-    packages = list(_packages_of(reference))
-    if not packages:
+    package = next(_packages_of(reference), None)
+    version = None if package is None else _version(package)
+    if package is None or version is None:
         raise InputError(
             f"{reference}: expected an object of an installed package, which submission.json can name with "
             f"its version; found none that has it; install yours: pip install -e FOLDER"
         )
-    package = packages[0]
-    return Found(architecture, CustomCode(object=reference, package=package, version=_version(package)))
+    return Found(architecture, CustomCode(object=reference, package=package, version=version))
 
 
 def load(name: str, code: CustomCode | None) -> Architecture:
@@ -71,13 +71,12 @@ def load(name: str, code: CustomCode | None) -> Architecture:
     if code is None:
         return baselines.load(name)
     what = f"architecture {name!r} is custom code of the package {code.package} {code.version}"
-    try:
-        version = _version(code.package)
-    except metadata.PackageNotFoundError:
+    version = _version(code.package)
+    if version is None:
         raise InputError(
             f"{what}, which is not installed here; install it if you trust it: pip install "
             f"{code.package}=={code.version}"
-        ) from None
+        )
     if version != code.version:
         raise InputError(f"{what}; found version {version}; install the declared one")
     if _normal(code.package) not in map(_normal, _packages_of(code.object)):
@@ -144,8 +143,12 @@ def _packages_of(reference: str) -> Iterator[str]:
     yield from dict.fromkeys(metadata.packages_distributions().get(top, ()))
 
 
-def _version(package: str) -> str:
-    return metadata.version(package)
+def _version(package: str) -> str | None:
+    """Return an installed package's version; None if it is not there, or only remains of it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _normal(package: str) -> str:
