@@ -47,8 +47,8 @@ def find(reference: str) -> Found:
     if ":" not in reference:
         offered = {point.name: point for point in _entry_points()}
         if reference in baselines.names() or reference not in offered:
-            if offered and not reserved_names.is_control(reference):
-                registry.choose(reference, names(), "architecture")
+            if not reserved_names.is_control(reference):
+                registry.choose(reference, names(), "architecture (of this and of installed packages)")
             return Found(baselines.load(reference), None)
         reference = offered[reference].value
     architecture = imported(reference)
@@ -74,8 +74,8 @@ def load(name: str, code: CustomCode | None) -> Architecture:
     version = _version(code.package)
     if version is None:
         raise InputError(
-            f"{what}, which is not installed here; install it if you trust it: pip install "
-            f"{code.package}=={code.version}"
+            f"{what}, which is not installed here; if you trust it, get that version from its author, and "
+            "install it"
         )
     if version != code.version:
         raise InputError(f"{what}; found version {version}; install the declared one")

@@ -19,11 +19,11 @@ from understudy.submissions import (
     watched,
 )
 from understudy.submissions.submission_format import Checkpoint, Submission
-from understudy.suite import benchmarks, devices, games, registry, stored_names
+from understudy.suite import benchmarks, custom_code, devices, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
-from understudy.suite.protocols import Game
+from understudy.suite.protocols import Game, Timestep
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.testing import architecture_checks, imitator_checks
 
@@ -96,7 +96,8 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
         architectures.imported(reference) if is_object else architectures.find(reference).architecture
     )
     try:
-        architecture_checks.check_architecture(architecture, game, **settings)
+        with custom_code.calling(reference):
+            architecture_checks.check_architecture(architecture, game, **settings)
     except CheckFailed as error:
         raise InputError(f"{reference}: {error}") from error
     config = architecture.config(game, **settings)
@@ -129,18 +130,25 @@ def require_conformance(imitator: Any, game: Game, where: object) -> None:
     """Check an imitator on a short run of random timesteps; InputError, which names `where`, if it fails."""
     timesteps = imitator_checks.random_timesteps(game, CONFORMANCE_LANES, CONFORMANCE_MOVES, CONFORMANCE_SEED)
     try:
-        with devices.threads(1), imitator_checks.unchanged_around(imitator), torch.no_grad():
-            imitator_checks.check_state(imitator, timesteps)
-            imitator_checks.check_logits(imitator, game, timesteps)
-            imitator_checks.check_repeats(imitator, timesteps)
-            imitator_checks.check_step_equals_unroll(imitator, timesteps)
-            imitator_checks.check_causal(imitator, timesteps, CONFORMANCE_SEED)
-            imitator_checks.check_rows_apart(imitator, timesteps, CONFORMANCE_SEED)
-            imitator_checks.check_reset(imitator, timesteps)
+        with custom_code.calling(f"{where}: on random timesteps it"), devices.threads(1):
+            _check(imitator, game, timesteps)
     except CheckFailed as error:
         raise InputError(f"{where}: {error}") from error
-    except Exception as error:  # whatever a stranger's module raises
-        raise InputError(f"{where}: it fails on random timesteps: {type(error).__name__}: {error}") from error
+
+
+def _check(imitator: Any, game: Game, timesteps: Timestep) -> None:
+    """Make the checks of the conformance kit that are quick; CheckFailed for the first that fails."""
+    seed, reach = CONFORMANCE_SEED, imitator_checks.checked_reach(imitator)
+    with imitator_checks.unchanged_around(imitator), torch.no_grad():
+        imitator_checks.check_state(imitator, timesteps)
+        imitator_checks.check_logits(imitator, game, timesteps)
+        imitator_checks.check_repeats(imitator, timesteps)
+        imitator_checks.check_step_equals_unroll(imitator, timesteps)
+        imitator_checks.check_causal(imitator, timesteps, seed)
+        imitator_checks.check_rows_apart(imitator, timesteps, seed)
+        imitator_checks.check_reset(imitator, timesteps)
+        if reach is not None and reach < CONFORMANCE_MOVES:
+            imitator_checks.check_reach(imitator, timesteps, reach, seed)
 
 
 def _sizes(module: Any) -> _Sizes:

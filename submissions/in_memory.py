@@ -57,7 +57,10 @@ def entry(
     registry.choose(decoding, ("greedy", "sample"), "decoding")
     pinned = pins.of(benchmark)
     usable = pinned.names(benchmark, benchmark.watched_games)
-    chosen = usable if teachers is None else tuple(dict.fromkeys(teachers))
+    named = [teachers] if isinstance(teachers, str) else teachers
+    chosen = usable if named is None else tuple(dict.fromkeys(named))
+    if not chosen:
+        raise InputError("teachers: expected at least one run, or None for all; found none")
     for teacher in chosen:
         registry.choose(teacher, usable, f"pinned run of a watched game of {benchmark.name}:")
     game = games.load(benchmark.watched_games[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,7 @@ from understudy.submissions.submission_format import (
     parsed,
 )
 from understudy.submissions.tensors import unreadable
+from understudy.suite import custom_code
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
 from understudy.suite.io import module_wrappers
@@ -45,7 +46,8 @@ def load(source: CheckpointSource, game: Game) -> nn.Module:
     declared = config(source)
     try:
         architecture = architectures.load(declared.architecture, source.custom_code)
-        with _bounded_memory(BUILD_BYTES):  # a small file can ask for a huge model
+        strangers = custom_code.calling(declared.architecture) if source.custom_code else nullcontext()
+        with _bounded_memory(BUILD_BYTES), strangers:  # a small file can ask for a huge model
             module = architecture.build(declared.parameters, game)
             state_bytes = states.size_bytes(cast(Imitator, module).initial_state(1))
     except InputError as error:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
+import re
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +16,7 @@ from understudy.suite.io import files, walks
 
 TEMPLATE: Final = Path(__file__).parent / "new_architecture"
 NAME: Final = "my-lstm"  # of the architecture in the template
+NAMES: Final = re.compile(r"(?=.{1,64}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def write(name: str, folder: Path) -> list[Path]:
@@ -19,8 +24,13 @@ def write(name: str, folder: Path) -> list[Path]:
 
     Raises InputError for a name that an architecture or a package cannot have, and a folder with files.
     """
-    if not reserved_names.NAME.fullmatch(name) or "." in name or name[0].isdigit():
+    module = name.replace("-", "_")
+    if not NAMES.fullmatch(name) or keyword.iskeyword(module):
         raise InputError(f"expected a name of small letters, digits and '-', such as my-lstm; found {name!r}")
+    if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
+        raise InputError(
+            f"expected a name of its own; found {name!r}, and a module {module} is installed here"
+        )
     if name in baselines.names() or reserved_names.is_control(name):
         raise InputError(f"expected a name of its own; found {name!r}, which this package has")
     if folder.is_dir() and any(folder.iterdir()):
@@ -36,6 +46,6 @@ def write(name: str, folder: Path) -> list[Path]:
 
 def _renamed(text: str, name: str) -> str:
     """Return a text with the names of the template's architecture, package and class replaced."""
-    class_name = "".join(word.capitalize() for word in name.replace("_", "-").split("-"))
+    class_name = "".join(word.capitalize() for word in name.split("-"))
     module = name.replace("-", "_")
     return text.replace(NAME, name).replace("my_lstm", module).replace("MyLSTM", class_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from understudy.baselines.training.reports import TrainingReport
 from understudy.baselines.training.settings import TrainingSettings
 from understudy.submissions import architectures, loading, submission_format, training_log, watched
 from understudy.submissions.submission_format import Config, Declaration, Submission, WatchedHistory
-from understudy.suite import benchmarks, draws, games, registry, stored_names
+from understudy.suite import benchmarks, custom_code, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.histories import frame_store
@@ -193,19 +194,24 @@ class _Training:
         report: Callable[[Sequence[TrainingReport]], None],
     ) -> nn.Module:
         """Return a trained module; `progress` gets the updates done, those to do and a note."""
-        return loop.train(
-            self.architecture,
-            self.parameters,
-            self.game,
-            source,
-            self.settings,
-            held_out=held_out,
-            machine=self.machine,
-            resume_file=resume_file,
-            save_every_updates=SAVE_EVERY_UPDATES,
-            progress=lambda at: progress(at.updates_done, at.updates, f"loss {at.loss:.3f}"),
-            report=report,
-        )
+        with self._own_or_a_strangers_code():
+            return loop.train(
+                self.architecture,
+                self.parameters,
+                self.game,
+                source,
+                self.settings,
+                held_out=held_out,
+                machine=self.machine,
+                resume_file=resume_file,
+                save_every_updates=SAVE_EVERY_UPDATES,
+                progress=lambda at: progress(at.updates_done, at.updates, f"loss {at.loss:.3f}"),
+                report=report,
+            )
+
+    def _own_or_a_strangers_code(self) -> AbstractContextManager[None]:
+        """Return a context in which an error of custom code is the user's, and one of ours a bug."""
+        return custom_code.calling(self.architecture.name) if self.custom_code else nullcontext()
 
     def split(self, teacher: str | None) -> tuple[list[int], list[int]]:
         """Return the runs that the updates of a checkpoint use, and those held out, by number."""
@@ -258,7 +264,8 @@ class _Training:
         """Return K: as chosen, or the moves that can matter, as far as every run has them."""
         if request.priming_moves is not None:
             return request.priming_moves
-        reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
+        with self._own_or_a_strangers_code():
+            reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
         shortest = min(entry.moves for entry in self.watched)
         useful = shortest if reach is None else 0 if reach <= 1 else reach
         return min(useful, shortest)

@@ -1,13 +1,20 @@
-"""Custom code: an architecture of somebody else's package, by object, package and version."""
+"""Custom code: an architecture of somebody else's package, and errors that such code raises."""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
 from understudy.suite import validation
+from understudy.suite.errors import CheckFailed, InputError, MachineError
 
+PACKAGE: Final = Path(__file__).resolve().parent.parent  # of this package, or the checkout
+OURS: Final = tuple(str(PACKAGE / name) for name in ("suite", "baselines", "submissions", "understudy"))
 OBJECT: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:OBJECT
 
 
@@ -22,3 +29,36 @@ class CustomCode(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.object} of {self.package} {self.version}"
+
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Raise whatever a stranger's code raises in the block as InputError: what failed, where, and why.
+
+    Errors of this package, of files and of memory pass as they are.
+    """
+    try:
+        yield
+    except (InputError, CheckFailed, MachineError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{what} fails{place_of(error)}: {type(error).__name__}: {first_line(error)}; mend it there"
+        ) from error
+
+
+def place_of(error: Exception) -> str:
+    """Return the newest place of an error that is neither in torch nor in this package, in brackets."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "torch" not in Path(frame.filename).parts and not frame.filename.startswith(OURS)
+    ]
+    if not frames:
+        return ""
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first sentence of an error's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

@@ -10,6 +10,8 @@ from typing import Any
 
 from understudy.suite.errors import InputError
 
+MOST_LISTED = 40  # known names in a message
+
 
 def names(folders: Iterable[str | Path], suffix: str = ".py") -> tuple[str, ...]:
     """Return the registered names, sorted: the stems of the files in `folders` without a leading underscore.
@@ -31,7 +33,8 @@ def choose(name: str, known: Iterable[str], what: str) -> str:
         return name
     spelled = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.5)
-    hint = f"did you mean {spelled[near[0]]!r}?" if near else f"known: {', '.join(known)}"
+    more = f" and {len(known) - MOST_LISTED:,} more" if len(known) > MOST_LISTED else ""
+    hint = f"did you mean {spelled[near[0]]!r}?" if near else f"known: {', '.join(known[:MOST_LISTED])}{more}"
     raise InputError(f"unknown {what} {name!r}; {hint}")
 
 

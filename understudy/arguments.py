@@ -47,7 +47,10 @@ def numbers(settings: Sequence[str]) -> dict[str, float]:
         try:
             found[key] = int(value) if value.lstrip("-").isdecimal() else float(value)
         except ValueError as error:
-            raise InputError(f"--set: expected KEY=NUMBER, e.g. layers=2; found {each!r}") from error
+            raise InputError(
+                f"--set: expected KEY=NUMBER, e.g. layers=2; found {each!r}; what is no number has an "
+                "option of its own: --help"
+            ) from error
     return found
 
 

@@ -72,14 +72,14 @@ def evaluate(
     budget: str = "quick",
     name: str | None = None,
     out: str | Path = "results",
-    tasks: Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
     decoding: str = "greedy",
     priming_moves: int | None = None,
     teachers: Sequence[str] | None = None,
     num_envs: int | None = None,
     threads: int = 1,
     device: str = "cpu",
-    interventions: Sequence[str] = (),
+    interventions: str | Sequence[str] = (),
     isolation: bool = False,
     restart: bool = False,
 ) -> Result:
@@ -132,7 +132,8 @@ def evaluate(
         request = Request(named, benchmark, budget, folder, num_envs, threads, restart, device=device)
         entry = in_memory.entry(model, named, declared, decoding, priming_moves, teachers)
         row = RequestedRow(request, entry, declared, scoring.pinned_runs_of(declared))
-    applied = known.chosen(list(interventions))
+    applied = known.chosen([interventions] if isinstance(interventions, str) else list(interventions))
+    tasks = [tasks] if isinstance(tasks, str) else tasks
     scoring.refuse_meaningless([row], applied)
     with devices.threads(threads):  # what plays sets them, and the caller goes on
         scored = play_and_score(row, tasks, "serial", applied, screen.shortfall(), isolation)
@@ -164,7 +165,8 @@ def play_and_score(
         for line in preflight.of_rows([row], tasks):
             screen.echo(line, err=True)
         expected = expected_time.seconds(planned.items, engine, planned.slow_to_make)
-        screen.echo(f"expected time: {expected_time.text(expected)}", err=True)
+        besides = ", priming not included" if expected and row.entry.priming_moves else ""
+        screen.echo(f"expected time: {expected_time.text(expected)}{besides}", err=True)
         scoring.play(planned.items, engine, report)
         if isolation:
             scoring.check([row], work.ISOLATION, report)

@@ -89,8 +89,9 @@ class Histories(Dataset[Batch]):
         return WindowLoader(self.windows, moves, batch_size, seed, num_workers, targets, pin_memory)
 
     def select(self, names: Iterable[str]) -> Histories:
-        """Return the runs of these names alone; InputError, with a suggestion, for an unknown one."""
-        chosen = [self._runs[registry.choose(name, self._runs, "run")] for name in dict.fromkeys(names)]
+        """Return the runs of these names, or of one, alone; InputError for an unknown one."""
+        wanted = dict.fromkeys([names] if isinstance(names, str) else names)
+        chosen = [self._runs[registry.choose(name, self._runs, "run")] for name in wanted]
         if not chosen:
             raise InputError("expected at least one run; found none")
         return Histories(self.benchmark, chosen, self.window_moves)
@@ -105,6 +106,10 @@ class Histories(Dataset[Batch]):
 
         frames = {name: columns.frame(each, self.watched_moves) for name, each in self._histories.items()}
         return pd.concat(frames, names=["run"])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what names the runs; a DataLoader's worker processes open them anew."""
+        return Histories, (self.benchmark, list(self._runs.values()), self.window_moves)
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -160,7 +165,8 @@ def _folder(source: str | Path) -> Path | None:
     text = str(source)
     if isinstance(source, str) and locations.names_hub(text):
         return client.folder(text, lambda line: print(line, file=sys.stderr))
-    if isinstance(source, str) and (text in benchmarks.names() or Path(text).name == text):
+    bare = isinstance(source, str) and Path(text).name == text
+    if bare and (text in benchmarks.names() or not Path(text).is_dir()):
         return None
     folder = paths.folder(text)
     if not folder.is_dir():
@@ -171,8 +177,9 @@ def _folder(source: str | Path) -> Path | None:
 def _only_benchmark(folder: Path) -> str:
     found = [name for name in benchmarks.names() if walks.matching(folder, name)]
     if len(found) != 1:
+        remedy = "give benchmark=" if found else "give the folder above, or one that has such a folder"
         raise InputError(
             f"{folder}: expected runs of one benchmark in it, in a folder of its name; found "
-            f"{', '.join(found) or 'none'}; give benchmark="
+            f"{', '.join(found) or 'none'}; {remedy}"
         )
     return found[0]

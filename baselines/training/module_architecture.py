@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from understudy.baselines.training import seeded_parameters
-from understudy.suite import registry
+from understudy.suite import custom_code, registry
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game
 
@@ -44,5 +44,6 @@ class ModuleArchitecture:
         missing = sorted(self.defaults.keys() - config.keys())
         if missing:
             raise InputError(f"{self.name}: expected the setting {missing[0]!r}, found none")
-        with seeded_parameters.parameters_from(seed):
+        given = ", ".join(f"{name}={value}" for name, value in settings.items())
+        with custom_code.calling(f"{self.name}({given})"), seeded_parameters.parameters_from(seed):
             return self.module(game, **settings)

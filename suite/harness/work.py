@@ -126,7 +126,7 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
-            "for --out, or --restart to play its runs again"
+            "for --out, or --restart to play its runs again (in Python: out=, restart=True)"
         )
     return path, declared
 

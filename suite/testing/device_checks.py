@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from understudy.suite import devices
+from understudy.suite.custom_code import first_line, place_of
 from understudy.suite.errors import CheckFailed
 from understudy.suite.protocols import Imitator, State, Timestep
 from understudy.suite.testing import answers
@@ -103,7 +102,7 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         return copy.deepcopy(module, memo)
     except Exception as error:
         fail(
-            f"it cannot be copied, to be tried on another device ({_first_line(error)}); keep tensors as "
+            f"it cannot be copied, to be tried on another device ({first_line(error)}); keep tensors as "
             "parameters, buffers and state, and nothing else that copy.deepcopy refuses"
         )
 
@@ -121,7 +120,7 @@ def _ran(name: str, call: Callable[[], Any]) -> Any:
             if isinstance(error, (NotImplementedError, TypeError)) or "item()" in str(error)
             else OWN_DEVICE
         )
-        fail(f"{name} fails on another device than the CPU{_where(error)}: {_first_line(error)}; {advice}")
+        fail(f"{name} fails on another device than the CPU{place_of(error)}: {first_line(error)}; {advice}")
 
 
 def _require_on_meta(name: str, tensors: State) -> None:
@@ -131,18 +130,3 @@ def _require_on_meta(name: str, tensors: State) -> None:
             if name == "initial_state":
                 advice = "make it there: torch.zeros(..., device=next(self.parameters()).device)"
             fail(f"{name} made {key!r} on {tensor.device} while the module is on meta; {advice}")
-
-
-def _where(error: Exception) -> str:
-    """Return the newest place of an error that is not within torch or this package's own kit."""
-    own = (str(Path(torch.__file__).parent), __file__)
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(own)
-    ]
-    return (
-        f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

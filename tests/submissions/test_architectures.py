@@ -46,6 +46,34 @@ ECHO = understudy.ModuleArchitecture("echo", Echo, strength=0.5)
 NAMED_BC = understudy.ModuleArchitecture("bc", Echo, strength=0.5)
 NAMED_BADLY = understudy.ModuleArchitecture("My Echo", Echo, strength=0.5)
 NUMBER = 3
+
+
+class Wrong(Echo):
+    def step(self, timestep, state):
+        return self.table @ timestep.previous_reward, state
+
+
+class NoUnroll(nn.Module):
+    def __init__(self, game, width):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(game.num_actions))
+
+    initial_state = Echo.initial_state
+    step = Echo.step
+    reach_moves = 1
+
+
+class TrainsNot(Echo):
+    def unroll(self, timesteps, state):
+        if torch.is_grad_enabled():
+            raise IndexError("index 9 is out of bounds")
+        return super().unroll(timesteps, state)
+
+
+WRONG = understudy.ModuleArchitecture("wrong", Wrong, strength=0.5)
+NO_UNROLL = understudy.ModuleArchitecture("no-unroll", NoUnroll, width=1)
+SIZED = understudy.ModuleArchitecture("sized", lambda game, width: nn.LSTM(4, width), width=1)
+TRAINS_NOT = understudy.ModuleArchitecture("trains-not", TrainsNot, strength=0.5)
 '''
 SIZES = ("--updates", "2", "--set", "window_moves=16", "--set", "batch_size=2")
 
@@ -113,7 +141,7 @@ def test_without_an_entry_point_the_module_names_the_package(mylab):
     [
         ("ehco", "did you mean 'echo'?"),
         ("random", "is a control and is not trained"),
-        ("mylab.echo", "unknown architecture"),
+        ("mylab.echo", "unknown architecture (of this and of installed packages)"),
         ("mylab.echo:", "expected an architecture as package.module:OBJECT"),
         ("mylab.echo:os.system", "expected an architecture as package.module:OBJECT"),
         ("mylab.echo:NONE", "mylab.echo has no object 'NONE'"),
@@ -131,6 +159,35 @@ def test_what_is_no_architecture_is_one_line(reference, said, here, capsys):
     assert said in shown
     assert shown.count("\n") == 1
     assert not (here / "mine").exists()
+
+
+@pytest.mark.usefixtures("mylab", "here")
+@pytest.mark.parametrize(
+    ("reference", "settings", "said"),
+    [
+        (
+            "WRONG",
+            (),
+            "fails (echo.py, line 37: return self.table @ timestep.previous_reward, state): RuntimeError",
+        ),
+        ("NO_UNROLL", (), "'unroll'"),
+        ("SIZED", ("--set", "width=0"), "sized(width=0) fails"),
+    ],
+)
+def test_an_error_of_a_users_code_is_the_users(reference, settings, said, capsys):
+    assert cli.main(["check", "--architecture", f"mylab.echo:{reference}", *settings]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "a bug of ours" not in shown
+
+
+@pytest.mark.usefixtures("mylab", "here")
+def test_an_error_of_a_users_code_in_training_is_the_users(capsys):
+    command = ["train", "mylab.echo:TRAINS_NOT", "--benchmark", "darkroom-v1", "--out", "mine", *SIZES]
+    assert cli.main(command) == 2
+    shown = capsys.readouterr().err
+    assert "trains-not fails (echo.py, line" in shown
+    assert "IndexError: index 9 is out of bounds" in shown
 
 
 def test_code_of_no_package_is_checked_but_not_trained(here, capsys, monkeypatch):
@@ -172,7 +229,10 @@ def test_a_submission_of_this_package_has_no_such_key(here):
     ("change", "said"),
     [
         ({"version": "0.4"}, "found version 0.3.1; install the declared one"),
-        ({"package": "elsewhere"}, "is not installed here; install it if you trust it"),
+        (
+            {"package": "elsewhere"},
+            "not installed here; if you trust it, get that version from its author",
+        ),
         ({"package": "numpy", "version": None}, "found it is not of it"),
         ({"object": "mylab.echo:NAMED_BC"}, "found 'bc'"),
         ({"object": "os:system"}, "found it is not of it"),

@@ -53,7 +53,25 @@ def test_its_own_tests_pass(package):
     subprocess.run([sys.executable, "-m", "pytest", "-q", "."], cwd=package, check=True, env=own)
 
 
-@pytest.mark.parametrize("name", ["bc", "random", "My-LSTM", "a.b", "1st", "", "-x", "a/b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bc",
+        "random",
+        "My-LSTM",
+        "a.b",
+        "1st",
+        "",
+        "-x",
+        "a/b",
+        "a--b",
+        "my_gru",
+        "class",
+        "torch",
+        "json",
+        "understudy",
+    ],
+)
 def test_a_name_that_cannot_be_used_is_refused(name, here, capsys):
     assert cli.main(["submissions", "new", f"--architecture={name}", "--out", "mine"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
