@@ -151,7 +151,9 @@ def _is_committed(row: Mapping[str, Any]) -> bool:
 
 
 def _committed(row: Mapping[str, Any]) -> rounds.Committed:
-    return rounds.Committed(**{field.name: row[field.name] for field in fields(rounds.Committed)})
+    """Return what has to be committed to a row's round; without a declaration nothing is."""
+    values = {field.name: row[field.name] for field in fields(rounds.Committed)}
+    return rounds.Committed(**{**values, "declaration": row["declaration"] or ""})
 
 
 def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from understudy.suite import validation
@@ -69,12 +69,6 @@ class Row(Document):
     # Keys that are left out where they don't apply:
     custom_code: CustomCode | None = None  # of an architecture that does not come with this package
     in_memory: Text | None = None  # class of a model that was given as an object and is not stored
-
-    @model_validator(mode="after")
-    def _declared(self) -> Row:
-        if self.control != (self.declaration is None):
-            raise PydanticCustomError("declaration", "expected a declaration, and of a control none")
-        return self
 
 
 class Lane(Part):

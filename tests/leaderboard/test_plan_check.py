@@ -105,6 +105,7 @@ def test_a_control_chooses_no_teachers(copied):
         ({"decoding": "sample"}, "decoding"),
         ({"priming_moves": 1}, "number of priming moves"),
         ({"declaration": "0" * 64}, "declared data or training seed"),
+        ({"declaration": None}, "declared data or training seed"),
     ],
 )
 def test_a_row_of_a_round_is_played_as_its_submission_was_committed(copied, values, word):

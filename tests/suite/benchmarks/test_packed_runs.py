@@ -215,16 +215,20 @@ def test_an_archive_is_published_as_it_is(own, tmp_path):
     assert [run.size_bytes for run in published.runs] == [
         (own / BENCHMARK / name / "history.parquet").stat().st_size for name in anyones_runs.OWN
     ]
-    assert published.contents.keys() == {str(ARCHIVE), "README.md", "SHA256SUMS"}
+    assert published.contents.keys() == {str(ARCHIVE), "README.md", "SHA256SUMS", "croissant.json"}
     assert published.contents[str(ARCHIVE)] == archive
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert published.contents["SHA256SUMS"] == f"{digest}  {ARCHIVE}\n".encode()
+    description = bytes(published.contents["croissant.json"])
+    sums = {str(ARCHIVE): digest, "croissant.json": hashlib.sha256(description).hexdigest()}
+    listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    assert published.contents["SHA256SUMS"] == listed.encode()
     card = bytes(published.contents["README.md"]).decode()
     assert "configs" not in yaml.safe_load(card.split("---\n")[1])
     assert f"3 of the runs are packed in {ARCHIVE}, as they are." in card
     assert published.left_out == ()
     (tmp_path / "SHA256SUMS").write_bytes(bytes(published.contents["SHA256SUMS"]))
-    assert manifest.check(tmp_path) == {str(ARCHIVE): digest}
+    (tmp_path / "croissant.json").write_bytes(description)
+    assert manifest.check(tmp_path) == sums
     assert [history_format.read(run.history_in(tmp_path)).num_moves for run in published.runs] == [
         *anyones_runs.OWN.values()
     ]
