@@ -21,6 +21,8 @@ from understudy.suite.histories import history_format
 from understudy.suite.io import file_names
 from understudy.suite.io.readable import Readable
 
+NOT_DECLARED = "0" * 64
+
 
 def differences(folder: RowFolder) -> Iterator[str]:
     """Yield each difference of a row's jobs from the planned ones, and each missing job.
@@ -153,7 +155,7 @@ def _is_committed(row: Mapping[str, Any]) -> bool:
 def _committed(row: Mapping[str, Any]) -> rounds.Committed:
     """Return what has to be committed to a row's round; without a declaration nothing is."""
     values = {field.name: row[field.name] for field in fields(rounds.Committed)}
-    return rounds.Committed(**{**values, "declaration": row["declaration"] or ""})
+    return rounds.Committed(**{**values, "declaration": row["declaration"] or NOT_DECLARED})
 
 
 def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:

@@ -7,9 +7,7 @@ fetched: a submission of other code is played only where its package is installe
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -42,7 +40,7 @@ def find(reference: str) -> Found:
     """Return the architecture of a name or of `package.module:OBJECT`.
 
     Raises InputError for an unknown name, an object that cannot be imported or is no architecture, and one
-    that is of no installed package, so that nobody else could have it.
+    that no installed package offers, so that nobody else could have it.
     """
     if ":" not in reference:
         offered = {point.name: point for point in _entry_points()}
@@ -52,21 +50,20 @@ def find(reference: str) -> Found:
             return Found(baselines.load(reference), None)
         reference = offered[reference].value
     architecture = imported(reference)
-    package = next(_packages_of(reference), None)
-    version = None if package is None else _version(package)
-    if package is None or version is None:
+    code = next(_offered(reference), None)
+    if code is None:
         raise InputError(
-            f"{reference}: expected an object of an installed package, which submission.json can name with "
-            f"its version; found none that has it; install yours: pip install -e FOLDER"
+            f"{reference}: expected an object that an installed package offers as an entry point of "
+            f"{GROUP!r}, so that submission.json can name it; add it to your pyproject.toml, and install that"
         )
-    return Found(architecture, CustomCode(object=reference, package=package, version=version))
+    return Found(architecture, code)
 
 
 def load(name: str, code: CustomCode | None) -> Architecture:
     """Return the architecture that a submission declares.
 
-    Raises InputError for an unknown name, or code whose package is not installed in the declared version,
-    does not have the object, or offers it under another name.
+    Raises InputError for an unknown name, or code whose package is not installed in the declared version, or
+    does not offer the object as an entry point. Nothing is imported then: a submission is a stranger's text.
     """
     if code is None:
         return baselines.load(name)
@@ -79,8 +76,11 @@ def load(name: str, code: CustomCode | None) -> Architecture:
         )
     if version != code.version:
         raise InputError(f"{what}; found version {version}; install the declared one")
-    if _normal(code.package) not in map(_normal, _packages_of(code.object)):
-        raise InputError(f"{what}; expected {code.object} in that package, found it is not of it")
+    if _normal(code.package) not in (_normal(each.package) for each in _offered(code.object)):
+        raise InputError(
+            f"{what}; expected {code.object} among its entry points of {GROUP!r}, by which it says "
+            "what may be run; found it is not"
+        )
     architecture = imported(code.object)
     if architecture.name != name:
         raise InputError(f"{what}; its object {code.object} is named {architecture.name!r}")
@@ -88,34 +88,32 @@ def load(name: str, code: CustomCode | None) -> Architecture:
 
 
 def imported(reference: str) -> Architecture:
-    """Return the architecture object `package.module:OBJECT`; the working folder is looked in last.
+    """Return the architecture object `package.module:OBJECT`.
 
     Raises InputError if it cannot be imported, is no architecture, or has a name of this package.
     """
     if not re.fullmatch(custom_code.OBJECT, reference):
         raise InputError(f"expected an architecture as package.module:OBJECT; found {reference!r}")
     module_name, _, name = reference.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a stranger's module raises
-        raise InputError(f"{reference}: importing {module_name} failed: {_text(error)}") from error
-    if not hasattr(module, name):
-        raise InputError(f"{reference}: {module_name} has no object {name!r}")
-    found: Any = getattr(module, name)
-    if isinstance(found, type):
-        raise InputError(
-            f"{reference}: expected an architecture object, found the class {name}; name an object of it, or "
-            f'make one: understudy.ModuleArchitecture("my-name", {name})'
-        )
-    lacking = [member for member in MEMBERS if not hasattr(found, member)]
-    if lacking:
+        found: Any = getattr(importlib.import_module(module_name), name)
+        if isinstance(found, type):
+            raise InputError(
+                f"{reference}: expected an architecture object, found the class {name}; name an object of "
+                f'it, or make one: understudy.ModuleArchitecture("my-name", {name})'
+            )
+        members = {member: getattr(found, member, None) for member in MEMBERS}
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
+        raise InputError(f"{reference}: importing it fails: {type(error).__name__}: {error}") from error
+    lacking = [member for member, value in members.items() if value is None]
+    if lacking or not (callable(members["config"]) and callable(members["build"])):
         raise InputError(
             f"{reference}: expected an architecture with {', '.join(MEMBERS)}; found a "
-            f"{type(found).__name__} without {lacking[0]}"
+            f"{type(found).__name__} without {lacking[0] if lacking else 'these methods'}"
         )
-    _check_name(reference, found.name)
+    _check_name(reference, members["name"])
     return cast(Architecture, found)
 
 
@@ -134,13 +132,12 @@ def _entry_points() -> tuple[metadata.EntryPoint, ...]:
     return tuple(metadata.entry_points(group=GROUP))
 
 
-def _packages_of(reference: str) -> Iterator[str]:
-    """Yield the installed packages that an object is of: those that offer it, then those with its module."""
+def _offered(reference: str) -> Iterator[CustomCode]:
+    """Yield the installed packages that offer an object, with their versions."""
     for point in _entry_points():
-        if point.value == reference and point.dist is not None:
-            yield point.dist.name
-    top = reference.partition(":")[0].partition(".")[0]
-    yield from dict.fromkeys(metadata.packages_distributions().get(top, ()))
+        version = None if point.dist is None else _version(point.dist.name)
+        if point.value == reference and point.dist is not None and version is not None:
+            yield CustomCode(object=reference, package=point.dist.name, version=version)
 
 
 def _version(package: str) -> str | None:
@@ -154,7 +151,3 @@ def _version(package: str) -> str | None:
 def _normal(package: str) -> str:
     """Return a package's name as pip compares names: PEP 503."""
     return re.sub(r"[-_.]+", "-", package).lower()
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +93,11 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
     Raises InputError with the first check that fails.
     """
     game = games.load(benchmarks.load(benchmark_name).watched_games[0])
-    is_object = ":" in reference
-    architecture = (
-        architectures.imported(reference) if is_object else architectures.find(reference).architecture
-    )
+    if ":" in reference:
+        sys.path.append(os.getcwd())  # a user's own module need not be installed to be checked
+        architecture = architectures.imported(reference)
+    else:
+        architecture = architectures.find(reference).architecture
     try:
         with custom_code.calling(reference):
             architecture_checks.check_architecture(architecture, game, **settings)

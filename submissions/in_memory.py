@@ -6,18 +6,20 @@ Its rows are self-reported. Nothing is copied to other processes, so its class m
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 import time
 import warnings
 from collections.abc import Sequence
-from types import MethodType
+from numbers import Integral
+from types import CodeType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from understudy.submissions import check
-from understudy.suite import devices, games, registry, reserved_names, tasks
+from understudy.suite import custom_code, devices, games, registry, reserved_names, tasks
 from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import frozenness
@@ -27,6 +29,8 @@ from understudy.suite.protocols import Game, State, Timestep
 from understudy.suite.testing import imitator_checks
 
 CHECKPOINT = "in-memory"
+OF_OTHERS = ("torch", "builtins", "typing")  # whose classes are known by the package versions of a job
+MOST_CHARACTERS = 200  # of a class name
 TIMED_MOVES = 32  # of which the cost of priming is estimated
 
 
@@ -65,10 +69,10 @@ def entry(
         registry.choose(teacher, usable, f"pinned run of a watched game of {benchmark.name}:")
     game = games.load(benchmark.watched_games[0])
     module = _prepared(model)
-    check.require_conformance(module, game, _class_of(model))
+    check.require_conformance(copy.deepcopy(module), game, _class_of(model))
     priming = _priming_moves(module, benchmark, priming_moves)
     if not hasattr(model, "unroll"):
-        _warn_of_steps(module, game, priming, len(chosen))
+        _warn_of_steps(copy.deepcopy(module), game, priming, len(chosen))
     identity = _identity(model, module)
     return Entry(
         name=name,
@@ -90,24 +94,24 @@ def entry(
                 load=Loader(f"{__name__}:given", (module,)),
             ),
         ),
-        declaration=identity,  # so that no round has it
+        declaration=_code_of(module),  # no round has it, and a row of other code is another row
         in_memory=_class_of(model),
     )
 
 
 def given(module: nn.Module, request: PlayerRequest) -> nn.Module:
-    """Return the module, the player of every job; called by its `Loader`."""
+    """Return a copy of the module, the player of a job; called by its `Loader`."""
     if request.intervention is not None and request.intervention.parameters != "own":
         raise InputError(
             f"--intervention {request.intervention.name}: a model in memory has no training to repeat; make "
             "a submission of it"
         )
-    return module
+    return copy.deepcopy(module)  # as a submission is loaded anew: no job changes the next one's player
 
 
 def require_name(name: str) -> None:
     """Raise InputError unless a row in memory may have this name."""
-    if not reserved_names.NAME.fullmatch(name):
+    if not isinstance(name, str) or not reserved_names.NAME.fullmatch(name):
         raise InputError(
             f"name: expected small letters, digits, '.', '_' and '-', at most 64; found {name!r}"
         )
@@ -133,10 +137,15 @@ def _prepared(model: nn.Module) -> nn.Module:
             )
     try:
         module = copy.deepcopy(model).cpu()  # where the checks are made
+        shared = {id(each) for each in model.modules()} & {id(each) for each in module.modules()}
+        module.eval().requires_grad_(False)
     except Exception as error:  # whatever a stranger's class raises
         raise InputError(
-            f"{_class_of(model)}: expected a model that copy.deepcopy copies; found {error}"
+            f"{_class_of(model)}: expected a model that copy.deepcopy copies; found "
+            f"{custom_code.first_line(error)}"
         ) from error
+    if shared:
+        raise InputError(f"{_class_of(model)}: copy.deepcopy returns parts of the model itself; mend that")
     members: Any = module
     if not hasattr(model, "unroll"):
         members.unroll = MethodType(_unrolled, module)
@@ -146,7 +155,7 @@ def _prepared(model: nn.Module) -> nn.Module:
         imitator_checks.checked_reach(members)
     except Exception as error:
         raise InputError(f"{_class_of(model)}: {error}") from error
-    return module.eval().requires_grad_(False)
+    return module
 
 
 def _unrolled(model: Any, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
@@ -163,9 +172,9 @@ def _priming_moves(module: Any, benchmark: Benchmark, chosen: int | None) -> int
     most, reach = benchmark.watched_moves, module.reach_moves
     if chosen is None:
         return most if reach is None else min(most, reach if reach > 1 else 0)
-    if not 0 <= chosen <= most:
-        raise InputError(f"priming_moves: expected 0 to W = {most:,}; found {chosen:,}")
-    return chosen
+    if isinstance(chosen, bool) or not isinstance(chosen, Integral) or not 0 <= chosen <= most:
+        raise InputError(f"priming_moves: expected a whole number from 0 to W = {most:,}; found {chosen}")
+    return int(chosen)
 
 
 def _warn_of_steps(module: Any, game: Game, priming_moves: int, teachers: int) -> None:
@@ -188,4 +197,34 @@ def _identity(model: nn.Module, module: nn.Module) -> str:
 
 
 def _class_of(model: object) -> str:
-    return f"{type(model).__module__}.{type(model).__qualname__}"
+    return f"{type(model).__module__}.{type(model).__qualname__}"[:MOST_CHARACTERS]
+
+
+def _code_of(module: nn.Module) -> str:
+    """Return a hash of the code of a module's classes and of its plain attributes, beside its weights.
+
+    Functions that its methods call are not among them, nor are classes of torch.
+    """
+    found: list[Any] = []
+    for name, each in module.named_modules():
+        own = [kind for kind in type(each).__mro__ if kind.__module__.partition(".")[0] not in OF_OTHERS]
+        members = [(f"{kind.__qualname__}.{key}", value) for kind in own for key, value in vars(kind).items()]
+        members += [(key, value) for key, value in vars(each).items() if not key.startswith("_")]
+        plain = [(key, _plain(value)) for key, value in members]
+        found.append([name, [(key, value) for key, value in plain if value is not None]])
+    return files.text_sha256(files.canonical_json(found))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON values, functions by their bytecode; None for what has no such form."""
+    if isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return sorted((repr(key), _plain(each)) for key, each in value.items() if _plain(each) is not None)
+    inner = value.fget if isinstance(value, property) else value
+    code = inner if isinstance(inner, CodeType) else getattr(inspect.unwrap(inner), "__code__", None)
+    if isinstance(code, CodeType):
+        return [code.co_code.hex(), list(code.co_names), [_plain(each) for each in code.co_consts]]
+    return None

@@ -48,4 +48,5 @@ def _renamed(text: str, name: str) -> str:
     """Return a text with the names of the template's architecture, package and class replaced."""
     class_name = "".join(word.capitalize() for word in name.split("-"))
     module = name.replace("-", "_")
-    return text.replace(NAME, name).replace("my_lstm", module).replace("MyLSTM", class_name)
+    names = {NAME: name, "my_lstm": module, "MyLSTM": class_name}
+    return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text)

@@ -41,13 +41,13 @@ def calling(what: str) -> Iterator[None]:
         yield
     except (InputError, CheckFailed, MachineError, OSError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"{what} fails{place_of(error)}: {type(error).__name__}: {first_line(error)}; mend it there"
         ) from error
 
 
-def place_of(error: Exception) -> str:
+def place_of(error: BaseException) -> str:
     """Return the newest place of an error that is neither in torch nor in this package, in brackets."""
     frames = [
         frame
@@ -59,6 +59,6 @@ def place_of(error: Exception) -> str:
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first sentence of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]

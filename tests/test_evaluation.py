@@ -59,7 +59,7 @@ def model(kind=Model, seed=0):
 
 
 def evaluate(player, out, **options):
-    return understudy.evaluate(player, "darkroom-v1", out=out, tasks=["skill"], **options)
+    return understudy.evaluate(player, "darkroom-v1", out=out, **{"tasks": "skill", **options})
 
 
 def content(folder):
@@ -131,6 +131,69 @@ def test_evaluating_again_plays_nothing_and_another_model_is_refused(tmp_path):
     with pytest.raises(InputError, match="another 'mine' was scored here"):
         evaluate(model(seed=1), tmp_path, name="mine")
     assert evaluate(model(seed=1), tmp_path, name="mine", restart=True).folder == first.folder
+
+
+def always(action):
+    """Return a rule without weights, defined anew as a notebook's cell does when it runs again."""
+    if action == 0:
+
+        class Rule(Model):
+            def step(self, timestep, state):
+                return torch.eye(5)[torch.zeros(len(timestep.first), dtype=torch.int64)], state
+
+    else:
+
+        class Rule(Model):
+            def step(self, timestep, state):
+                return torch.eye(5)[torch.ones(len(timestep.first), dtype=torch.int64)], state
+
+    return model(Rule)
+
+
+def test_other_code_or_attributes_with_the_same_weights_are_another_model(tmp_path):
+    from understudy.submissions import in_memory
+
+    one, same, other = (in_memory._code_of(always(action)) for action in (0, 0, 1))
+    assert one == same != other
+    changed = always(0)
+    changed.threshold = 3
+    assert in_memory._code_of(changed) != one
+    first, second = model(), model()
+    second.threshold = 3
+    evaluate(first, tmp_path, name="rule")
+    with pytest.raises(InputError, match="another 'rule' was scored here"):
+        evaluate(second, tmp_path, name="rule")
+
+
+class Counts(Model):
+    """Counts its calls outside the state, where no job may see another's."""
+
+    calls = 0
+
+    def step(self, timestep, state):
+        self.calls += 1
+        assert self.calls < 5_000, "a job began with the count of another"
+        return super().step(timestep, state)
+
+
+def test_each_job_gets_the_model_as_it_was_given(tmp_path):
+    player = model(Counts)
+    for name in ("one", "two"):
+        understudy.evaluate(player, "darkroom-v1", out=tmp_path, tasks=["skill"], name=name)
+    assert player.calls == 0
+
+
+class Itself(Model):
+    """Cannot be copied."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def test_a_model_that_is_not_copied_is_refused_and_stays_as_it_is(tmp_path):
+    player = model(Itself)
+    with pytest.raises(InputError, match="returns parts of the model itself"):
+        evaluate(player, tmp_path, name="mine")
 
 
 def test_a_missing_unroll_is_made_of_step_and_its_cost_is_said(tmp_path):
@@ -248,13 +311,22 @@ def test_a_model_that_fails_late_ends_the_row_with_the_move_named(tmp_path):
         ({"budget": "quik"}, "did you mean 'quick'"),
         ({"decoding": "sampled"}, "did you mean 'sample'"),
         ({"teachers": ["goal-00/seed-99"]}, "unknown pinned run"),
-        ({"priming_moves": 10**9}, "expected 0 to W"),
+        ({"priming_moves": 10**9}, "expected a whole number from 0 to W"),
+        ({"priming_moves": 1.5}, "expected a whole number from 0 to W"),
+        ({"priming_moves": True}, "expected a whole number from 0 to W"),
+        ({"threads": 0}, "threads: expected 1 to 1024"),
+        ({"tasks": []}, "tasks: expected the names"),
+        ({"name": 3}, "expected small letters"),
+        ({"teachers": []}, "at least one run"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"interventions": ["redrawn-1"]}, "unknown|in memory"),
     ],
 )
 def test_bad_arguments_are_one_line_and_nothing_is_written(options, said, tmp_path):
     with pytest.raises(InputError, match=said) as raised:
-        evaluate(model(), tmp_path / "results", **options)
+        understudy.evaluate(
+            model(), "darkroom-v1", **{"out": tmp_path / "results", "tasks": "skill", **options}
+        )
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "results").exists()
 

@@ -37,6 +37,8 @@ def test_every_view_ends_at_w(histories):
         assert np.array_equal(window.targets.numpy(), expected)
     with pytest.raises(IndexError):
         histories[len(histories)]
+    bases = [column.base for column in histories.numpy()["goal-00/seed-0"].values()]
+    assert all(base is None or len(base) == W for base in bases), "later moves are behind the view"
     last = max(batch.timesteps.first.shape[1] for batch in histories.loader(window_moves=W, batch_size=1))
     assert last == W
     with pytest.raises(InputError, match="the longest watched run has 1300"):
@@ -67,7 +69,13 @@ def test_histories_that_were_read_go_to_worker_processes(histories):
     again = pickle.loads(pickle.dumps(histories))
     assert again.names == histories.names
     assert torch.equal(again[1].targets, expected.targets)
-    assert torch.equal(next(iter(DataLoader(histories, batch_size=None))).targets, histories[0].targets)
+    for context in ("fork", "spawn"):
+        loader = DataLoader(
+            histories, batch_size=None, num_workers=1, multiprocessing_context=context, timeout=120
+        )
+        assert [
+            torch.equal(each.targets, histories[i].targets) for i, each in zip(range(2), loader, strict=False)
+        ] == [True, True]
 
 
 def test_a_folder_is_a_source_and_nothing_else_is(tmp_path, monkeypatch, data):

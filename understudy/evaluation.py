@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from torch import nn
 
     from understudy.leaderboard.scores import ScoredRow
@@ -78,7 +79,7 @@ def evaluate(
     teachers: Sequence[str] | None = None,
     num_envs: int | None = None,
     threads: int = 1,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     interventions: str | Sequence[str] = (),
     isolation: bool = False,
     restart: bool = False,
@@ -117,7 +118,12 @@ def evaluate(
     from understudy.suite.harness.requests import Request, RequestedRow
     from understudy.suite.io import paths
 
-    folder = paths.folder(str(out))
+    folder, device = paths.folder(str(out)), str(device)  # also a torch.device
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise InputError(f"threads: expected 1 to 1024; found {threads!r}")
+    tasks = [tasks] if isinstance(tasks, str) else tasks
+    if tasks is not None and not tasks:
+        raise InputError("tasks: expected the names of tasks, or None for all of the budget; found none")
     if isinstance(model, str | Path):
         if name is not None or teachers is not None or priming_moves is not None or decoding != "greedy":
             raise InputError(
@@ -133,11 +139,13 @@ def evaluate(
         entry = in_memory.entry(model, named, declared, decoding, priming_moves, teachers)
         row = RequestedRow(request, entry, declared, scoring.pinned_runs_of(declared))
     applied = known.chosen([interventions] if isinstance(interventions, str) else list(interventions))
-    tasks = [tasks] if isinstance(tasks, str) else tasks
     scoring.refuse_meaningless([row], applied)
     with devices.threads(threads):  # what plays sets them, and the caller goes on
         scored = play_and_score(row, tasks, "serial", applied, screen.shortfall(), isolation)
-    return Result(next(one for one in scored if one.folder.path == row.folder))
+    own = [one for one in scored if one.folder.path == row.folder]
+    if not own:
+        raise InputError(f"{row.folder}: its row was left out, as said above; remove it, and evaluate again")
+    return Result(own[0])
 
 
 def play_and_score(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -37,6 +39,7 @@ class Histories(Dataset[Batch]):
         """Use the first W moves of these runs, in windows of `window_moves`."""
         self.benchmark, self.window_moves = benchmark, window_moves
         self._runs = {run.name: run for run in runs}
+        self._process = os.getpid()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,7 +120,11 @@ class Histories(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         """Return a window, tensors [T, ...]; raises IndexError beyond the last."""
-        return self._dataset[index]
+        if self._process != os.getpid():  # forked after stores were opened, whose locks are the parent's
+            self.__dict__.pop("windows", None)
+            self.__dict__.pop("_dataset", None)
+            self._process = os.getpid()
+        return self._dataset[operator.index(index)]
 
     def __repr__(self) -> str:
         return f"<{len(self._runs)} runs of {self.benchmark.name}, at most {self.watched_moves:,} moves each>"

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.baselines import Architecture
-from understudy.baselines.training import resuming, settings
+from understudy.baselines.training import resuming, seeded_parameters, settings
 from understudy.baselines.training.reports import TrainingLog, TrainingReport
 from understudy.baselines.training.settings import TrainingSettings
 from understudy.suite import devices, draws
@@ -135,7 +136,8 @@ def train(
         contextlib.closing(_read_ahead(source, training, done, machine.workers, device)) as coming,
     ):
         while done < training.updates and not log.is_stopped:
-            loss = _update(pass_over, optimiser, next(coming), done)
+            with _draws_of_model(training.seed, done, pass_over.device):
+                loss = _update(pass_over, optimiser, next(coming), done)
             done += 1
             log.add(loss)
             if log.is_due(done):
@@ -235,6 +237,14 @@ class _Pass:
         return next_action_loss(
             logits, windows, self.training.unscored_moves, self.training.targets, num_targets
         )
+
+
+@contextmanager
+def _draws_of_model(seed: int, update: int, device: torch.device) -> Iterator[None]:
+    """Have what a model draws in an update, such as dropout, depend on the seed and the update alone."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(draws.derive(seed, "updates", update) % seeded_parameters.MAX_TORCH_SEED)
+        yield
 
 
 def _update(pass_over: _Pass, optimiser: torch.optim.Optimizer, windows: Windows, update: int) -> float:

@@ -15,13 +15,13 @@ NAMES = (*COLUMNS, "first")
 
 
 def arrays(history: History, stop: int | None = None) -> dict[str, np.ndarray]:
-    """Return the columns of the moves [0, stop) as read-only views [n], and `first`, bool, of each episode.
+    """Return the columns of the moves [0, stop) as read-only arrays [n], and `first`, bool, of each episode.
 
     `stop` is the run's end if None; give W for the watched moves.
     """
     found = {}
     for name in NAMES:
-        found[name] = getattr(history, name)[:stop].view()
+        found[name] = getattr(history, name)[:stop].copy()  # no view: its base has the later moves
         found[name].flags.writeable = False
     return found
 

@@ -229,7 +229,9 @@ def _opened(path: str, *state: int) -> Any:
     """Return a file as blosc2.SChunk; `state` distinguishes it from an earlier file of the same name."""
     import blosc2
 
-    return blosc2.open(path, mode="r", mmap_mode="r")
+    return blosc2.open(
+        path, mode="r", mmap_mode="r", dparams={"nthreads": 1}
+    )  # a forked process has no others
 
 
 def _build(cache: Path, histories: Sequence[History], wave: Sequence[RunSegment], tick: Tick) -> list[None]:

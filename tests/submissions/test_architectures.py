@@ -48,6 +48,17 @@ NAMED_BADLY = understudy.ModuleArchitecture("My Echo", Echo, strength=0.5)
 NUMBER = 3
 
 
+class Strange:
+    config = build = print
+
+    @property
+    def name(self):
+        raise RuntimeError("not now")
+
+
+STRANGE = Strange()
+
+
 class Wrong(Echo):
     def step(self, timestep, state):
         return self.table @ timestep.previous_reward, state
@@ -84,6 +95,7 @@ def install(folder, version="0.3.1", entry_points="[understudy.architectures]\ne
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").write_text("")
     (package / "echo.py").write_text(SOURCE)
+    (package / "exits.py").write_text("raise SystemExit(0)\n")
     (package / "broken.py").write_text("raise RuntimeError('no licence')\n")
     for old in folder.glob("My_Lab-*.dist-info/*"):
         old.unlink()
@@ -128,11 +140,10 @@ def test_an_installed_package_is_found_by_entry_point_and_by_object():
     assert architectures.find("bc").code is None
 
 
-def test_without_an_entry_point_the_module_names_the_package(mylab):
+def test_an_object_that_no_package_offers_is_not_trained(mylab, here, capsys):
     install(mylab, entry_points="")
-    code = architectures.find("mylab.echo:ECHO").code
-    assert code is not None
-    assert code.package == "My_Lab"
+    assert cli.main(["train", "mylab.echo:ECHO", "--benchmark", "darkroom-v1", "--out", "mine", *SIZES]) == 2
+    assert "offers as an entry point" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("mylab")
@@ -144,13 +155,15 @@ def test_without_an_entry_point_the_module_names_the_package(mylab):
         ("mylab.echo", "unknown architecture (of this and of installed packages)"),
         ("mylab.echo:", "expected an architecture as package.module:OBJECT"),
         ("mylab.echo:os.system", "expected an architecture as package.module:OBJECT"),
-        ("mylab.echo:NONE", "mylab.echo has no object 'NONE'"),
+        ("mylab.echo:NONE", "has no attribute 'NONE'"),
         ("mylab.echo:NUMBER", "found a int without name"),
         ("mylab.echo:Echo", "found the class Echo"),
         ("mylab.echo:NAMED_BC", "found 'bc', which this package has"),
         ("mylab.echo:NAMED_BADLY", "found 'My Echo'"),
-        ("mylab.broken:ECHO", "importing mylab.broken failed: RuntimeError: no licence"),
-        ("no_such_package.x:Y", "importing no_such_package.x failed: ModuleNotFoundError"),
+        ("mylab.broken:ECHO", "importing it fails: RuntimeError: no licence"),
+        ("mylab.exits:ECHO", "importing it fails: SystemExit: 0"),
+        ("mylab.echo:STRANGE", "importing it fails: RuntimeError: not now"),
+        ("no_such_package.x:Y", "importing it fails: ModuleNotFoundError"),
     ],
 )
 def test_what_is_no_architecture_is_one_line(reference, said, here, capsys):
@@ -168,7 +181,7 @@ def test_what_is_no_architecture_is_one_line(reference, said, here, capsys):
         (
             "WRONG",
             (),
-            "fails (echo.py, line 37: return self.table @ timestep.previous_reward, state): RuntimeError",
+            "fails (echo.py, line 48: return self.table @ timestep.previous_reward, state): RuntimeError",
         ),
         ("NO_UNROLL", (), "'unroll'"),
         ("SIZED", ("--set", "width=0"), "sized(width=0) fails"),
@@ -181,8 +194,9 @@ def test_an_error_of_a_users_code_is_the_users(reference, settings, said, capsys
     assert "a bug of ours" not in shown
 
 
-@pytest.mark.usefixtures("mylab", "here")
-def test_an_error_of_a_users_code_in_training_is_the_users(capsys):
+@pytest.mark.usefixtures("here")
+def test_an_error_of_a_users_code_in_training_is_the_users(mylab, capsys):
+    install(mylab, entry_points="[understudy.architectures]\ntrains-not = mylab.echo:TRAINS_NOT\n")
     command = ["train", "mylab.echo:TRAINS_NOT", "--benchmark", "darkroom-v1", "--out", "mine", *SIZES]
     assert cli.main(command) == 2
     shown = capsys.readouterr().err
@@ -195,7 +209,7 @@ def test_code_of_no_package_is_checked_but_not_trained(here, capsys, monkeypatch
     assert cli.main(["check", "--architecture", "loose:ECHO"]) == 0
     assert "echo: passes the conformance kit" in capsys.readouterr().out
     assert cli.main(["train", "loose:ECHO", "--benchmark", "darkroom-v1", "--out", "mine", *SIZES]) == 2
-    assert "expected an object of an installed package" in capsys.readouterr().err
+    assert "offers as an entry point" in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "loose")
 
 
@@ -233,9 +247,9 @@ def test_a_submission_of_this_package_has_no_such_key(here):
             {"package": "elsewhere"},
             "not installed here; if you trust it, get that version from its author",
         ),
-        ({"package": "numpy", "version": None}, "found it is not of it"),
-        ({"object": "mylab.echo:NAMED_BC"}, "found 'bc'"),
-        ({"object": "os:system"}, "found it is not of it"),
+        ({"package": "numpy", "version": None}, "by which it says what may be run; found it is not"),
+        ({"object": "mylab.echo:NAMED_BC"}, "by which it says what may be run; found it is not"),
+        ({"object": "os:system"}, "by which it says what may be run; found it is not"),
         ({"object": "os"}, "custom_code.object"),
     ],
 )
@@ -268,3 +282,21 @@ def test_a_row_of_custom_code_is_marked_and_verified_without_its_package(trained
     assert "is custom code of the package My_Lab 0.3.1, which is not installed" in capsys.readouterr().err
     assert not (here / "elsewhere").exists()
     assert cli.main(["rescore", "results"]) == 0
+
+
+def test_a_stranger_submission_imports_nothing_from_the_working_folder(trained, here, monkeypatch, capsys):
+    """A namespace package of a distribution is found in every folder of the path, also in this one."""
+    for name in ("mpl_toolkits", "mylab"):
+        (trained / name).mkdir()
+        (trained / name / "evil.py").write_text(f"open({str(here / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(trained)
+    path = trained / "submission.json"
+    declared = json.loads(path.read_text())
+    for reference, package in (("mpl_toolkits.evil:X", "matplotlib"), ("mylab.evil:X", "My_Lab")):
+        version = architectures._version(package)
+        declared["custom_code"] = {"object": reference, "package": package, "version": version}
+        path.write_text(json.dumps(declared))
+        for command in (["check", "."], ["score", ".", "--benchmark", "darkroom-v1", "--out", "results"]):
+            assert cli.main(command) == 2
+            assert "by which it says what may be run" in capsys.readouterr().err
+    assert not (here / "ran").exists()

@@ -47,6 +47,12 @@ def test_it_works_where_it_is_installed(package, monkeypatch):
     del sys.modules["deep_gru"]
 
 
+def test_a_name_like_the_templates_is_replaced_once(here):
+    assert cli.main(["submissions", "new", "--architecture", "my-lstm2", "--out", "mine"]) == 0
+    text = (here / "mine" / "my_lstm2" / "__init__.py").read_text()
+    assert 'ModuleArchitecture("my-lstm2", MyLstm2, width=128)' in text
+
+
 @pytest.mark.long
 def test_its_own_tests_pass(package):
     own = {**os.environ, "PYTHONPATH": str(package)}
