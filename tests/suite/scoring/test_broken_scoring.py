@@ -118,7 +118,9 @@ def check_priming(tmp_path):
     (row,) = scoring.rows_of([Request("transformer", "darkroom-v1", "quick", tmp_path)])
     player, kept = RepeatsAction(), 100
     run = row.runs_by_name["goal-00/seed-0"]
-    start_state = RowPlayer(row, lambda progress: None)._primed(player, run, kept, "last", "bc")
+    (planned,) = row.jobs("continue")
+    planned = replace(planned, job=replace(planned.job, priming_moves=kept))
+    start_state = RowPlayer(row, lambda progress: None)._primed(player, run, planned)
     action = pd.read_parquet(run.folder / "history.parquet")["action"].to_numpy()
     w = BENCHMARK.watched_moves
     primed_with = torch.cat(player.primed_with).numpy()
