@@ -38,6 +38,7 @@ def test_python_of_a_page_runs(page, tmp_path):
     script.write_text(blocks(page))
     done = subprocess.run(
         [sys.executable, script, *ARGUMENTS.get(page.name, list)()],
+        cwd=tmp_path,
         env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
