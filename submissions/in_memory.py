@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from types import CodeType, MethodType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -224,7 +224,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return sorted((repr(key), _plain(each)) for key, each in value.items() if _plain(each) is not None)
     inner = value.fget if isinstance(value, property) else value
-    code = inner if isinstance(inner, CodeType) else getattr(inspect.unwrap(inner), "__code__", None)
+    code = (
+        inner if isinstance(inner, CodeType) else getattr(inspect.unwrap(cast(Any, inner)), "__code__", None)
+    )
     if isinstance(code, CodeType):
         return [code.co_code.hex(), list(code.co_names), [_plain(each) for each in code.co_consts]]
     return None
