@@ -6,6 +6,7 @@ Its rows are self-reported. Nothing is copied to other processes, so its class m
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import re
 import time
@@ -15,6 +16,7 @@ from numbers import Integral
 from types import CodeType, MethodType
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -219,6 +221,10 @@ def _plain(value: Any) -> Any:
     """Return a value as JSON values, functions by their bytecode; None for what has no such form."""
     if isinstance(value, bool | int | float | str):
         return repr(value)
+    if isinstance(value, Tensor):  # that is neither a parameter nor a buffer
+        return _plain(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), list(value.shape), hashlib.sha256(value.tobytes()).hexdigest()]
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, dict):

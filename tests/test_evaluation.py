@@ -8,6 +8,7 @@ import sys
 import warnings
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -155,9 +156,12 @@ def test_other_code_or_attributes_with_the_same_weights_are_another_model(tmp_pa
 
     one, same, other = (in_memory._code_of(always(action)) for action in (0, 0, 1))
     assert one == same != other
-    changed = always(0)
-    changed.threshold = 3
-    assert in_memory._code_of(changed) != one
+    found = {one}
+    for value in (3, 4, "three", [3, 4], {"a": 3}, np.arange(3), np.arange(4), torch.arange(3) + 1):
+        changed = always(0)
+        changed.threshold = value
+        found.add(in_memory._code_of(changed))
+    assert len(found) == 9
     first, second = model(), model()
     second.threshold = 3
     evaluate(first, tmp_path, name="rule")
