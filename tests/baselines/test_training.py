@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import safetensors
 import torch
+from torch import nn
 
 from understudy import baselines
 from understudy.baselines.training import loop
+from understudy.baselines.training.module_architecture import ModuleArchitecture
 from understudy.baselines.training.settings import settings_from
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
@@ -173,6 +175,41 @@ def test_a_signal_saves_the_last_whole_update(darkroom, tmp_path, monkeypatch, n
     _, losses = trained("bc", darkroom, Echo(darkroom, 1), updates=20, resume_file=stopped)
     assert len(losses) == 20 - update, "updates were made twice"
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+class Dropped(nn.Module):
+    """Drops a part of its table while it is trained."""
+
+    reach_moves = 1
+
+    def __init__(self, game):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(game.num_actions, game.num_actions))
+        self.dropout = nn.Dropout(0.5)
+
+    def initial_state(self, batch_size):
+        return {"age": self.table.new_zeros(batch_size)}
+
+    def unroll(self, timesteps, state):
+        return self.dropout(self.table)[timesteps.previous_action], state
+
+
+def test_what_a_model_draws_depends_on_the_seed_and_the_update_alone(darkroom, tmp_path):
+    """Dropout in a resumed training is that of an uninterrupted one, whatever the global generator holds."""
+    architecture = ModuleArchitecture("dropped", Dropped)
+    settings = settings_from({"updates": 6, "batch_size": 2, "window_moves": 8})
+
+    def train(source, resume_file, seed_of_the_process):
+        torch.manual_seed(seed_of_the_process)
+        return loop.train(architecture, {}, darkroom, source, settings, resume_file=resume_file)
+
+    whole = train(Echo(darkroom, 1), None, 0).table
+    with pytest.raises(TrainingInterrupted):
+        train(Breaks(darkroom, 1, calls=4), tmp_path / "broken", 1)
+    assert torch.equal(train(Echo(darkroom, 1), tmp_path / "broken", 2).table, whole)
+    after = torch.rand(3)
+    torch.manual_seed(2)
+    assert torch.equal(torch.rand(3), after), "the process's own generator was drawn from"
 
 
 def test_progress_that_interrupts_saves_the_last_whole_update(darkroom, tmp_path):
