@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from understudy.submissions import check
+from understudy.submissions import check, watched
 from understudy.suite import custom_code, devices, games, registry, reserved_names, tasks
 from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
@@ -32,6 +32,7 @@ from understudy.suite.testing import imitator_checks
 
 CHECKPOINT = "in-memory"
 OF_OTHERS = ("torch", "builtins", "typing")  # whose classes are known by the package versions of a job
+NO_CODE = ("__doc__", "__module__", "__firstlineno__", "__static_attributes__")  # of a class, beside its code
 MOST_CHARACTERS = 200  # of a class name
 TIMED_MOVES = 32  # of which the cost of priming is estimated
 
@@ -171,9 +172,9 @@ def _unrolled(model: Any, timesteps: Timestep, state: State) -> tuple[Tensor, St
 
 def _priming_moves(module: Any, benchmark: Benchmark, chosen: int | None) -> int:
     """Return K: as chosen, or the watched moves that can matter."""
-    most, reach = benchmark.watched_moves, module.reach_moves
+    most = benchmark.watched_moves
     if chosen is None:
-        return most if reach is None else min(most, reach if reach > 1 else 0)
+        return watched.useful_priming(module.reach_moves, most)
     if isinstance(chosen, bool) or not isinstance(chosen, Integral) or not 0 <= chosen <= most:
         raise InputError(f"priming_moves: expected a whole number from 0 to W = {most:,}; found {chosen}")
     return int(chosen)
@@ -212,15 +213,17 @@ def _code_of(module: nn.Module) -> str:
         own = [kind for kind in type(each).__mro__ if kind.__module__.partition(".")[0] not in OF_OTHERS]
         members = [(f"{kind.__qualname__}.{key}", value) for kind in own for key, value in vars(kind).items()]
         members += [(key, value) for key, value in vars(each).items() if not key.startswith("_")]
-        plain = [(key, _plain(value)) for key, value in members]
+        plain = [(key, _plain(value)) for key, value in members if key.rpartition(".")[2] not in NO_CODE]
         found.append([name, [(key, value) for key, value in plain if value is not None]])
     return files.text_sha256(files.canonical_json(found))
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON values, functions by their bytecode; None for what has no such form."""
-    if isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return repr(value)
+    if isinstance(value, set | frozenset):
+        return sorted(map(repr, value))
     if isinstance(value, Tensor):  # that is neither a parameter nor a buffer
         return _plain(value.detach().cpu().numpy())
     if isinstance(value, np.ndarray):

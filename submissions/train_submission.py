@@ -266,9 +266,7 @@ class _Training:
             return request.priming_moves
         with self._own_or_a_strangers_code():
             reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
-        shortest = min(entry.moves for entry in self.watched)
-        useful = shortest if reach is None else 0 if reach <= 1 else reach
-        return min(useful, shortest)
+        return watched.useful_priming(reach, min(entry.moves for entry in self.watched))
 
 
 def _settings(

@@ -35,6 +35,16 @@ def held_out(names: Sequence[str], seed: int, count: int) -> frozenset[str]:
     return frozenset(sorted(names, key=lambda name: draws.derive(seed, "held-out", name))[:count])
 
 
+def useful_priming(reach_moves: int | None, watched_moves: int) -> int:
+    """Return how many of the last watched moves can matter to an imitator that is primed with them.
+
+    The first move of a run comes after them, so a reach of one move needs none.
+    """
+    if reach_moves is None:
+        return watched_moves
+    return min(watched_moves, reach_moves if reach_moves > 1 else 0)
+
+
 def require(submission: Submission, benchmark: Benchmark) -> None:
     """Raise InputError unless the declared data may be watched, and pinned runs are declared as pinned.
 

@@ -157,11 +157,24 @@ def test_other_code_or_attributes_with_the_same_weights_are_another_model(tmp_pa
     one, same, other = (in_memory._code_of(always(action)) for action in (0, 0, 1))
     assert one == same != other
     found = {one}
-    for value in (3, 4, "three", [3, 4], {"a": 3}, np.arange(3), np.arange(4), torch.arange(3) + 1):
+    values = (
+        3,
+        4,
+        "three",
+        b"three",
+        [3, 4],
+        {"a": 3},
+        {3},
+        {4},
+        np.arange(3),
+        np.arange(4),
+        torch.arange(3) + 1,
+    )
+    for value in values:
         changed = always(0)
         changed.threshold = value
         found.add(in_memory._code_of(changed))
-    assert len(found) == 9
+    assert len(found) == 1 + len(values)
     first, second = model(), model()
     second.threshold = 3
     evaluate(first, tmp_path, name="rule")
@@ -169,22 +182,20 @@ def test_other_code_or_attributes_with_the_same_weights_are_another_model(tmp_pa
         evaluate(second, tmp_path, name="rule")
 
 
-class Counts(Model):
-    """Counts its calls outside the state, where no job may see another's."""
+def test_each_job_gets_the_model_as_it_was_given():
+    from understudy.submissions import in_memory
+    from understudy.suite import benchmarks
+    from understudy.suite.harness.entry import PlayerRequest
 
-    calls = 0
-
-    def step(self, timestep, state):
-        self.calls += 1
-        assert self.calls < 5_000, "a job began with the count of another"
-        return super().step(timestep, state)
-
-
-def test_each_job_gets_the_model_as_it_was_given(tmp_path):
-    player = model(Counts)
-    for name in ("one", "two"):
-        understudy.evaluate(player, "darkroom-v1", out=tmp_path, tasks=["skill"], name=name)
-    assert player.calls == 0
+    given = model()
+    (player,) = in_memory.entry(given, "mine", benchmarks.load("darkroom-v1")).players
+    request = PlayerRequest(lanes=(), on_new_games=False, run_moves=1)
+    first = player.load(request)
+    first.calls = 7
+    first.cells.weight.fill_(3.0)
+    second = player.load(request)
+    assert not hasattr(second, "calls")
+    assert torch.equal(second.cells.weight, given.cells.weight)
 
 
 class Itself(Model):
@@ -200,9 +211,10 @@ def test_a_model_that_is_not_copied_is_refused_and_stays_as_it_is(tmp_path):
         evaluate(player, tmp_path, name="mine")
 
 
-def test_a_missing_unroll_is_made_of_step_and_its_cost_is_said(tmp_path):
+def test_a_missing_unroll_is_made_of_step_and_its_cost_is_said(tmp_path, capsys):
     with pytest.warns(UserWarning, match=r"has no unroll: one is made of step\. Priming it with 30 moves of"):
         result = evaluate(model(StepsOnly), tmp_path, name="steps", priming_moves=30)
+    assert "on this machine, priming not included\n" in capsys.readouterr().err
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*unroll")
         whole = evaluate(model(), tmp_path, name="whole", priming_moves=30)

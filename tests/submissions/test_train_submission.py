@@ -12,7 +12,7 @@ from support.sound_submissions import NEW, WATCHED, content, entries
 from understudy import cli
 from understudy.baselines.training.settings import TrainingSettings
 from understudy.baselines.transformer import TransformerConfig
-from understudy.submissions import submission_format
+from understudy.submissions import submission_format, watched
 from understudy.suite.reserved_names import ENTRIES
 
 
@@ -198,3 +198,10 @@ def test_train_logs_for_tensorboard(here):
     lines = list(csv.DictReader((here / "mine" / "training.csv").open(encoding="utf-8")))
     logged = [(each.step, each.value) for each in found.Scalars("loss/training")]
     assert logged == [(int(line["update"]), pytest.approx(float(line["loss"]))) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("reach_moves", "moves"), [(None, 1_300), (1, 0), (2, 2), (1_021, 1_021), (1_300, 1_300), (5_000, 1_300)]
+)
+def test_priming_takes_the_watched_moves_that_can_matter(reach_moves, moves):
+    assert watched.useful_priming(reach_moves, 1_300) == moves
