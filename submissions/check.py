@@ -46,7 +46,8 @@ class Report:
     name: str  # of the submission or control
     benchmark: str
     facts: tuple[tuple[str, str], ...]  # (name, value)
-    warnings: tuple[str, ...]  # what could not be checked here, or is not part of the submission
+    warnings: tuple[str, ...] = ()  # what could not be checked here
+    surplus: tuple[str, ...] = ()  # files in its folder that are not part of it
 
 
 @hub_submissions.named
@@ -61,7 +62,7 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     submission = resolution.find(name_or_path, benchmark.name)
     if submission is None:
         return Report(
-            name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),), ()
+            name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),)
         )
     declaration = submission.declaration
     warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
@@ -71,14 +72,12 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
     sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in declaration.checkpoints]
-    surplus = [
-        f"{name} is not part of the submission" for name in submission_format.surplus_files(submission)
-    ]
     return Report(
         declaration.name,
         benchmark.name,
         _facts(submission, benchmark, sizes),
-        (*warnings, *surplus),
+        tuple(warnings),
+        submission_format.surplus_files(submission),
     )
 
 
@@ -94,7 +93,8 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
     """
     game = games.load(benchmarks.load(benchmark_name).watched_games[0])
     if ":" in reference:
-        sys.path.append(os.getcwd())  # a user's own module need not be installed to be checked
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # a user's own module need not be installed to be checked
         architecture = architectures.imported(reference)
     else:
         architecture = architectures.find(reference).architecture
@@ -111,7 +111,7 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
         ("parameters", f"{sizes.parameters:,}"),
         ("state of a run", f"{sizes.state_bytes:,} bytes"),
     )
-    return Report(architecture.name, benchmark_name, facts, ())
+    return Report(architecture.name, benchmark_name, facts)
 
 
 @dataclass(frozen=True)

@@ -60,5 +60,5 @@ def check_submission(
         screen.echo(f"{report.name}: would be accepted for {report.benchmark}")
     for name, value in report.facts:
         screen.echo(f"  {name}: {value}")
-    for warning in report.warnings:
+    for warning in (*report.warnings, *(f"{name} is not part of the submission" for name in report.surplus)):
         screen.echo(f"  warning: {warning}")

@@ -92,8 +92,7 @@ def _show(publication: Publication, warnings: tuple[str, ...], has_results: bool
     for name in publication.left_out:
         screen.echo(f"left out, not part of the submission: {name}", err=True)
     for warning in warnings:
-        if "is not part of the submission" not in warning:
-            screen.echo(f"warning: {warning}", err=True)
+        screen.echo(f"warning: {warning}", err=True)
     if has_results and not publication.datasets:
         screen.echo(
             "results go into the card only: .eval_results has to name a dataset on the Hub, and no run that "
