@@ -14,7 +14,7 @@ from understudy.suite import validation
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent  # of this package, or the checkout
-OURS: Final = tuple(str(PACKAGE / name) for name in ("suite", "baselines", "submissions", "understudy"))
+OURS: Final = ("suite", "baselines", "submissions", "leaderboard", "understudy", "evaluation.py")
 OBJECT: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"  # package.module:OBJECT
 
 
@@ -52,7 +52,7 @@ def place_of(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "torch" not in Path(frame.filename).parts and not frame.filename.startswith(OURS)
+        if "torch" not in Path(frame.filename).parts and not _is_ours(Path(frame.filename))
     ]
     if not frames:
         return ""
@@ -62,3 +62,8 @@ def place_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first sentence of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+
+
+def _is_ours(file: Path) -> bool:
+    """Return whether a file is of this package, in a checkout or installed."""
+    return file.is_relative_to(PACKAGE) and file.relative_to(PACKAGE).parts[0] in OURS

@@ -12,7 +12,7 @@ from understudy.suite.errors import InputError
 PRECISIONS = {"float32": 32, "bfloat16": 16}
 # They came after the first submissions, so they are stored only where they differ from the default: equal
 # trainings keep equal declarations, and trainings begun before are resumed.
-LATER = (*("accumulation", "precision_bits", "held_out", "report_every", "validation_batches", "patience"),)
+LATER = ("accumulation", "precision_bits", "held_out", "report_every", "validation_batches", "patience")
 # Names of other libraries, for suggestions alone; the first of those that exist here is suggested.
 ALIASES = {
     **dict.fromkeys(("lr", "max_lr", "step_size", "alpha"), ("learning_rate",)),
