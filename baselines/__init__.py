@@ -20,7 +20,8 @@ class Architecture(Protocol):
     two more members, both read in training alone: `context_moves`, how many moves a layer attends to, which
     refuses windows shorter than twice that; and `state_at(moves)`, int64 [B] -> State, if the state depends
     on the number of moves alone, which begins a window with the state at its first move. An architecture may
-    also have `settings`, the dataclass of its settings (`validation.bounded`); `train --settings` lists it.
+    have `settings`, the dataclass of its settings (`validation.bounded`), which `train --settings` lists, and
+    `small`, settings of a small model for quick tests.
     `suite/testing/architecture_checks.py` checks all of it.
     """
 

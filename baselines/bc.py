@@ -5,15 +5,13 @@ Source: Pomerleau, ALVINN: an autonomous land vehicle in a neural network (NeurI
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from understudy.baselines.training import seeded_parameters
-from understudy.baselines.training.encoder import encode, encoder, observation_kind
+from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
+from understudy.baselines.training.encoder import encode, encoder
 from understudy.suite import validation
 from understudy.suite.protocols import Game, State, Timestep
 
@@ -62,21 +60,4 @@ class BC(nn.Module):
         return logits, {"age": age}
 
 
-class BCArchitecture:
-    """The architecture's registered object."""
-
-    name = "bc"
-    settings = BCConfig
-
-    def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
-        """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""
-        defaults = asdict(DEFAULTS[observation_kind(game)])
-        return asdict(validation.checked(BCConfig, defaults | overrides, self.name, "setting"))
-
-    def build(self, config: Mapping[str, Any], game: Game, seed: int = 0) -> nn.Module:
-        """Return an untrained model with parameters drawn from `seed`; InputError for a bad config."""
-        with seeded_parameters.parameters_from(seed):
-            return cast(nn.Module, BC(validation.checked(BCConfig, config, self.name, "setting"), game))
-
-
-ARCHITECTURE = BCArchitecture()
+ARCHITECTURE = ConfiguredArchitecture("bc", BC, DEFAULTS, small={"width": 16})

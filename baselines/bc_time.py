@@ -8,16 +8,14 @@ watched, and does not change afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.baselines.training import seeded_parameters
-from understudy.baselines.training.encoder import encode, encoder, observation_kind
+from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
+from understudy.baselines.training.encoder import encode, encoder
 from understudy.suite import validation
 from understudy.suite.protocols import Game, State, Timestep
 
@@ -89,29 +87,10 @@ class BCTime(nn.Module):
         return functional.embedding(bucket, self.age_vectors.weight)
 
 
-class BCTimeArchitecture:
-    """The architecture's registered object."""
-
-    name = "bc-time"
-    settings = BCTimeConfig
-
-    def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
-        """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""
-        defaults = asdict(DEFAULTS[observation_kind(game)])
-        return asdict(validation.checked(BCTimeConfig, defaults | overrides, self.name, "setting"))
-
-    def build(self, config: Mapping[str, Any], game: Game, seed: int = 0) -> nn.Module:
-        """Return an untrained model with parameters drawn from `seed`; InputError for a bad config."""
-        with seeded_parameters.parameters_from(seed):
-            return cast(
-                nn.Module, BCTime(validation.checked(BCTimeConfig, config, self.name, "setting"), game)
-            )
-
-
 def _first_ages(config: BCTimeConfig) -> list[int]:
     """Return the first age of each bucket but the first, rising: W^(k / buckets), at least one move apart."""
     factor = config.watched_moves ** (1 / config.ages)
     return [max(k + 1, round(factor**k)) for k in range(1, config.ages)]
 
 
-ARCHITECTURE = BCTimeArchitecture()
+ARCHITECTURE = ConfiguredArchitecture("bc-time", BCTime, DEFAULTS, small={"width": 16})

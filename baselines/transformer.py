@@ -9,16 +9,15 @@ learning history as a sequence; Jiang et al., Mistral 7B (2023), section 2, for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.baselines.training import seeded_parameters
-from understudy.baselines.training.encoder import encode, encoder, observation_kind
+from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
+from understudy.baselines.training.token import CELL_DIGITS, Token
 from understudy.suite import validation
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State, Timestep
@@ -37,6 +36,7 @@ class TransformerConfig:
     )
     width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of 2 x heads")
     heads: int = validation.bounded(1, 64, meaning="attention heads of a layer")
+    cell_digits: int = validation.bounded(1, 2, 1, CELL_DIGITS, is_later=True)
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -64,7 +64,7 @@ class Transformer(nn.Module):
         self.context_moves = config.context_moves
         self.reach_moves = config.layers * (config.context_moves - 1) + 1
         self.heads, self.head_width = config.heads, config.width // config.heads
-        self.token = Token(game, config.width)
+        self.token = Token(game, config.width, config.cell_digits)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width, bias=False)
         self.decide = nn.Linear(config.width, game.num_actions)
@@ -137,25 +137,6 @@ class Position(NamedTuple):
     slot: Tensor  # [B, H, D, 1] int64
     phase: Tensor  # [B, 3, 1, D/2] complex64, rotation of the move's query, key and value
     mask: Tensor  # [B x H, 1, C] float32, -inf at slots that hold nothing of this run
-
-
-class Token(nn.Module):
-    """One move as one vector: the observation, the previous action and its outcome."""
-
-    def __init__(self, game: Game, width: int) -> None:
-        super().__init__()
-        self.observation = encoder(game, width)
-        self.action = nn.Embedding(game.num_actions + 1, width)  # the last one: a run begins, no action yet
-        self.outcome = nn.Linear(3, width, bias=False)
-
-    def forward(self, timestep: Timestep, leading_axes: int) -> Tensor:
-        """Return tokens [..., W]; a reward r is represented by its sign and by sign(r) log(1 + |r|)."""
-        action = timestep.previous_action.masked_fill(timestep.first_of_run, self.action.num_embeddings - 1)
-        reward = timestep.previous_reward
-        sign = reward.sign()
-        outcome = torch.stack((sign, sign * reward.abs().log1p(), timestep.first.float()), dim=-1)  # [..., 3]
-        seen = encode(self.observation, timestep.observation, leading_axes)
-        return seen + cast(Tensor, self.action(action)) + cast(Tensor, self.outcome(outcome))
 
 
 class Block(nn.Module):
@@ -253,24 +234,6 @@ def _rolled(ring: Tensor, by: Tensor) -> Tensor:
     return ring.gather(2, slots[:, None, :, None].expand(B, H, C, D))
 
 
-class TransformerArchitecture:
-    """The architecture's registered object."""
-
-    name = "transformer"
-    settings = TransformerConfig
-
-    def config(self, game: Game, **overrides: Any) -> dict[str, Any]:
-        """Return all settings: the game's defaults with overrides; InputError for an unknown or unfit one."""
-        defaults = asdict(DEFAULTS[observation_kind(game)])
-        return asdict(validation.checked(TransformerConfig, defaults | overrides, self.name, "setting"))
-
-    def build(self, config: Mapping[str, Any], game: Game, seed: int = 0) -> nn.Module:
-        """Return an untrained model with parameters drawn from `seed`; InputError for a bad config."""
-        with seeded_parameters.parameters_from(seed):
-            return cast(
-                nn.Module,
-                Transformer(validation.checked(TransformerConfig, config, self.name, "setting"), game),
-            )
-
-
-ARCHITECTURE = TransformerArchitecture()
+ARCHITECTURE = ConfiguredArchitecture(
+    "transformer", Transformer, DEFAULTS, small={"layers": 2, "context_moves": 6, "width": 16, "heads": 2}
+)

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,13 @@ from understudy.baselines.training.loop import Machine
 from understudy.baselines.training.reports import TrainingReport
 from understudy.baselines.training.settings import TrainingSettings
 from understudy.submissions import architectures, loading, submission_format, training_log, watched
-from understudy.submissions.submission_format import Config, Declaration, Submission, WatchedHistory
+from understudy.submissions.submission_format import (
+    Checkpoint,
+    Config,
+    Declaration,
+    Submission,
+    WatchedHistory,
+)
 from understudy.suite import benchmarks, custom_code, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
@@ -64,6 +70,7 @@ class TrainingRequest:
     priming_moves: int | None = None  # K; None: as many moves as can matter to the architecture
     settings: Mapping[str, float | str] | None = None  # of training and architecture, where not the defaults
     machine: Machine = loop.ON_CPU  # where it is computed
+    num_seeds: int = 1  # models of each data, with the training seeds s, s + 1, ...; s is in the settings
 
 
 def train(
@@ -87,7 +94,7 @@ def train(
     finished = _finished(out, training.declaration)
     if finished is not None:
         return finished, []
-    splits = {each.folder: training.split(each.teacher) for each in training.declaration.checkpoints}
+    splits = {each.folder: training.split(each) for each in training.declaration.checkpoints}
     source_runs = frame_store.open_stores(
         training.histories,
         0,
@@ -113,11 +120,13 @@ def train(
                 [training.histories[i] for i in indices],
                 [source_runs[i] for i in indices],
                 request.benchmark.watched_moves,
+                training.settings.episode_stride,
             )
 
         watching = source(used)
         resume_files.append(out / checkpoint.folder / f"training-{identity}.safetensors")
         module = training.train(
+            checkpoint.training_seed,
             watching,
             source(held_out) if held_out else None,
             resume_files[-1],
@@ -126,7 +135,11 @@ def train(
         )
         trained[checkpoint.folder] = training.config, loading.weights_bytes(module)
         fit = _fit(
-            module, checkpoint.folder, watching, training.settings, training.kept(lines, checkpoint.folder)
+            module,
+            checkpoint.folder,
+            watching,
+            training.of_seed(checkpoint.training_seed),
+            training.kept(lines, checkpoint.folder),
         )
         fits += [fit] if fit else []
     submission = submission_format.write(out, training.declaration, trained)
@@ -141,10 +154,12 @@ def chosen_runs(
     runs: Sequence[TeacherRun],
     names: Sequence[str] | None = None,
     every: bool = False,
+    seeds: range | None = None,
 ) -> list[TeacherRun]:
     """Return the runs with these names; without names the first one in mode single, else all.
 
-    With `every`, all runs that the mode may watch, in mode single too.
+    With `every`, all runs that the mode may watch, in mode single too; with `seeds`, those of these teachers'
+    seeds.
     Raises InputError for an unknown name, or where there is no run to watch.
     """
     allowed = benchmark.watched_games
@@ -156,6 +171,15 @@ def chosen_runs(
             f"no teacher run of a game that {benchmark.name} watches on this machine; "
             f"make one: understudy train-teacher {benchmark.name}"
         )
+    if seeds is not None:
+        for game in dict.fromkeys(run.game for run in watchable.values()):
+            missing = set(seeds) - {run.seed for run in watchable.values() if run.game == game}
+            if missing:
+                raise InputError(
+                    f"no run of {game} with seed {min(missing)} on this machine; choose other seeds, or make "
+                    f"it: understudy train-teacher {benchmark.name}"
+                )
+        return [run for run in watchable.values() if run.seed in seeds]
     if names is None:
         return list(watchable.values())[: 1 if mode == "single" and not every else None]
     wanted = dict.fromkeys(names)
@@ -185,8 +209,13 @@ class _Training:
         )
         self.declaration = self._declaration(request)
 
+    def of_seed(self, seed: int) -> TrainingSettings:
+        """Return the settings of the training with this seed."""
+        return replace(self.settings, seed=seed)
+
     def train(
         self,
+        seed: int,
         source: WatchedRuns,
         held_out: WatchedRuns | None,
         resume_file: Path,
@@ -200,7 +229,7 @@ class _Training:
                 self.parameters,
                 self.game,
                 source,
-                self.settings,
+                self.of_seed(seed),
                 held_out=held_out,
                 machine=self.machine,
                 resume_file=resume_file,
@@ -213,10 +242,12 @@ class _Training:
         """Return a context in which an error of custom code is the user's, and one of ours a bug."""
         return custom_code.calling(self.architecture.name) if self.custom_code else nullcontext()
 
-    def split(self, teacher: str | None) -> tuple[list[int], list[int]]:
+    def split(self, checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
         """Return the runs that the updates of a checkpoint use, and those held out, by number."""
-        names = [run.name for run in self.watched if teacher in (None, run.name)]
-        drawn = watched.held_out(names, self.settings.seed, self.settings.held_out)
+        names = [run.name for run in self.watched if checkpoint.teacher in (None, run.name)]
+        seed = checkpoint.training_seed
+        drawn = watched.held_out(names, seed, self.settings.held_out)
+        drawn |= watched.held_out_games(names, seed, self.settings.held_out_games)
         numbers = range(len(self.watched))
         used = [i for i in numbers if self.watched[i].name in set(names) - drawn]
         return used, [i for i in numbers if self.watched[i].name in drawn]
@@ -236,6 +267,8 @@ class _Training:
     def _declaration(self, request: TrainingRequest) -> Declaration:
         names = [entry.name for entry in self.watched]
         teachers = names if request.mode == "single" else [None]
+        first = self.settings.seed
+        seeds = range(first, first + request.num_seeds)
         return submission_format.declare(
             {
                 "format": submission_format.FORMAT,
@@ -248,11 +281,12 @@ class _Training:
                 "watched": {"mode": request.mode, "histories": tuple(e.model_dump() for e in self.watched)},
                 "checkpoints": tuple(
                     {
-                        "folder": teacher.replace("/", "-") if teacher else "all",
+                        "folder": _folder(teacher, seed if request.num_seeds > 1 else None),
                         "teacher": teacher,
-                        "training_seed": self.settings.seed,
+                        "training_seed": seed,
                     }
                     for teacher in teachers
+                    for seed in seeds
                 ),
                 "training": settings.declared(self.settings),
                 "training_targets": None if self.settings.targets == CHOSEN else self.settings.targets,
@@ -267,6 +301,12 @@ class _Training:
         with self._own_or_a_strangers_code():
             reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
         return watched.useful_priming(reach, min(entry.moves for entry in self.watched))
+
+
+def _folder(teacher: str | None, seed: int | None) -> str:
+    """Return the name of a checkpoint's folder; with the training seed if there are several."""
+    watching = teacher.replace("/", "-") if teacher else "all"
+    return watching if seed is None else f"{watching}-training-{seed}"
 
 
 def _settings(

@@ -35,6 +35,19 @@ def held_out(names: Sequence[str], seed: int, count: int) -> frozenset[str]:
     return frozenset(sorted(names, key=lambda name: draws.derive(seed, "held-out", name))[:count])
 
 
+def held_out_games(names: Sequence[str], seed: int, count: int) -> frozenset[str]:
+    """Return the runs of the `count` games that a training keeps from its updates, drawn as `held_out`."""
+    games = sorted({name.partition("/")[0] for name in names})
+    if count >= len(games):
+        raise InputError(
+            f"held_out_games: {count} held out of {len(games)} watched "
+            f"{'game' if len(games) == 1 else 'games'} per checkpoint leave none to train on; watch more, or "
+            "hold out fewer"
+        )
+    drawn = sorted(games, key=lambda game: draws.derive(seed, "held-out games", game))[:count]
+    return frozenset(name for name in names if name.partition("/")[0] in drawn)
+
+
 def useful_priming(reach_moves: int | None, watched_moves: int) -> int:
     """Return how many of the last watched moves can matter to an imitator that is primed with them.
 

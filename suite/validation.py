@@ -34,9 +34,30 @@ EXPECTED = {  # pydantic's types of errors
 }
 
 
-def bounded(least: float, most: float, default: Any = dataclasses.MISSING, meaning: str = "") -> Any:
-    """Return a dataclass field for a number in [least, most]; `meaning` is shown in lists of settings."""
-    return dataclasses.field(default=default, metadata={"least": least, "most": most, "meaning": meaning})
+def bounded(
+    least: float,
+    most: float,
+    default: Any = dataclasses.MISSING,
+    meaning: str = "",
+    *,
+    is_later: bool = False,
+) -> Any:
+    """Return a dataclass field for a number in [least, most]; `meaning` is shown in lists of settings.
+
+    A field that `is_later` came after values were stored without it: `stored` leaves it out at its default.
+    """
+    metadata = {"least": least, "most": most, "meaning": meaning, "is_later": is_later}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def stored(values: Any) -> dict[str, Any]:
+    """Return a dataclass's values by name, from which `checked` makes it again.
+
+    Later fields are left out where they have their defaults, so that equal settings stay equal when stored.
+    """
+    later = {f.name: f.default for f in dataclasses.fields(values) if f.metadata.get("is_later")}
+    found = dataclasses.asdict(values)
+    return {name: value for name, value in found.items() if name not in later or value != later[name]}
 
 
 def checked(kind: type[Checked], values: Mapping[str, Any], where: str, what: str, **given: Any) -> Checked:

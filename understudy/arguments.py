@@ -54,6 +54,14 @@ def numbers(settings: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def seeds(given: str, option: str) -> range:
+    """Return the seeds FIRST, FIRST + 1, ..., END - 1 of a text FIRST:END; InputError for another form."""
+    first, colon, end = given.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end) <= 100_000):
+        raise InputError(f"{option}: expected FIRST:END with FIRST < END, e.g. 0:4; found {given!r}")
+    return range(int(first), int(end))
+
+
 PARSERS = (folder, file, path, text)
 
 

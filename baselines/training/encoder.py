@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -29,11 +30,15 @@ def observation_kind(game: Game) -> str:
     )
 
 
-def encoder(game: Game, width: int) -> nn.Module:
-    """Return the game's encoder: observations [N, *observation_shape] -> float32 [N, width]."""
+def encoder(game: Game, width: int, cell_digits: int = 1) -> nn.Module:
+    """Return the game's encoder: observations [N, *observation_shape] -> float32 [N, width].
+
+    With 2 `cell_digits`, an integer is encoded by its digits: in Dark room, by row and column.
+    """
     kind = observation_kind(game)
     if kind == "cell":
-        return CellEncoder(game.observation_values, width)
+        kinds = {1: CellEncoder, 2: DigitsEncoder}
+        return kinds[cell_digits](game.observation_values, width)
     return (PlanesEncoder if kind == "planes" else FramesEncoder)(game.observation_shape, width)
 
 
@@ -53,6 +58,26 @@ class CellEncoder(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """Return vectors [N, width] of integers [N]."""
         return functional.embedding(observation.long(), self.vectors.weight)
+
+
+class DigitsEncoder(nn.Module):
+    """For each integer below `values`, the sum of the learned vectors of its two digits.
+
+    Their base is the square root of `values`, rounded up. So the numbers of a square grid's cells, counted
+    row by row, have row and column as digits.
+    """
+
+    def __init__(self, values: int, width: int) -> None:
+        super().__init__()
+        self.base = math.isqrt(values - 1) + 1
+        self.high = nn.Embedding(self.base, width)
+        self.low = nn.Embedding(self.base, width)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Return vectors [N, width] of integers [N]."""
+        number = observation.long()
+        high = functional.embedding(number // self.base, self.high.weight)
+        return high + functional.embedding(number % self.base, self.low.weight)
 
 
 class PlanesEncoder(nn.Module):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 
 PRECISIONS = {"float32": 32, "bfloat16": 16}
-# They came after the first submissions, so they are stored only where they differ from the default: equal
-# trainings keep equal declarations, and trainings begun before are resumed.
-LATER = ("accumulation", "precision_bits", "held_out", "report_every", "validation_batches", "patience")
 # Names of other libraries, for suggestions alone; the first of those that exist here is suggested.
 ALIASES = {
     **dict.fromkeys(("lr", "max_lr", "step_size", "alpha"), ("learning_rate",)),
@@ -63,19 +60,53 @@ class TrainingSettings:
     gradient_norm: float = validation.bounded(1e-6, 1e6, 1.0, "larger gradients are scaled down to it")
     seed: int = validation.bounded(0, 2**63, 0, "of the parameters, the windows and the held-out runs")
     accumulation: int = validation.bounded(
-        1, 65_536, 1, "equal parts that a batch is used in, one after another, to save memory"
+        1,
+        65_536,
+        1,
+        "equal parts that a batch is used in, one after another, to save memory",
+        is_later=True,
     )
     precision_bits: int = validation.bounded(
-        16, 32, 32, "32: float32; 16: bfloat16 by autocast, with float32 weights"
+        16,
+        32,
+        32,
+        "32: float32; 16: bfloat16 by autocast, with float32 weights",
+        is_later=True,
     )
     held_out: int = validation.bounded(
-        0, 100_000, 0, "watched runs kept from the updates, for the validation loss"
+        0,
+        100_000,
+        0,
+        "watched runs kept from the updates, for the validation loss",
+        is_later=True,
+    )
+    held_out_games: int = validation.bounded(
+        0,
+        100_000,
+        0,
+        "watched games whose runs are all kept from the updates, for the validation loss",
+        is_later=True,
+    )
+    episode_stride: int = validation.bounded(
+        1,
+        1_000_000,
+        1,
+        "k: windows of every k-th episode, in which the improvement is k times as steep",
+        is_later=True,
     )
     report_every: int = validation.bounded(
-        1, 100_000_000, 100, "updates per line of training.csv, each with a validation loss"
+        1,
+        100_000_000,
+        100,
+        "updates per line of training.csv, each with a validation loss",
+        is_later=True,
     )
     validation_batches: int = validation.bounded(
-        1, 100_000, 4, "batches of held-out windows, the same for each validation loss"
+        1,
+        100_000,
+        4,
+        "batches of held-out windows, the same for each validation loss",
+        is_later=True,
     )
     patience: int = validation.bounded(
         0,
@@ -83,6 +114,7 @@ class TrainingSettings:
         0,
         "reports without a lower validation loss after which the training ends; it then keeps the best "
         "weights; 0: no early stop",
+        is_later=True,
     )
     targets: Literal["chosen", "executed"] = field(
         default="chosen",
@@ -105,10 +137,12 @@ class TrainingSettings:
             )
         if self.precision_bits not in PRECISIONS.values():
             raise InputError(f"training: precision_bits: expected 16 or 32; found {self.precision_bits}")
-        if self.patience and not self.held_out:
+        if self.held_out and self.held_out_games:
+            raise InputError("training: give held_out or held_out_games, not both")
+        if self.patience and not (self.held_out or self.held_out_games):
             raise InputError(
                 "training: patience needs a validation loss, and so held-out runs; give held_out (--held-out "
-                "1) too"
+                "1) or held_out_games too"
             )
 
 
@@ -122,11 +156,9 @@ def settings_from(values: Mapping[str, Any]) -> TrainingSettings:
 def declared(settings: TrainingSettings) -> dict[str, int | float]:
     """Return the numbers that `training` of a submission.json holds, from which `settings_from` makes them.
 
-    The targets are stored beside them. Settings of `LATER` are left out where they have their defaults.
+    The targets are stored beside them.
     """
-    numbers = {name: value for name, value in asdict(settings).items() if name != "targets"}
-    default = TrainingSettings()
-    return {k: v for k, v in numbers.items() if k not in LATER or v != getattr(default, k)}
+    return {name: value for name, value in validation.stored(settings).items() if name != "targets"}
 
 
 def choose(name: str, known: Iterable[str], what: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +13,17 @@ from understudy.suite.errors import InputError
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
 from understudy.suite.protocols import Game, Timestep
+
+
+class Observations(Protocol):
+    """The observations of a run, as a `FrameStore` has them."""
+
+    @property
+    def game(self) -> Game:
+        """The run's game."""
+
+    def observations(self, start: int, stop: int, out: np.ndarray) -> np.ndarray:
+        """Write the observations [T, *observation_shape] before the moves [start, stop) into `out`."""
 
 
 def timesteps(history: History, store: FrameStore, start: int, stop: int) -> Timestep:
@@ -55,21 +69,34 @@ def empty_tensor(shape: tuple[int, ...], dtype: str, pinned: bool) -> Tensor:
 
 
 def fill(target: Timestep, row: int, history: History, store: FrameStore, start: int, run_start: int) -> None:
-    """Write T moves of a run, from `start` on, into row `row` of tensors [B, T, ...].
+    """Write T moves of a run, from `start` on, into row `row` of tensors [B, T, ...], as `fill_moves`."""
+    stop = start + target.first.shape[1]
+    if not 0 <= start <= stop <= history.num_moves:
+        raise ValueError(f"moves [{start}, {stop}) are not within this run of {history.num_moves} moves")
+    fill_moves(target, row, history, store, np.arange(start, stop), run_start)
 
-    The memory is empty before the move `run_start`: `first_of_run` is true there, and previous action and
-    reward are 0. Raises ValueError if the moves are not within the run.
+
+def fill_moves(
+    target: Timestep, row: int, history: History, store: Observations, moves: np.ndarray, run_start: int
+) -> None:
+    """Write the moves int [T] of a run, in ascending order, into row `row` of tensors [B, T, ...].
+
+    Moves that are left out are as if they had not been played: previous action and reward are those of the
+    move before in `moves`. The memory is empty before the move `run_start`: `first_of_run` is true there, and
+    previous action and reward are 0. Raises ValueError if the moves are not within the run.
     """
     observation, legal, action, reward, first, first_of_run = (tensor[row].numpy() for tensor in target)
-    stop = start + len(action)
-    store.observations(start, stop, out=observation)  # raises if the moves are not in the run
+    breaks = np.flatnonzero(np.diff(moves) != 1) + 1
+    for begin, end in itertools.pairwise((0, *breaks.tolist(), len(moves))):
+        if begin < end:
+            start = int(moves[begin])
+            store.observations(start, start + end - begin, out=observation[begin:end])  # raises outside
     legal[:] = store.game.legal_actions
-    moves = np.arange(start, stop)
     first_of_run[:] = moves == run_start
-    previous = np.maximum(moves - 1, 0)
+    previous = np.concatenate((np.maximum(moves[:1] - 1, 0), moves[:-1]))
     action[:] = np.where(first_of_run, 0, history.action[previous])
     reward[:] = np.where(first_of_run, 0, history.reward[previous])
-    first[:] = history.first[start:stop]
+    first[:] = history.first[moves]
 
 
 def _timesteps(history: History, store: FrameStore, start: int, stop: int, run_start: int) -> Timestep:

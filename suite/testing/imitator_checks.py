@@ -33,7 +33,6 @@ BOTH = "compute the same for a move in both"
 ROWS = "compute each row from itself alone: no mean, norm or maximum over axis 0"
 RESET = "where first_of_run, act as from initial_state, e.g. state.masked_fill(first_of_run, 0)"
 AGES = "keep counters in int64, and positions relative to the present move"
-SMALL = {"transformer": {"layers": 2, "context_moves": 6, "width": 16, "heads": 2}}  # settings for tests
 
 
 @devices.threads(1)

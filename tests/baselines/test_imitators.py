@@ -24,7 +24,6 @@ from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
 from understudy.suite.teachers import network
 from understudy.suite.testing import architecture_checks, imitator_checks
-from understudy.suite.testing.imitator_checks import SMALL
 
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
 PLAYERS = baselines.names() + controls.names()
@@ -42,7 +41,7 @@ def small_imitator(name, game, folder):
     """Return a registered imitator of a size fit for tests; one without a small size has its default size."""
     if name not in controls.names():
         architecture = baselines.load(name)
-        return architecture.build(architecture.config(game, **SMALL.get(name, {})), game)
+        return architecture.build(architecture.config(game, **getattr(architecture, "small", {})), game)
     control, variant = controls.load(name)
     return control.build_control(assigned(game, folder, variant=variant))
 
@@ -56,7 +55,7 @@ def teacher_folders(tmp_path_factory):
 @pytest.fixture
 def transformer(darkroom):
     architecture = baselines.load("transformer")
-    return architecture.build(architecture.config(darkroom, **SMALL["transformer"]), darkroom)
+    return architecture.build(architecture.config(darkroom, **architecture.small), darkroom)
 
 
 def slow(name, game_name):
@@ -77,7 +76,8 @@ def test_conformance(name, game_name, teacher_folders):
     if name in controls.names():
         imitator_checks.check_imitator(small_imitator(name, game, teacher_folders[game_name]), game)
     else:
-        architecture_checks.check_architecture(baselines.load(name), game, **SMALL.get(name, {}))
+        architecture = baselines.load(name)
+        architecture_checks.check_architecture(architecture, game, **getattr(architecture, "small", {}))
 
 
 class Wrapped(nn.Module):
@@ -347,7 +347,7 @@ def test_default_sizes(game_name):
 
 def test_parameters_come_from_the_seed_alone(darkroom):
     architecture = baselines.load("transformer")
-    config = architecture.config(darkroom, **SMALL["transformer"])
+    config = architecture.config(darkroom, **architecture.small)
     before = torch.get_rng_state()
     one, same, other = (architecture.build(config, darkroom, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())

@@ -20,7 +20,6 @@ from understudy.baselines.training.settings import settings_from
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
-from understudy.suite.testing.imitator_checks import SMALL
 
 
 class Echo:
@@ -60,7 +59,7 @@ def trained(name, game, source, updates, resume_file=None, **overrides):
     }
     model = loop.train(
         architecture,
-        architecture.config(game, **SMALL.get(name, {"width": 32})),
+        architecture.config(game, **getattr(architecture, "small", {})),
         game,
         source,
         settings_from(settings | overrides),

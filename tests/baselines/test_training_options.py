@@ -17,7 +17,6 @@ from understudy.baselines.training.settings import TrainingSettings, declared, s
 from understudy.suite.errors import InputError
 from understudy.suite.histories.windows import Windows
 from understudy.suite.protocols import Timestep
-from understudy.suite.testing.imitator_checks import SMALL
 
 SIZES = {"updates": 20, "batch_size": 4, "window_moves": 24, "warmup_updates": 2, "learning_rate": 1e-2}
 
@@ -51,7 +50,7 @@ def trained(game, name="bc", watching=None, machine=loop.ON_CPU, resume_file=Non
     architecture, reports = baselines.load(name), []
     model = loop.train(
         architecture,
-        architecture.config(game, **SMALL.get(name, {"width": 16})),
+        architecture.config(game, **getattr(architecture, "small", {})),
         game,
         Cells(),
         settings_from(SIZES | chosen),
@@ -236,7 +235,7 @@ def test_training_on_cuda_is_like_that_on_the_cpu(darkroom, name, tmp_path):
     architecture, reports = baselines.load(name), []
     model = loop.train(
         architecture,
-        architecture.config(darkroom, **SMALL.get(name, {"width": 16})),
+        architecture.config(darkroom, **getattr(architecture, "small", {})),
         darkroom,
         Pinned(),
         settings_from(SIZES | {"report_every": 5}),

@@ -47,6 +47,13 @@ def train(
         list[str] | None, typer.Option(help="A run to watch, e.g. breakout/seed-0; may be repeated.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Watch every run that may be watched.")] = False,
+    teacher_seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIRST:END",
+            help="Watch the runs of teachers with these seeds, END excluded, of all games.",
+        ),
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -58,6 +65,12 @@ def train(
         int | None, typer.Option(min=1, help="Updates per checkpoint; default: 2,000.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the parameters and of the order of windows.")] = 0,
+    num_seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1000, help="Checkpoints of the same data, with the seeds --seed, --seed + 1, ..."
+        ),
+    ] = 1,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another setting, see --settings; may be repeated."),
@@ -142,12 +155,13 @@ def train(
     twice = sorted(numbers.keys() & given.keys())
     if twice:
         raise InputError(f"--set {twice[0]}: give it as {OPTIONS[twice[0]]}, and once")
-    if every and teacher:
-        raise InputError("give --all or --teacher, not both")
+    if every + bool(teacher) + (teacher_seeds is not None) > 1:
+        raise InputError("give one of --all, --teacher and --teacher-seeds")
+    seeds = None if teacher_seeds is None else arguments.seeds(teacher_seeds, "--teacher-seeds")
     named = name or out.resolve().name
     free_names.require(out, named, remedy="give another --name")
     runs = benchmarks.teacher_runs(declared)
-    wanted = train_submission.chosen_runs(declared, chosen_mode, runs, teacher or None, every)
+    wanted = train_submission.chosen_runs(declared, chosen_mode, runs, teacher or None, every, seeds)
     request = train_submission.TrainingRequest(
         architecture=architecture,
         benchmark=declared,
@@ -157,6 +171,7 @@ def train(
         priming_moves=priming,
         settings={**numbers, **given},
         machine=Machine(devices.require(device), compiled, workers),
+        num_seeds=num_seeds,
     )
     torch.set_num_threads(threads)
     with screen.progress() as shown, _tensorboard(tensorboard) as log:

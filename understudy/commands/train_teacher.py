@@ -50,7 +50,7 @@ def train_teacher(
     from understudy.suite.teachers.train_teacher import TeacherProgress, TeacherTraining, train
 
     declared = benchmarks.load(benchmark)
-    numbers = _numbers(seeds)
+    numbers = arguments.seeds(seeds, "--seeds")
     pairs = [(name, number) for name in _games(declared, game) for number in numbers]
     settings = dqn.SETTINGS[declared.family]
     training = TeacherTraining(
@@ -85,15 +85,6 @@ def train_teacher(
         paths = train(training, out / declared.name, moves, checkpoint_moves, report)
     for path in paths:
         typer.echo(path)
-
-
-def _numbers(seeds: str) -> range:
-    from understudy.suite.errors import InputError
-
-    first, colon, end = seeds.partition(":")
-    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end) <= 100_000):
-        raise InputError(f"--seeds: expected FIRST:END with FIRST < END, e.g. 0:4; found {seeds!r}")
-    return range(int(first), int(end))
 
 
 def _games(declared: object, chosen: str) -> tuple[str, ...]:

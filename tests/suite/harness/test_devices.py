@@ -340,10 +340,9 @@ def json_of(path):
 def test_an_interrupted_job_goes_on_on_cuda(tmp_path):
     from understudy import baselines
     from understudy.suite import games
-    from understudy.suite.testing.imitator_checks import SMALL
 
     game, architecture = games.load("darkroom/goal-00"), baselines.load("transformer")
-    player = architecture.build(architecture.config(game, **SMALL["transformer"]), game).eval().to("cuda")
+    player = architecture.build(architecture.config(game, **architecture.small), game).eval().to("cuda")
     device, job = devices.torch_device("cuda"), darkroom_jobs.job(device="cuda", kind="start", moves=700)
 
     def play(folder, report=lambda done, total: None):

@@ -12,7 +12,6 @@ from torch import nn
 from understudy import baselines
 from understudy.suite.errors import CheckFailed
 from understudy.suite.testing import device_checks, imitator_checks
-from understudy.suite.testing.imitator_checks import SMALL
 
 
 class Sound(nn.Module):
@@ -187,6 +186,6 @@ def test_the_checks_of_cuda_find_what_they_are_for(fault, message, darkroom):
 @pytest.mark.parametrize("name", baselines.names())
 def test_architectures_act_alike_on_cuda(name, darkroom):
     architecture = baselines.load(name)
-    model = architecture.build(architecture.config(darkroom, **SMALL.get(name, {})), darkroom)
+    model = architecture.build(architecture.config(darkroom, **getattr(architecture, "small", {})), darkroom)
     device_checks.check_cuda(model.eval(), timesteps_of(darkroom, 131))
     assert all(parameter.device.type == "cpu" for parameter in model.parameters())
