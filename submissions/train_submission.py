@@ -19,7 +19,14 @@ from understudy.baselines.training import loop, settings
 from understudy.baselines.training.loop import Machine
 from understudy.baselines.training.reports import TrainingReport
 from understudy.baselines.training.settings import TrainingSettings
-from understudy.submissions import architectures, loading, submission_format, training_log, watched
+from understudy.submissions import (
+    architectures,
+    loading,
+    setting_lists,
+    submission_format,
+    training_log,
+    watched,
+)
 from understudy.submissions.submission_format import (
     Checkpoint,
     Config,
@@ -314,7 +321,7 @@ def _settings(
 ) -> tuple[dict[str, Any], TrainingSettings]:
     """Return the architecture's config and the training's settings; a chosen name belongs to one of them."""
     of_training = {field.name for field in fields(TrainingSettings)}
-    of_architecture = set(architecture.config(game))
+    of_architecture = setting_lists.names_of(architecture, game)
     for name in chosen:
         settings.choose(
             name, of_training | of_architecture, f"setting of {architecture.name} or its training"

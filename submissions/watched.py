@@ -77,7 +77,7 @@ def require(submission: Submission, benchmark: Benchmark) -> None:
 
 
 def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> list[str]:
-    """Return one line for each declared run that cannot be checked here, or that is pinned by another name.
+    """Return lines on the declared runs that cannot be checked here, or that are pinned by another name.
 
     Raises InputError as `require`, and if a run of this machine has other moves than declared.
     """
@@ -87,6 +87,7 @@ def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRu
     pinned = pins.of(benchmark)
     by_moves = {(pin.sha256, pin.moves): pin.run for pin in pinned.pins}
     lines = []
+    absent = []
     for entry in submission.declaration.watched.histories:
         if _pinned_hashes(pinned, entry):
             continue
@@ -97,7 +98,7 @@ def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRu
                 f"{benchmark.name} pins, and is that run: declare it by that name"
             )
         elif entry.name not in here:
-            lines.append(f"watched run {entry.name} is not on this machine: its hash is not checked")
+            absent.append(entry.name)
         elif (history := benchmarks.read(here[entry.name])).num_moves < entry.moves:
             lines.append(
                 f"watched run {entry.name} has {history.num_moves:,} of the declared {entry.moves:,} moves "
@@ -105,6 +106,10 @@ def check(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRu
             )
         elif (own := moves_hash.sha256(history, entry.moves)) != entry.sha256:
             raise InputError(_other_data(path, entry, own))
+    if absent:
+        more = f" and {len(absent) - 1:,} more are" if len(absent) > 1 else " is"
+        hashes = "its hash is" if len(absent) == 1 else "their hashes are"
+        lines.append(f"watched run {absent[0]}{more} not on this machine: {hashes} not checked")
     return lines
 
 

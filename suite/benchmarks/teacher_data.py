@@ -41,19 +41,21 @@ class TeacherRun:
         return f"{self.variant}/seed-{self.seed}"
 
 
-def teacher_runs(benchmark: Benchmark, folders: Sequence[Path] | None = None) -> list[TeacherRun]:
+def teacher_runs(
+    benchmark: Benchmark, folders: Sequence[Path] | None = None, more: Sequence[Path] = ()
+) -> list[TeacherRun]:
     """Return the benchmark's recorded teacher runs, in order of game and seed.
 
     A run is `<folder>/<benchmark>/<variant>/seed-<k>/history.parquet`, or `<variant>/...` in the archive
     `<folder>/<benchmark>/histories.zip`; `folders` default to `data_folders.roots()`, and to what was pulled
-    of the pinned runs, which then takes the place of a shorter copy.
+    of the pinned runs, which then takes the place of a shorter copy. `more` are folders beside those.
     Raises InputError if a given folder does not exist, if a run is of a game that the benchmark does not
     have, if one run is in two places, or if an archive is damaged.
     """
     explicit = folders is not None or data_folders.are_chosen()
     found: dict[tuple[str, int], TeacherRun] = {}
-    for folder in data_folders.roots() if folders is None else folders:
-        if explicit and not folder.is_dir():
+    for folder in (*(data_folders.roots() if folders is None else folders), *more):
+        if (explicit or folder in more) and not folder.is_dir():
             found_there = "is not a folder" if folder.exists() else "does not exist"
             raise InputError(
                 f"data folder {folder} {found_there}; set {data_folders.ENVIRONMENT_VARIABLE} to another"

@@ -54,6 +54,13 @@ def train(
             help="Watch the runs of teachers with these seeds, END excluded, of all games.",
         ),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            parser=arguments.folder,
+            help="A data folder with more runs to watch, beside the usual ones; may be repeated.",
+        ),
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -160,7 +167,7 @@ def train(
     seeds = None if teacher_seeds is None else arguments.seeds(teacher_seeds, "--teacher-seeds")
     named = name or out.resolve().name
     free_names.require(out, named, remedy="give another --name")
-    runs = benchmarks.teacher_runs(declared)
+    runs = benchmarks.teacher_runs(declared, more=data or ())
     wanted = train_submission.chosen_runs(declared, chosen_mode, runs, teacher or None, every, seeds)
     request = train_submission.TrainingRequest(
         architecture=architecture,
