@@ -60,4 +60,4 @@ class BC(nn.Module):
         return logits, {"age": age}
 
 
-ARCHITECTURE = ConfiguredArchitecture("bc", BC, DEFAULTS, small={"width": 16})
+ARCHITECTURE = ConfiguredArchitecture("bc", BC, DEFAULTS, small={"width": 32})

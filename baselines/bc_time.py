@@ -93,4 +93,4 @@ def _first_ages(config: BCTimeConfig) -> list[int]:
     return [max(k + 1, round(factor**k)) for k in range(1, config.ages)]
 
 
-ARCHITECTURE = ConfiguredArchitecture("bc-time", BCTime, DEFAULTS, small={"width": 16})
+ARCHITECTURE = ConfiguredArchitecture("bc-time", BCTime, DEFAULTS, small={"width": 32})

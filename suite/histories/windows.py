@@ -68,7 +68,8 @@ class InMemory:
     def __init__(self, store: FrameStore, moves: int) -> None:
         """Read the observations before the moves [0, moves)."""
         self.game = store.game
-        self._observations = store.observations(0, moves)
+        shape = (moves, *store.game.observation_shape)
+        self._observations = store.observations(0, moves, np.empty(shape, store.game.observation_dtype))
 
     def observations(self, start: int, stop: int, out: np.ndarray) -> np.ndarray:
         """Write the observations before the moves [start, stop) into `out`, and return it."""

@@ -108,7 +108,7 @@ def test_train_again_is_done_and_never_overwrites(here, capsys):
         (["--name", "A B"], "name: String should match"),
         (["--priming", "601"], "at most the 600 watched moves of goal-01/seed-0"),
         (["--set", "window_moves=100000"], "choose shorter windows"),
-        (["--all", "--teacher", WATCHED[0]], "give --all or --teacher, not both"),
+        (["--all", "--teacher", WATCHED[0]], "give one of --all, --teacher and --teacher-seeds"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

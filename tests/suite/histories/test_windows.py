@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RecordedRun]:
     return [record("minatar/breakout", moves, folder, seed) for seed, moves in enumerate(lengths)]
 
 
-def expected_timesteps(run: RecordedRun, moves: range, memory_begins: int) -> list[dict[str, object]]:
+def expected_timesteps(run: RecordedRun, moves: Sequence[int], memory_begins: int) -> list[dict[str, object]]:
     """Return the timestep of each move as `protocols.Timestep` defines it."""
     history, rows = run.history, []
     for move in moves:
@@ -246,3 +248,61 @@ def test_pinned_batches_are_pinned(runs):
     source = WatchedRuns([runs[0].history], [runs[0].store], 80)
     windows = source.sample(3, 9, np.random.default_rng(0), pinned=True)
     assert all(tensor.is_pinned() for tensor in (*windows.timesteps, windows.actions, windows.explored))
+
+
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory: pytest.TempPathFactory) -> WatchedRuns:
+    """One run of 200 moves of Dark room, read with an episode stride of 4."""
+    run = record("darkroom/goal-40", 200, tmp_path_factory.mktemp("dark"))
+    return WatchedRuns([run.history], [run.store], 200, episode_stride=4)
+
+
+def episodes_of(run: RecordedRun) -> list[range]:
+    """Return the moves of each episode, the last one as far as it was recorded."""
+    ended = run.history.terminated | run.history.truncated
+    starts = [0, *(np.flatnonzero(ended[:-1]) + 1).tolist(), run.history.num_moves]
+    return [range(start, stop) for start, stop in itertools.pairwise(starts)]
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_strided_windows_are_every_kth_episode_as_if_the_others_were_not_played(stride, runs):
+    histories, stores = [run.history for run in runs], [run.store for run in runs]
+    watched = WatchedRuns(histories, stores, 120, episode_stride=stride)
+    windows = watched.sample(200, 25, np.random.default_rng(3))
+    for b in range(200):
+        run = runs[int(windows.runs[b])]
+        episodes = [[m for m in episode if m < 120] for episode in episodes_of(run)]
+        (first,) = [k for k, episode in enumerate(episodes) if episode[:1] == [int(windows.starts[b])]]
+        moves = [m for episode in episodes[first::stride] for m in episode][:25]
+        expected = expected_timesteps(run, moves, memory_begins=moves[0])
+        for t, before in enumerate(moves[:-1], 1):
+            expected[t]["previous_action"] = int(run.history.action[before])
+            expected[t]["previous_reward"] = float(run.history.reward[before])
+        assert row(windows.timesteps, b) == expected
+        assert windows.actions[b].tolist() == run.history.action[moves].tolist()
+        assert windows.explored[b].tolist() == run.history.explored[moves].tolist()
+
+
+def test_every_possible_first_episode_of_a_strided_window_is_equally_likely(dark):
+    """Dark room's episodes have 20 moves: a run of 200 has 10, and three of every 4th span 9 of them."""
+    windows = dark.sample(4000, 60, np.random.default_rng(1))
+    assert Counter(windows.starts.tolist()).keys() == {0, 20}
+    assert abs(Counter(windows.starts.tolist())[0] - 2000) < 200
+    assert Counter(dark.sample(4000, 41, np.random.default_rng(1)).starts.tolist()).keys() == {0, 20}
+    assert len(Counter(dark.sample(4000, 40, np.random.default_rng(1)).starts.tolist())) == 6
+
+
+def test_strided_windows_that_do_not_fit_are_refused(dark):
+    with pytest.raises(InputError, match="windows of 61 moves of every 4th episode: no watched run has so"):
+        dark.sample(1, 61, np.random.default_rng(0))
+
+
+def test_observations_are_the_same_from_memory_and_from_the_store(runs, monkeypatch):
+    def sample() -> list[dict[str, object]]:
+        watched = WatchedRuns([run.history for run in runs], [run.store for run in runs], 120)
+        windows = watched.sample(8, 20, np.random.default_rng(5))
+        return [each for b in range(8) for each in row(windows.timesteps, b)]
+
+    from_memory = sample()
+    monkeypatch.setattr("understudy.suite.histories.windows.IN_MEMORY_BYTES", 0)
+    assert sample() == from_memory
