@@ -32,6 +32,9 @@ class CheckpointSource:
 def source_of(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> CheckpointSource:
     """Return the source of a checkpoint of a submission to this benchmark."""
     declared, watched = submission.declaration, submission.watched
+    settings = declared.training_settings
+    if settings is not None:
+        settings["seed"] = checkpoint.training_seed
     if checkpoint.teacher:
         watched = tuple(run for run in watched if run[0] == checkpoint.teacher)
     return CheckpointSource(
@@ -40,7 +43,7 @@ def source_of(submission: Submission, checkpoint: Checkpoint, benchmark: Benchma
         identity=submission.checkpoint_identity(checkpoint.folder),
         architecture=declared.architecture,
         custom_code=declared.custom_code,
-        training=declared.training_settings,
+        training=settings,
         benchmark=benchmark,
         watched=watched,
     )

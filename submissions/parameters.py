@@ -96,14 +96,14 @@ def _train(
     config = loading.config(source)
     own = settings.settings_from(declared)
     names = [name for name, _, _ in source.watched]
-    held_out = watched.held_out(names, own.seed, own.held_out)
+    held_out = watched.kept_from_updates(names, own)
     trained = loop.train(
         architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
-        _watched_shuffled(source, intervention, frozenset(names) - held_out),
+        _watched_shuffled(source, intervention, frozenset(names) - held_out, own.episode_stride),
         replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
-        held_out=_watched_shuffled(source, intervention, held_out) if held_out else None,
+        held_out=_watched_shuffled(source, intervention, held_out, own.episode_stride) if held_out else None,
         resume_file=resume_file,
         save_every_updates=SAVE_EVERY_UPDATES,
         progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
@@ -113,7 +113,7 @@ def _train(
 
 
 def _watched_shuffled(
-    source: CheckpointSource, intervention: Intervention, names: frozenset[str]
+    source: CheckpointSource, intervention: Intervention, names: frozenset[str], episode_stride: int
 ) -> WatchedRuns:
     """Return these of the runs that the checkpoint watched, with shuffled actions.
 
@@ -134,5 +134,8 @@ def _watched_shuffled(
             )
     stores = frame_store.open_stores(histories, 0, moves)
     return WatchedRuns(
-        [shuffled_actions(history, moves, intervention.draw) for history in histories], stores, moves
+        [shuffled_actions(history, moves, intervention.draw) for history in histories],
+        stores,
+        moves,
+        episode_stride,
     )

@@ -34,10 +34,12 @@ from understudy.submissions.submission_format import (
     Submission,
     WatchedHistory,
 )
-from understudy.suite import benchmarks, custom_code, draws, games, registry, stored_names
+from understudy.suite import benchmarks, custom_code, devices, draws, games, registry, stored_names
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
+from understudy.suite.harness import engines
 from understudy.suite.histories import frame_store
+from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.windows import CHOSEN, WatchedRuns, Windows
 from understudy.suite.io import files
 from understudy.suite.protocols import Game, Imitator
@@ -78,6 +80,7 @@ class TrainingRequest:
     settings: Mapping[str, float | str] | None = None  # of training and architecture, where not the defaults
     machine: Machine = loop.ON_CPU  # where it is computed
     num_seeds: int = 1  # models of each data, with the training seeds s, s + 1, ...; s is in the settings
+    search_trials: int | None = None  # settings that were tried to choose these; declared
 
 
 def train(
@@ -86,6 +89,7 @@ def train(
     out: Path,
     report: Report = lambda what, done, total, note: None,
     log: Log = lambda checkpoint, reports: None,
+    engine: str = "serial",
 ) -> tuple[Submission, list[Fit]]:
     """Train on the watched moves of `runs`, write the submission to `out`, and return it with its fits.
 
@@ -93,7 +97,8 @@ def train(
     of before come first.
     An interrupted training is resumed from `out` and ends in the bytes of an uninterrupted one; a finished
     one is returned as it is, without fits. Nor is there a fit where every watched move was explored. Runs
-    shorter than W are watched to their end, and declared so.
+    shorter than W are watched to their end, and declared so. With the `engine` process, checkpoints are
+    trained side by side, to the same bytes.
     Raises InputError for unknown or unfit settings, runs that this mode may not watch, or another
     submission in `out`.
     """
@@ -101,13 +106,16 @@ def train(
     finished = _finished(out, training.declaration)
     if finished is not None:
         return finished, []
-    splits = {each.folder: training.split(each) for each in training.declaration.checkpoints}
-    source_runs = frame_store.open_stores(
-        training.histories,
-        0,
-        request.benchmark.watched_moves,
-        report=lambda done, total: report(REPLAYING, done, total, ""),
-    )
+    checkpoints = training.declaration.checkpoints
+    engines.require_engine(engine)
+    for checkpoint in checkpoints:
+        training.split(checkpoint)  # raises before anything is written
+    if engine != "serial" and len(checkpoints) > 1:
+        work = [
+            _Work(request, tuple(runs), out, each.folder, torch.get_num_threads()) for each in checkpoints
+        ]
+        engines.run(engine, work, _train_checkpoint, lambda note: report(*note))
+    source_runs = training.open_stores(lambda done, total: report(REPLAYING, done, total, ""))
     trained: dict[str, tuple[Config, bytes]] = {}
     fits = []
     resume_files = []
@@ -118,24 +126,11 @@ def train(
         training_log.write(out, lines)
         log(checkpoint, reports)
 
-    for checkpoint in training.declaration.checkpoints:
-        used, held_out = splits[checkpoint.folder]
-        identity = training.identity(sorted([*used, *held_out]))
-
-        def source(indices: Sequence[int]) -> WatchedRuns:
-            return WatchedRuns(
-                [training.histories[i] for i in indices],
-                [source_runs[i] for i in indices],
-                request.benchmark.watched_moves,
-                training.settings.episode_stride,
-            )
-
-        watching = source(used)
-        resume_files.append(out / checkpoint.folder / f"training-{identity}.safetensors")
+    for checkpoint in checkpoints:
+        resume_files.append(training.resume_file(out, checkpoint))
         module = training.train(
-            checkpoint.training_seed,
-            watching,
-            source(held_out) if held_out else None,
+            checkpoint,
+            source_runs,
             resume_files[-1],
             lambda *done, at=checkpoint: report(at.folder, *done),
             functools.partial(note, checkpoint.folder),
@@ -144,7 +139,7 @@ def train(
         fit = _fit(
             module,
             checkpoint.folder,
-            watching,
+            training.source(training.split(checkpoint)[0], source_runs),
             training.of_seed(checkpoint.training_seed),
             training.kept(lines, checkpoint.folder),
         )
@@ -210,6 +205,7 @@ class _Training:
             for run, history in zip(runs, self.histories, strict=True)
         ]
         _refuse_equal(self.watched, runs)
+        self.watched_moves = benchmark.watched_moves
         self.machine = request.machine
         self.config = Config(
             architecture=self.architecture.name, family=benchmark.family, parameters=self.parameters
@@ -220,24 +216,42 @@ class _Training:
         """Return the settings of the training with this seed."""
         return replace(self.settings, seed=seed)
 
+    def open_stores(self, report: Callable[[int, int], None]) -> list[FrameStore]:
+        """Return the frame store of each run, after replaying what it lacks of the watched moves."""
+        return frame_store.open_stores(self.histories, 0, self.watched_moves, report=report)
+
+    def source(self, indices: Sequence[int], stores: Sequence[FrameStore]) -> WatchedRuns:
+        """Return the runs of these numbers as a source of windows."""
+        return WatchedRuns(
+            [self.histories[i] for i in indices],
+            [stores[i] for i in indices],
+            self.watched_moves,
+            self.settings.episode_stride,
+        )
+
+    def resume_file(self, out: Path, checkpoint: Checkpoint) -> Path:
+        """Return where the training of a checkpoint is saved; its name says what is watched."""
+        used, held_out = self.split(checkpoint)
+        return out / checkpoint.folder / f"training-{self.identity(sorted([*used, *held_out]))}.safetensors"
+
     def train(
         self,
-        seed: int,
-        source: WatchedRuns,
-        held_out: WatchedRuns | None,
+        checkpoint: Checkpoint,
+        stores: Sequence[FrameStore],
         resume_file: Path,
         progress: Callable[[int, int, str], None],
         report: Callable[[Sequence[TrainingReport]], None],
     ) -> nn.Module:
         """Return a trained module; `progress` gets the updates done, those to do and a note."""
+        used, held_out = self.split(checkpoint)
         with self._own_or_a_strangers_code():
             return loop.train(
                 self.architecture,
                 self.parameters,
                 self.game,
-                source,
-                self.of_seed(seed),
-                held_out=held_out,
+                self.source(used, stores),
+                self.of_seed(checkpoint.training_seed),
+                held_out=self.source(held_out, stores) if held_out else None,
                 machine=self.machine,
                 resume_file=resume_file,
                 save_every_updates=SAVE_EVERY_UPDATES,
@@ -252,9 +266,7 @@ class _Training:
     def split(self, checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
         """Return the runs that the updates of a checkpoint use, and those held out, by number."""
         names = [run.name for run in self.watched if checkpoint.teacher in (None, run.name)]
-        seed = checkpoint.training_seed
-        drawn = watched.held_out(names, seed, self.settings.held_out)
-        drawn |= watched.held_out_games(names, seed, self.settings.held_out_games)
+        drawn = watched.kept_from_updates(names, self.of_seed(checkpoint.training_seed))
         numbers = range(len(self.watched))
         used = [i for i in numbers if self.watched[i].name in set(names) - drawn]
         return used, [i for i in numbers if self.watched[i].name in drawn]
@@ -295,6 +307,7 @@ class _Training:
                     for teacher in teachers
                     for seed in seeds
                 ),
+                "search_trials": request.search_trials,
                 "training": settings.declared(self.settings),
                 "training_targets": None if self.settings.targets == CHOSEN else self.settings.targets,
                 "custom_code": self.custom_code,
@@ -308,6 +321,32 @@ class _Training:
         with self._own_or_a_strangers_code():
             reach = cast(Imitator, self.architecture.build(self.parameters, self.game)).reach_moves
         return watched.useful_priming(reach, min(entry.moves for entry in self.watched))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A checkpoint's training, for a process of its own."""
+
+    request: TrainingRequest
+    runs: tuple[TeacherRun, ...]
+    out: Path
+    checkpoint: str
+    threads: int  # of torch
+
+
+def _train_checkpoint(work: _Work, report: Callable[[tuple[str, int, int, str]], None]) -> None:
+    """Train one checkpoint up to its resume file, from which the submission is made."""
+    training = _Training(work.request, work.runs)
+    (checkpoint,) = (each for each in training.declaration.checkpoints if each.folder == work.checkpoint)
+    stores = training.open_stores(lambda done, total: report((REPLAYING, done, total, "")))
+    with devices.threads(work.threads):
+        training.train(
+            checkpoint,
+            stores,
+            training.resume_file(work.out, checkpoint),
+            lambda done, total, note: report((checkpoint.folder, done, total, note)),
+            lambda reports: None,
+        )
 
 
 def _folder(teacher: str | None, seed: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from understudy.baselines.training.settings import TrainingSettings
 from understudy.submissions.submission_format import Submission, WatchedHistory
 from understudy.suite import benchmarks, draws, registry
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pins
@@ -19,6 +20,12 @@ def declared(name: str, history: History, watched_moves: int) -> WatchedHistory:
     """Return a run's item in `submission.json`: its first `watched_moves` moves, or all if it is shorter."""
     moves = min(watched_moves, history.num_moves)
     return WatchedHistory(name=name, moves=moves, sha256=moves_hash.sha256(history, moves))
+
+
+def kept_from_updates(names: Sequence[str], settings: TrainingSettings) -> frozenset[str]:
+    """Return the runs that a training of these settings keeps from its updates; InputError as below."""
+    runs = held_out(names, settings.seed, settings.held_out)
+    return runs | held_out_games(names, settings.seed, settings.held_out_games)
 
 
 def held_out(names: Sequence[str], seed: int, count: int) -> frozenset[str]:

@@ -232,7 +232,7 @@ class WatchedRuns:
             ends = np.cumsum([len(each) for each in found])
             if window_moves < 1 or not ends[-1]:
                 raise InputError(
-                    f"windows of {window_moves} moves of every {self._stride}th episode: no watched run has "
+                    f"windows of {window_moves} moves with episode_stride {self._stride}: no watched run has "
                     "so many; choose shorter windows, or a smaller episode_stride"
                 )
             self._first_episodes_of[window_moves] = found, ends

@@ -77,6 +77,35 @@ def test_train_goes_on_to_the_same_bytes(here, monkeypatch, capsys):
     assert content(here / "mine") == content(here / "whole")
 
 
+def test_several_seeds_are_several_checkpoints_side_by_side_or_in_turn(here):
+    seeds = ("--updates", "2", "--seed", "5", "--num-seeds", "2")
+    assert train("mine", *seeds, "--engine", "process") == 0
+    assert train("turn", *seeds, "--name", "mine") == 0
+    assert content(here / "mine") == content(here / "turn")
+    checkpoints = submission_format.read(here / "mine").declaration.checkpoints
+    assert [(each.folder, each.teacher, each.training_seed) for each in checkpoints] == [
+        ("all-training-5", None, 5),
+        ("all-training-6", None, 6),
+    ]
+    assert train("alone", "--updates", "2", "--seed", "6") == 0
+    alone = here / "alone" / "all" / "model.safetensors"
+    assert (here / "mine" / "all-training-6" / "model.safetensors").read_bytes() == alone.read_bytes()
+    assert (here / "mine" / "all-training-5" / "model.safetensors").read_bytes() != alone.read_bytes()
+
+
+def test_held_out_games_give_all_their_runs_and_no_other(here):
+    names = [f"goal-{k // 3:02d}/seed-{k % 3}" for k in range(30)]
+    held = watched.held_out_games(names, seed=7, count=4)
+    games = {name.partition("/")[0] for name in held}
+    assert len(games) == 4
+    assert held == {name for name in names if name.partition("/")[0] in games}
+    assert held != watched.held_out_games(names, seed=8, count=4)
+    assert watched.held_out_games(names, seed=7, count=0) == frozenset()
+    assert train("mine", "--updates", "2", "--set", "held_out_games=1", "--set", "report_every=1") == 0
+    with (here / "mine" / "training.csv").open(newline="") as file:
+        assert all(float(line["validation_loss"]) > 0 for line in csv.DictReader(file))
+
+
 def test_train_again_is_done_and_never_overwrites(here, capsys):
     assert train("mine", "--updates", "2") == 0
     before = content(here)
@@ -105,6 +134,13 @@ def test_train_again_is_done_and_never_overwrites(here, capsys):
         (["--set", "width=nan"], "bc: width: expected a whole number; found nan"),
         (["--teacher", NEW], "unknown run that darkroom-v1 may watch in mode multi: 'goal-02/seed-0'"),
         (["--mode", "singel"], "unknown mode 'singel'; did you mean 'single'?"),
+        (["--set", "held_out_games=2"], "2 held out of 2 watched games per checkpoint leave none"),
+        (["--set", "held_out_games=1", "--held-out", "1"], "give held_out or held_out_games, not both"),
+        (["--set", "episode_stride=99"], "with episode_stride 99: no watched run has so many"),
+        (["--teacher-seeds", "0:2"], "no run of darkroom/goal-00 with seed 1 on this machine"),
+        (["--teacher-seeds", "1"], "--teacher-seeds: expected FIRST:END with FIRST < END, e.g. 0:4"),
+        (["--data", "nowhere"], "data folder nowhere does not exist"),
+        (["--engine", "proces"], "unknown engine 'proces'; did you mean 'process'?"),
         (["--name", "A B"], "name: String should match"),
         (["--priming", "601"], "at most the 600 watched moves of goal-01/seed-0"),
         (["--set", "window_moves=100000"], "choose shorter windows"),

@@ -103,6 +103,12 @@ def train(
             help="End after so many reports without a lower validation loss, and keep the best weights.",
         ),
     ] = None,
+    search_trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Declare how many settings were tried to choose these; default: undeclared."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The submission's name; default: the folder's.")] = None,
     decoding: Annotated[str, typer.Option(help="greedy or sample.")] = "greedy",
     priming: Annotated[
@@ -119,6 +125,9 @@ def train(
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Threads of torch; they change the last bits of the weights.")
     ] = 1,
+    engine: Annotated[
+        str, typer.Option(help="serial, or process (checkpoints side by side on all cores).")
+    ] = "serial",
     workers: Annotated[
         int, typer.Option(min=0, max=64, help="Threads that read the coming batches; they change nothing.")
     ] = 1,
@@ -179,10 +188,11 @@ def train(
         settings={**numbers, **given},
         machine=Machine(devices.require(device), compiled, workers),
         num_seeds=num_seeds,
+        search_trials=search_trials,
     )
     torch.set_num_threads(threads)
     with screen.progress() as shown, _tensorboard(tensorboard) as log:
-        submission, fits = train_submission.train(request, wanted, out, shown.report, log)
+        submission, fits = train_submission.train(request, wanted, out, shown.report, log, engine)
     _draw(out)
     for fit in fits:
         typer.echo(

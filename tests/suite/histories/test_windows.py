@@ -293,7 +293,7 @@ def test_every_possible_first_episode_of_a_strided_window_is_equally_likely(dark
 
 
 def test_strided_windows_that_do_not_fit_are_refused(dark):
-    with pytest.raises(InputError, match="windows of 61 moves of every 4th episode: no watched run has so"):
+    with pytest.raises(InputError, match="windows of 61 moves with episode_stride 4: no watched run has so"):
         dark.sample(1, 61, np.random.default_rng(0))
 
 
