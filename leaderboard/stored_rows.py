@@ -9,7 +9,7 @@ from typing import Any
 
 from understudy.suite import reserved_names
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.harness import records, row_documents, row_files
+from understudy.suite.harness import interventions, records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
 from understudy.suite.io import file_names, walks
@@ -164,7 +164,7 @@ def checkpoints(row: RowFolder) -> list[str]:
 
 
 def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
-    """Return a row's runs of one role; none unless every checkpoint's job of that role is complete.
+    """Return a row's runs of one role; none unless the job of every checkpoint played in it is complete.
 
     A row's checkpoints count together, and so do a job's runs: part of them could be a biased choice. Runs of
     other weights than the row's are ignored.
@@ -175,7 +175,10 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
         return ()
     found: list[ScoredRun] = []
     declared = row_of(row)
+    played = interventions.checkpoints_of_role(role, declared["checkpoints"])
     for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
+        if checkpoint not in played:
+            continue
         folder = row.runs / role / checkpoint
         if not (folder / records.JOB).exists():
             return ()

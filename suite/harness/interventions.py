@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from understudy.suite import registry
@@ -60,6 +60,24 @@ OTHER = (
     Intervention("other-decoding", decoding="other"),
 )
 INTERVENTIONS = {intervention.name: intervention for intervention in (*CLAIM, *OTHER)}
+
+
+def checkpoints_of(intervention: Intervention | None, checkpoints: Iterable[str]) -> list[str]:
+    """Return the checkpoints, of a row's, that are played under an intervention: nearly always all.
+
+    Training on shuffled actions costs as much as the training itself. Where a row has at least `NUM_DRAWS`
+    checkpoints, draw d therefore retrains the d-th alone, in order of their names: each draw is a training.
+    """
+    named = sorted(checkpoints)
+    if intervention is None or intervention.parameters != "shuffled" or len(named) < NUM_DRAWS:
+        return named
+    return [named[intervention.draw]]
+
+
+def checkpoints_of_role(stored_as: str, checkpoints: Iterable[str]) -> list[str]:
+    """Return the checkpoints that are played in a role, as it is stored, e.g. `transfer@shuffled-0`."""
+    _, _, name = stored_as.partition("@")
+    return checkpoints_of(INTERVENTIONS.get(name), checkpoints)
 
 
 def chosen(names: Sequence[str]) -> list[Intervention]:

@@ -129,7 +129,7 @@ def plan(
     of_round: Round = DEV_ROUND,
     device: str = devices.CPU,
 ) -> list[PlannedJob]:
-    """Return a row's jobs of one role, one for each player.
+    """Return a row's jobs of one role, one for each player that is played in it.
 
     `device` is its name, of which the jobs hold the type.
     Raises InputError for an unknown budget, a number of lanes out of range, a device of another type than
@@ -141,6 +141,7 @@ def plan(
         raise InputError(f"--num-envs: expected 1 to 1024, found {num_lanes}")
     if intervention and intervention.reward == "yoked" and num_lanes < 2:
         raise InputError("yoked runs get the rewards of another lane: expected at least 2 lanes, found 1")
+    played = interventions.checkpoints_of(intervention, [each.checkpoint for each in entry.players])
     return [
         PlannedJob(
             _job(
@@ -161,6 +162,7 @@ def plan(
             device,
         )
         for player in entry.players
+        if player.checkpoint in played
     ]
 
 

@@ -26,7 +26,7 @@ class WorkItem:
     row: RequestedRow
     what: str  # PLAY, AGREEMENT, ISOLATION or RECHECK
     role: str = ""  # of the job's runs; empty for AGREEMENT
-    player: int = 0  # position among the entry's players; ISOLATION and RECHECK cover all of them
+    player: int = 0  # position among the role's jobs, for AGREEMENT among the entry's players; checks: all
     intervention: str | None = None  # name of the intervention of these runs; None: scored runs
 
 
@@ -62,7 +62,9 @@ def items_of(
             continue
         changed = [role for role in roles if intervention.touches(*protocols.ROLES[role])]
         yield from (
-            WorkItem(row, PLAY, role, player, intervention.name) for role in changed for player in players
+            WorkItem(row, PLAY, role, number, intervention.name)
+            for role in changed
+            for number in range(len(row.jobs(role, intervention)))
         )
 
 

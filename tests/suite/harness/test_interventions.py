@@ -11,7 +11,7 @@ import torch
 from support import darkroom_jobs, rows
 from torch import nn
 
-from understudy.leaderboard import cells, scores
+from understudy.leaderboard import cells, scores, verification
 from understudy.submissions import parameters, train_submission
 from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
@@ -204,3 +204,30 @@ def test_without_training_settings_there_are_no_shuffled_parameters(tmp_path):
     item = work.WorkItem(row, work.PLAY, "start-new", 0, "shuffled-0")
     with pytest.raises(InputError, match=r"submission\.json has no `training`"):
         work.run(item, lambda progress: None)
+
+
+def test_a_draw_of_shuffled_actions_retrains_one_checkpoint_where_there_are_enough(tmp_path):
+    """Two have each draw; of four, draw d has the d-th by name. Redrawn parameters cost nothing: all."""
+    draws = [interventions.INTERVENTIONS[f"shuffled-{draw}"] for draw in range(3)]
+    assert [interventions.checkpoints_of(each, ["b", "a"]) for each in draws] == [["a", "b"]] * 3
+    four = ["d", "b", "c", "a"]
+    assert [interventions.checkpoints_of(each, four) for each in draws] == [["a"], ["b"], ["c"]]
+    assert interventions.checkpoints_of_role("transfer@shuffled-2", four) == ["c"]
+    assert interventions.checkpoints_of_role("transfer@redrawn-2", four) == sorted(four)
+    assert interventions.checkpoints_of_role("transfer", four) == sorted(four)
+
+    benchmark = benchmarks.load("darkroom-v1")
+    runs = train_submission.chosen_runs(benchmark, "multi", benchmarks.teacher_runs(benchmark))[:4]
+    settings = {"updates": 2, "window_moves": 40, "episode_stride": 3, "width": 8}
+    request = train_submission.TrainingRequest(
+        "bc", benchmark, "multi", "few", settings=settings, num_seeds=3
+    )
+    train_submission.train(request, runs, tmp_path / "few")
+    requested = rows.requested(str(tmp_path / "few"), tmp_path / "out", lanes=2)
+    rows.score(requested, ["transfer"], applied=interventions.SHUFFLED)
+    row = tmp_path / "out" / "darkroom-v1" / "quick" / "few"
+    trained = sorted(path.name for path in (row / "parameters").glob("*.safetensors"))
+    assert trained == [f"shuffled-{k}-all-training-{k}.safetensors" for k in range(3)]
+    (scored,) = [one for one in scores.score_all(tmp_path / "out") if one.folder.name == "few"]
+    assert list(scored.gains_under["transfer"]) == ["shuffled-0", "shuffled-1", "shuffled-2"]
+    assert not [one for one in verification.verify(tmp_path / "out") if one.failures]
