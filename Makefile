@@ -12,7 +12,7 @@ LOWEST := .venv-lowest
 INSTALLED_LOWEST := $(LOWEST)/.installed-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest check speed long docs
+.PHONY: help demo test lowest check speed long results docs
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make check   format, lint, and types of the installed wheel"
 	@echo "make speed   speed ratios against peers, measured in one run"
 	@echo "make long    the tests that take minutes"
+	@echo "make results the trained entries and their rows, as far as they are missing; takes hours"
 	@echo "make docs    the docs site, into site/"
 
 demo: $(INSTALLED)
@@ -47,6 +48,9 @@ speed: $(INSTALLED)
 
 long: $(INSTALLED)
 	$(BIN)/python -m pytest --ignore=tests/speed -m long
+
+results: $(INSTALLED)
+	$(BIN)/python -m understudy.leaderboard.make_results $(RESULTS)
 
 docs: $(INSTALLED_FOR_DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

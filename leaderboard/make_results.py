@@ -6,6 +6,7 @@ What is there already is kept: an interrupted call goes on where it was, and a s
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from understudy.leaderboard import recipes
 from understudy.leaderboard.recipes import Folders, Recipe, Step
 from understudy.suite import registry
+from understudy.suite.benchmarks import data_folders
 from understudy.suite.errors import InputError
 from understudy.suite.io import checkout
 from understudy.suite.reserved_names import DECLARATION, ENTRIES
@@ -76,7 +78,9 @@ class Maker:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-c", "import sys; from understudy.cli import main; sys.exit(main())"]
         with log.open("ab") as sink:
-            process = subprocess.Popen([*command, *step.arguments], stdout=sink, stderr=sink)
+            process = subprocess.Popen(
+                [*command, *step.arguments], stdout=sink, stderr=sink, env=_environment(recipe)
+            )
             with self._lock:
                 self._running.add(process)
             code = process.wait()
@@ -124,6 +128,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("interrupted; the same command goes on", file=sys.stderr)
             return 130
     return int(failed)
+
+
+def _environment(recipe: Recipe) -> dict[str, str]:
+    """Return the environment in which all runs are found that a recipe watches."""
+    more = [str(checkout.ROOT / folder) for folder in recipe.data]
+    if not more:
+        return dict(os.environ)
+    usual = os.environ.get(data_folders.ENVIRONMENT_VARIABLE) or os.pathsep.join(
+        str(folder) for folder in data_folders.roots()
+    )
+    return {**os.environ, data_folders.ENVIRONMENT_VARIABLE: os.pathsep.join([usual, *more])}
 
 
 def _folders(own: Path | None) -> Folders:

@@ -235,8 +235,6 @@ def _training(recipe: Recipe, settings: Numbers, out: Path, name: str, num_seeds
     arguments = ["train", recipe.architecture, "--benchmark", recipe.benchmark, "--out", str(out)]
     arguments += ["--name", name, "--decoding", recipe.decoding, "--targets", recipe.targets]
     arguments += ["--num-seeds", str(num_seeds)]
-    for folder in recipe.data:
-        arguments += ["--data", str(checkout.ROOT / folder)]
     for option, value in (("--teacher-seeds", recipe.teacher_seeds), ("--mode", recipe.mode)):
         arguments += [option, value] if value is not None else []
     for setting, number in settings.items():

@@ -1,0 +1,164 @@
+"""Recipes: what they refuse, and that the commands they stand for make entries and rows, once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from understudy.leaderboard import make_results, recipes, scores
+from understudy.leaderboard.recipes import Folders
+from understudy.submissions import submission_format
+from understudy.suite.errors import InputError
+from understudy.suite.reserved_names import ENTRIES
+
+TINY = """
+[[recipe]]
+name = "tiny"
+benchmark = "darkroom-v1"
+architecture = "bc"
+teacher_seeds = "0:1"
+num_seeds = 2
+plays = [{ budget = "quick", round = 1 }]
+settings = { updates = 3, batch_size = 2, window_moves = 40, episode_stride = 2, width = 8 }
+
+[recipe.search]
+grid = { learning_rate = [0.0001, 0.1] }
+settings = { updates = 40, held_out_games = 13 }
+
+[[recipe]]
+name = "tiny-sampled"
+benchmark = "darkroom-v1"
+architecture = "bc"
+weights_of = "darkroom-v1/tiny"
+decoding = "sample"
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "recipes.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("updates = 3,", "updates = 'many',"), "recipe 1: settings.updates.int: expected a whole number"),
+        (("num_seeds = 2", "num_seeds = 0"), "recipe 1: num_seeds: expected at least 1; found 0"),
+        (("num_seeds", "seeds"), "recipe 1: seeds: Extra inputs are not permitted"),
+        (('name = "tiny-sampled"', 'name = "tiny"'), "recipe 2: darkroom-v1/tiny stands twice"),
+        (('decoding = "sample"', 'like = "darkroom-v1/tyni"'), "did you mean 'darkroom-v1/tiny'?"),
+        (("[[recipe]]", "[[recipe"), "not readable TOML"),
+    ],
+)
+def test_a_malformed_recipe_is_one_line(change, line, tmp_path):
+    with pytest.raises(InputError) as error:
+        recipes.read(written(tmp_path, TINY.replace(*change)))
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_recipe_that_is_like_another_has_its_values_and_no_rows_of_it(tmp_path):
+    more = '[[recipe]]\nname = "wide"\nlike = "darkroom-v1/tiny"\nsettings = { width = 16 }\n'
+    found = recipes.read(written(tmp_path, TINY + more))["darkroom-v1/wide"]
+    assert found.settings == {
+        **recipes.read(written(tmp_path, TINY))["darkroom-v1/tiny"].settings,
+        "width": 16,
+    }
+    assert (found.architecture, found.num_seeds, found.teacher_seeds) == ("bc", 2, "0:1")
+    assert found.search is None
+    assert found.plays == []
+
+
+@pytest.mark.long
+def test_a_recipe_is_searched_trained_and_played_once(tmp_path, monkeypatch, capsys):
+    path = written(tmp_path, TINY.replace("round = 1", "round = 1, lanes = 2"))
+    monkeypatch.setattr(recipes.read, "__defaults__", (path,))
+    monkeypatch.setattr("understudy.leaderboard.recipes.rows", in_dev_round(recipes.rows))
+    out = tmp_path / "out"
+    command = ["--from-scratch", str(out), "--jobs", "2"]
+    assert make_results.main(command) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("done in") == 4  # two trainings of the search, the entry's, a row
+    search = json.loads((out / "searches" / "darkroom-v1" / "tiny.json").read_text())
+    assert search["chosen"] == {"learning_rate": 0.1}  # 40 updates of 0.0001 change nothing
+    assert [each["learning_rate"] for each in search["validation_losses"]] == [0.0001, 0.1]
+    entry = submission_format.read(out / "entries" / "darkroom-v1" / "tiny.remade").declaration
+    assert [each.training_seed for each in entry.checkpoints] == [0, 1]
+    assert entry.search_trials == 2
+    assert entry.training is not None
+    assert entry.training["learning_rate"] == 0.1
+    assert len(entry.watched.histories) == 65
+    sampled = submission_format.read(out / "entries" / "darkroom-v1" / "tiny-sampled.remade")
+    assert sampled.declaration.decoding == "sample"
+    assert (
+        sampled.identity == submission_format.read(out / "entries" / "darkroom-v1" / "tiny.remade").identity
+    )
+    assert "tiny.remade" in [one.folder.name for one in scores.score_all(out / "results")]
+    assert make_results.main(command) == 0
+    assert capsys.readouterr().out.count("training") == 0
+
+
+def in_dev_round(rows):
+    """The entry made by this test was committed to no round."""
+
+    def of(recipe, folders):
+        for step in rows(recipe, folders):
+            yield recipes.Step(step.title, tuple("dev" if text == "1" else text for text in step.arguments))
+
+    return of
+
+
+def test_a_command_that_fails_is_named_with_its_log_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    text = TINY.partition("[recipe.search]")[0].replace("width = 8", "widht = 8")
+    monkeypatch.setattr(recipes.read, "__defaults__", (written(tmp_path, text),))
+    assert make_results.main(["--from-scratch", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "darkroom-v1 tiny.remade: training: ended with exit code 2; see " in error
+    log = tmp_path / "out" / "logs" / "darkroom-v1" / "tiny.log"
+    assert str(log) in error
+    assert "did you mean 'width'?" in log.read_text()
+
+
+def test_stored_entries_are_what_their_recipes_make():
+    """Compares declarations, not weights: training them again takes hours."""
+    root = recipes.RECIPES.parent
+    folders = Folders(ENTRIES, root / "results", root / "searches", root / "trials")
+    for recipe in recipes.read().values():
+        folder = folders.entry(recipe)
+        if not folder.exists():
+            continue  # not made yet
+        declared = submission_format.read(folder).declaration
+        source = recipe if recipe.weights_of is None else recipes.read()[recipe.weights_of]
+        chosen = recipes.chosen(source, folders)
+        assert chosen is not None
+        assert declared.training is not None
+        settings = {**source.settings, **chosen}
+        own = {name: value for name, value in settings.items() if name in declared.training}
+        assert {name: declared.training[name] for name in own} == own
+        assert (declared.architecture, declared.decoding) == (source.architecture, recipe.decoding)
+        assert declared.targets == source.targets
+        assert len(declared.checkpoints) == source.num_seeds
+        if source.teacher_seeds is not None:
+            first, _, end = source.teacher_seeds.partition(":")
+            seeds = {int(each.name.partition("seed-")[2]) for each in declared.watched.histories}
+            assert seeds == set(range(int(first), int(end)))
+
+
+def test_the_commands_are_those_of_the_documentation(tmp_path):
+    recipe = recipes.read(written(tmp_path, TINY))["darkroom-v1/tiny"]
+    here = tmp_path
+    folders = Folders(here / "e", here / "r", here / "s", here / "t", ".remade")
+    trained = recipes.training(recipe, {"learning_rate": 0.1}, folders)
+    assert shlex.join(trained.arguments) == (
+        f"train bc --benchmark darkroom-v1 --out {here}/e/darkroom-v1/tiny.remade --name tiny.remade "
+        "--decoding greedy --targets chosen --num-seeds 2 --teacher-seeds 0:1 --updates 3 --set batch_size=2 "
+        "--set window_moves=40 --set episode_stride=2 --set width=8 --set learning_rate=0.1 --search-trials 2"
+    )
+    (played,) = recipes.rows(recipe, folders)
+    assert shlex.join(played.arguments) == (
+        f"score {here}/e/darkroom-v1/tiny.remade --benchmark darkroom-v1 --budget quick --out {here}/r "
+        "--round 1 --isolation"
+    )
