@@ -83,9 +83,11 @@ class Maker:
             )
             with self._lock:
                 self._running.add(process)
-            code = process.wait()
+            _, status, used = os.wait4(process.pid, 0)
+            code = process.returncode = os.waitstatus_to_exitcode(status)
             with self._lock:
                 self._running.discard(process)
+                recipes.add_cost(recipe, step.what, used.ru_utime + used.ru_stime, self.folders)
         if code:
             raise Failed(f"{step.title}: ended with exit code {code}; see {log}")
         print(f"{step.title}: done in {time.monotonic() - started:,.0f} s", flush=True)

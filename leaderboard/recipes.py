@@ -82,7 +82,9 @@ class Folders:
 
     entries: Path  # <entries>/<benchmark>/<name>
     results: Path
-    searches: Path  # <searches>/<benchmark>/<name>.json: the losses of a search, and what was chosen
+    searches: (
+        Path  # <searches>/<benchmark>/<name>.json: the losses of a search, what was chosen, what all cost
+    )
     trials: Path  # <trials>/<benchmark>/<name>/<settings>: the trainings of a search
     suffix: str = ""  # of the entries' names
 
@@ -95,6 +97,7 @@ class Folders:
 class Step:
     """A command of a recipe: the arguments of `understudy`."""
 
+    what: str  # search, training or playing
     title: str
     arguments: tuple[str, ...]
 
@@ -146,7 +149,7 @@ def searches(recipe: Recipe, folders: Folders) -> Iterator[tuple[Numbers, Path, 
         out = folders.trials / recipe.benchmark / recipe.name / label
         settings = {**recipe.settings, **recipe.search.settings, **tried}
         name = f"search-{recipe.name}"
-        yield tried, out, _training(recipe, settings, out, name, num_seeds=1)
+        yield tried, out, replace(_training(recipe, settings, out, name, num_seeds=1), what="search")
 
 
 def choose(recipe: Recipe, folders: Folders) -> Numbers:
@@ -158,10 +161,8 @@ def choose(recipe: Recipe, folders: Folders) -> Numbers:
     if not losses:
         return {}
     best = min(losses, key=lambda each: each[1])[0]
-    document = {"chosen": best, "validation_losses": [{**tried, "loss": loss} for tried, loss in losses]}
-    path = _search_file(recipe, folders)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+    found = [{**tried, "loss": loss} for tried, loss in losses]
+    _note(recipe, folders, {"chosen": best, "validation_losses": found})
     return best
 
 
@@ -169,11 +170,29 @@ def chosen(recipe: Recipe, folders: Folders) -> Numbers | None:
     """Return the settings that a finished search chose; None before it is finished."""
     if recipe.search is None:
         return {}
-    path = _search_file(recipe, folders)
-    if not path.exists():
-        return None
-    found: Numbers = json.loads(path.read_text(encoding="utf-8"))["chosen"]
+    found: Numbers | None = notes(recipe, folders).get("chosen")
     return found
+
+
+def notes(recipe: Recipe, folders: Folders) -> dict[str, Any]:
+    """Return what is noted of a recipe: `chosen`, `validation_losses`, `processor_seconds`; maybe nothing."""
+    path = _notes_file(recipe, folders)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def add_cost(recipe: Recipe, what: str, processor_seconds: float, folders: Folders) -> None:
+    """Add a command's processor time, on the machine that it ran on, to what is noted of a recipe."""
+    before = notes(recipe, folders).get("processor_seconds", {})
+    after = {**before, what: round(before.get(what, 0) + processor_seconds)}
+    _note(recipe, folders, {"processor_seconds": after})
+
+
+def _note(recipe: Recipe, folders: Folders, values: Mapping[str, Any]) -> None:
+    path = _notes_file(recipe, folders)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {**notes(recipe, folders), **values}
+    files.write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
 
 def validation_loss(submission: Path) -> float:
@@ -207,7 +226,7 @@ def rows(recipe: Recipe, folders: Folders) -> Iterator[Step]:
             *(["--claim", "--recheck"] if play.claim else ["--isolation"]),
             *(["--num-envs", str(play.lanes)] if play.lanes else []),
         ]
-        yield Step(f"{recipe.benchmark} {recipe.name}: playing {play.budget}", tuple(arguments))
+        yield Step("playing", f"{recipe.benchmark} {recipe.name}: playing {play.budget}", tuple(arguments))
 
 
 def redecode(recipe: Recipe, source: Recipe, folders: Folders) -> None:
@@ -227,7 +246,7 @@ def redecode(recipe: Recipe, source: Recipe, folders: Folders) -> None:
     )
 
 
-def _search_file(recipe: Recipe, folders: Folders) -> Path:
+def _notes_file(recipe: Recipe, folders: Folders) -> Path:
     return folders.searches / recipe.benchmark / f"{recipe.name}.json"
 
 
@@ -240,4 +259,4 @@ def _training(recipe: Recipe, settings: Numbers, out: Path, name: str, num_seeds
     for setting, number in settings.items():
         option = OPTIONS.get(setting)
         arguments += [option, str(number)] if option else ["--set", f"{setting}={number}"]
-    return Step(f"{recipe.benchmark} {name}: training", tuple(arguments))
+    return Step("training", f"{recipe.benchmark} {name}: training", tuple(arguments))

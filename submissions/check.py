@@ -104,11 +104,12 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
     except CheckFailed as error:
         raise InputError(f"{reference}: {error}") from error
     config = architecture.config(game, **settings)
-    sizes = _sizes(architecture.build(config, game))
+    sizes = _sizes(architecture.build(config, game), game)
     facts = (
         ("game", game.name),
         ("settings", ", ".join(f"{name} {value:g}" for name, value in config.items()) or "none"),
         ("parameters", f"{sizes.parameters:,}"),
+        ("arithmetic of a move", f"{sizes.flops:,} floating-point operations in matrix products"),
         ("state of a run", f"{sizes.state_bytes:,} bytes"),
     )
     return Report(architecture.name, benchmark_name, facts)
@@ -118,6 +119,7 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
 class _Sizes:
     parameters: int
     state_bytes: int  # of one run
+    flops: int  # of `step` for one run: its matrix products, convolutions and attention, as torch counts them
 
 
 def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> _Sizes:
@@ -126,7 +128,7 @@ def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark:
     game = games.load(benchmark.watched_games[0])
     module: Any = loading.load(checkpoint_source.source_of(submission, checkpoint, benchmark), game)
     require_conformance(module, game, submission.folder / checkpoint.folder)
-    return _sizes(module)
+    return _sizes(module, game)
 
 
 def require_conformance(imitator: Any, game: Game, where: object) -> None:
@@ -154,9 +156,21 @@ def _check(imitator: Any, game: Game, timesteps: Timestep) -> None:
             imitator_checks.check_reach(imitator, timesteps, reach, seed)
 
 
-def _sizes(module: Any) -> _Sizes:
+def _sizes(module: Any, game: Game) -> _Sizes:
     parameters = sum(tensor.numel() for tensor in module.parameters())
-    return _Sizes(parameters, states.size_bytes(module.initial_state(1)))
+    state = module.initial_state(1)
+    return _Sizes(parameters, states.size_bytes(state), _flops(module, game))
+
+
+def _flops(module: Any, game: Game) -> int:
+    """Return the floating-point operations of one move of one run, two for a multiplication with addition."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    timesteps = imitator_checks.random_timesteps(game, 1, 1, CONFORMANCE_SEED)
+    timestep = Timestep(*(field[:, 0] for field in timesteps))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval().step(timestep, module.initial_state(1))
+    return int(counter.get_total_flops())
 
 
 def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) -> tuple[tuple[str, str], ...]:
@@ -169,6 +183,7 @@ def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) ->
         ("identity", submission.identity),
         ("benchmark", benchmark.name),
         ("architecture", f"{declared.architecture}, {largest.parameters:,} parameters"),
+        ("arithmetic of a move", f"{largest.flops:,} floating-point operations in matrix products"),
         ("checkpoints", str(len(declared.checkpoints))),
         ("track", f"{declared.track}, {declared.watched.mode}, decoded {declared.decoding}"),
         ("watched", f"{moves:,} moves of {len(histories)} {'run' if len(histories) == 1 else 'runs'}"),

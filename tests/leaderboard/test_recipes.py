@@ -85,6 +85,8 @@ def test_a_recipe_is_searched_trained_and_played_once(tmp_path, monkeypatch, cap
     search = json.loads((out / "searches" / "darkroom-v1" / "tiny.json").read_text())
     assert search["chosen"] == {"learning_rate": 0.1}  # 40 updates of 0.0001 change nothing
     assert [each["learning_rate"] for each in search["validation_losses"]] == [0.0001, 0.1]
+    assert search["processor_seconds"].keys() == {"search", "training", "playing"}
+    assert all(seconds > 0 for seconds in search["processor_seconds"].values())
     entry = submission_format.read(out / "entries" / "darkroom-v1" / "tiny.remade").declaration
     assert [each.training_seed for each in entry.checkpoints] == [0, 1]
     assert entry.search_trials == 2
@@ -106,7 +108,9 @@ def in_dev_round(rows):
 
     def of(recipe, folders):
         for step in rows(recipe, folders):
-            yield recipes.Step(step.title, tuple("dev" if text == "1" else text for text in step.arguments))
+            yield recipes.Step(
+                step.what, step.title, tuple("dev" if text == "1" else text for text in step.arguments)
+            )
 
     return of
 
