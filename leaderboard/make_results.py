@@ -41,23 +41,33 @@ class Maker:
         self._lock = threading.Lock()
         self._is_stopped = False
 
-    def make(self, recipe: Recipe, source: Future[None] | None, weights_of: Recipe | None) -> None:
-        """Search, train and play what a recipe lacks; Failed with the log of a command that failed."""
-        entry = self.folders.entry(recipe) / DECLARATION
-        if weights_of is not None:
-            if source is not None:
-                source.result()
-            recipes.redecode(recipe, weights_of, self.folders)
-        elif not entry.exists():
-            chosen = recipes.chosen(recipe, self.folders)
-            if chosen is None:
-                for _, out, step in recipes.searches(recipe, self.folders):
-                    if not (out / DECLARATION).exists():
-                        self._run(recipe, step)
-                chosen = recipes.choose(recipe, self.folders)
+    def make(self, recipe: Recipe, source: Recipe | None, ready: Future[None] | None) -> None:
+        """Search, train and play what a recipe lacks; Failed with the log of a command that failed.
+
+        Args:
+            recipe: what is made.
+            source: the recipe whose weights or chosen settings it has.
+            ready: `source`, if it is being made.
+        """
+        if ready is not None:
+            ready.result()
+        if recipe.weights_of is not None and source is not None:
+            recipes.redecode(recipe, source, self.folders)
+        elif not (self.folders.entry(recipe) / DECLARATION).exists():
+            chosen = self._chosen(source or recipe)
             self._run(recipe, recipes.training(recipe, chosen, self.folders))
         for step in recipes.rows(recipe, self.folders):
             self._run(recipe, step)
+
+    def _chosen(self, recipe: Recipe) -> recipes.Numbers:
+        """Return the settings that a recipe's search chooses, after the trainings that it lacks."""
+        chosen = recipes.chosen(recipe, self.folders)
+        if chosen is not None:
+            return chosen
+        for _, out, step in recipes.searches(recipe, self.folders):
+            if not (out / DECLARATION).exists():
+                self._run(recipe, step)
+        return recipes.choose(recipe, self.folders)
 
     def stop(self) -> None:
         """Interrupt the running commands, which save what they have, and wait for them."""
@@ -112,12 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(max(1, given.jobs)) as pool:
         for name, recipe in wanted.items():
-            source = recipe.weights_of
-            if source is not None and source not in found:
-                registry.choose(source, found, f"recipe that {name} has the weights of")
-            coming[name] = pool.submit(
-                maker.make, recipe, coming.get(source) if source else None, found.get(source or "")
-            )
+            source = recipe.weights_of or recipe.search_of or ""
+            coming[name] = pool.submit(maker.make, recipe, found.get(source), coming.get(source))
         try:
             for future in coming.values():
                 try:
@@ -147,8 +153,10 @@ def _folders(own: Path | None) -> Folders:
     root = checkout.ROOT
     if own is None:
         board = root / "leaderboard"
-        return Folders(ENTRIES, board / "results", board / "searches", root / "results" / "trials")
-    return Folders(own / "entries", own / "results", own / "searches", own / "trials", REMADE)
+        made = root / "results"  # git ignores it
+        return Folders(ENTRIES, made / "entries", board / "results", board / "searches", made / "trials")
+    entries = own / "entries"
+    return Folders(entries, entries, own / "results", own / "searches", own / "trials", REMADE)
 
 
 if __name__ == "__main__":

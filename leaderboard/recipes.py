@@ -25,6 +25,7 @@ from understudy.suite.io.file_names import TRAINING_LOG
 from understudy.suite.reserved_names import DECLARATION
 
 RECIPES: Final = checkout.ROOT / "leaderboard" / "recipes.toml"
+OWN: Final = ("name", "like", "plays", "search", "search_of", "weights_of", "axes")  # never of another recipe
 OPTIONS: Final = {  # of `train`, of settings that have one of their own
     "updates": "--updates",
     "seed": "--seed",
@@ -71,9 +72,12 @@ class Recipe(BaseModel):
     num_seeds: int = Field(default=1, ge=1)
     settings: Numbers = {}
     search: Search | None = None
+    search_of: str | None = None  # a recipe whose chosen settings it has
     weights_of: str | None = None  # a recipe whose weights it has, under another decoding
     decoding: Literal["greedy", "sample"] = "greedy"
     plays: list[Play] = []
+    is_packaged: bool = True  # the entry comes with the package; of others only rows are stored
+    axes: list[str] = []  # on which its rows are points: the names of `leaderboard/axes.py`
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Folders:
     """Where entries, rows and searches are made."""
 
     entries: Path  # <entries>/<benchmark>/<name>
+    others: Path  # the same, of entries that do not come with the package
     results: Path
     searches: (
         Path  # <searches>/<benchmark>/<name>.json: the losses of a search, what was chosen, what all cost
@@ -90,7 +95,8 @@ class Folders:
 
     def entry(self, recipe: Recipe) -> Path:
         """Return the folder of a recipe's submission."""
-        return self.entries / recipe.benchmark / f"{recipe.name}{self.suffix}"
+        within = self.entries if recipe.is_packaged else self.others
+        return within / recipe.benchmark / f"{recipe.name}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,8 @@ def read(path: Path = RECIPES) -> dict[str, Recipe]:
         key = f"{recipe.benchmark}/{recipe.name}"
         if key in found:
             raise InputError(f"{where}: {key} stands twice; give another name")
+        for source in filter(None, (recipe.weights_of, recipe.search_of)):
+            registry.choose(source, found, f"recipe in {where}: weights_of or search_of")
         found[key], raw[key] = recipe, values
     return found
 
@@ -131,9 +139,7 @@ def _with_inherited(
     if "like" not in table:
         return dict(table)
     base = earlier[registry.choose(table["like"], earlier, f"recipe in {where}: like")]
-    values = {k: v for k, v in base.items() if k not in ("name", "plays", "search", "weights_of")} | dict(
-        table
-    )
+    values = {k: v for k, v in base.items() if k not in OWN} | dict(table)
     values["settings"] = {**base.get("settings", {}), **table.get("settings", {})}
     return values
 

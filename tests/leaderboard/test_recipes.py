@@ -129,14 +129,15 @@ def test_a_command_that_fails_is_named_with_its_log_and_the_others_go_on(tmp_pat
 def test_stored_entries_are_what_their_recipes_make():
     """Compares declarations, not weights: training them again takes hours."""
     root = recipes.RECIPES.parent
-    folders = Folders(ENTRIES, root / "results", root / "searches", root / "trials")
+    folders = Folders(ENTRIES, ENTRIES, root / "results", root / "searches", root / "trials")
     for recipe in recipes.read().values():
         folder = folders.entry(recipe)
         if not folder.exists():
             continue  # not made yet
         declared = submission_format.read(folder).declaration
         source = recipe if recipe.weights_of is None else recipes.read()[recipe.weights_of]
-        chosen = recipes.chosen(source, folders)
+        searched = source if source.search_of is None else recipes.read()[source.search_of]
+        chosen = recipes.chosen(searched, folders)
         assert chosen is not None
         assert declared.training is not None
         settings = {**source.settings, **chosen}
@@ -154,7 +155,7 @@ def test_stored_entries_are_what_their_recipes_make():
 def test_the_commands_are_those_of_the_documentation(tmp_path):
     recipe = recipes.read(written(tmp_path, TINY))["darkroom-v1/tiny"]
     here = tmp_path
-    folders = Folders(here / "e", here / "r", here / "s", here / "t", ".remade")
+    folders = Folders(here / "e", here / "e", here / "r", here / "s", here / "t", ".remade")
     trained = recipes.training(recipe, {"learning_rate": 0.1}, folders)
     assert shlex.join(trained.arguments) == (
         f"train bc --benchmark darkroom-v1 --out {here}/e/darkroom-v1/tiny.remade --name tiny.remade "
