@@ -1,10 +1,10 @@
 """The training loop against straightforward ones, in the style of public scripts of algorithm distillation.
 
 The peers keep runs as Python lists of moves, a `Dataset` makes each window move by move, the default
-collation stacks the batch, and `nn.TransformerEncoder` attends to the whole window under a causal mask; AdamW,
-clipping, the same sizes, targets and number of windows. One has three tokens a move (observation, action,
-reward), as most public scripts have; the other has one, as ours. All use one thread and count its processor
-time, reading and waiting included.
+collation stacks the batch, and `nn.TransformerEncoder` attends to the whole window under a causal mask. They
+have AdamW, clipping, the same sizes, targets and number of windows. One has three tokens a move (observation,
+action, reward), as most public scripts have; the other has one, as ours. All use one thread and count its
+processor time, reading and waiting included.
 """
 
 from __future__ import annotations
