@@ -41,8 +41,8 @@ class GRUMixer(nn.Module):
     def __init__(self, width: int) -> None:
         """Draw the weights: orthogonal those of the memory's gates, uniform those of the input.
 
-        Source: Cho et al. (2014), appendix A.4, for the orthogonal ones. The input's keep torch's range,
-        wider than the paper's: behind a normalisation 0.01 would leave each layer nearly without effect.
+        Source: Cho et al. (2014), appendix, for the orthogonal ones. The input's have torch's range. The paper's
+        standard deviation of 0.01 would leave a layer nearly without effect in the first updates.
         """
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
