@@ -83,7 +83,7 @@ class GatedDeltaNetMixer(nn.Module):
         inputs, gate, log_decay, rate = self._project(x)
         mixed, inputs = short_convolution.step(inputs, state["inputs"], self.weight)
         parts = mixed.view(B * H, 3, D)
-        query, key = _unit(parts[:, :2]).split(1, dim=1)  # [B x H, 1, D]
+        query, key = torch.split_with_sizes(_unit(parts[:, :2]), (1, 1), 1)  # [B x H, 1, D]
         matrices = memory.view(B * H, D, D).mul_(log_decay.exp_().view(-1, 1, 1))
         fresh = (parts[:, 2:] - torch.bmm(key, matrices)).mul_(rate.view(-1, 1, 1))
         matrices.addcmul_(key.mT, fresh)
@@ -94,7 +94,9 @@ class GatedDeltaNetMixer(nn.Module):
         """Return [B, T, W] of tokens [B, T, W], and the state after them."""
         inputs, gate, log_decay, rate = self._project(x)
         mixed, inputs = short_convolution.unroll(inputs, state["inputs"], self.weight)
-        parts = mixed.unflatten(-1, (self.heads, 3, self.head_width)).transpose(1, 2)  # [B, H, T, 3, D]
+        parts = mixed.reshape(*x.shape[:-1], self.heads, 3, self.head_width).transpose(
+            1, 2
+        )  # [B, H, T, 3, D]
         query, key = _unit(parts[:, :, :, :2]).unbind(3)  # [B, H, T, D]
         read, memory = gated_recurrence.unroll_delta(
             query, key, parts[:, :, :, 2], log_decay.transpose(1, 2), rate.transpose(1, 2), state["memory"]
@@ -120,7 +122,8 @@ class GatedDeltaNetMixer(nn.Module):
 
 def _unit(vectors: Tensor) -> Tensor:
     """Return vectors [..., D] divided by their lengths."""
-    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp(min=LEAST_LENGTH)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / lengths.clamp(min=LEAST_LENGTH)
 
 
 class GatedDeltaNet(SequenceModel):

@@ -7,6 +7,7 @@ the form that torch computes: the reset gate acts on the memory's product.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,31 +42,35 @@ class GRUMixer(nn.Module):
     def __init__(self, width: int) -> None:
         """Draw the weights: orthogonal those of the memory's gates, uniform those of the input.
 
-        Source: Cho et al. (2014), appendix, for the orthogonal ones. The input's have torch's range. The paper's
-        standard deviation of 0.01 would leave a layer nearly without effect in the first updates.
+        Source: Cho et al. (2014), appendix, for the orthogonal ones. The input's have torch's range. The
+        paper's standard deviation of 0.01 would leave a layer nearly without effect in the first updates.
         """
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
-        for weight in self.gru.weight_hh_l0.data.chunk(3):
-            nn.init.orthogonal_(weight)
-        nn.init.zeros_(self.gru.bias_ih_l0)
-        nn.init.zeros_(self.gru.bias_hh_l0)
+        _, memory, *biases = self._weights()
+        for gate in memory.data.split_with_sizes((width, width, width)):
+            nn.init.orthogonal_(gate)
+        for bias in biases:
+            nn.init.zeros_(bias)
 
     def initial_state(self, batch_size: int) -> State:
         """Return the empty memory of `batch_size` rows."""
-        return {"hidden": self.gru.bias_hh_l0.new_zeros(batch_size, self.gru.hidden_size)}
+        return {"hidden": self._weights()[0].new_zeros(batch_size, self.gru.hidden_size)}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the memory [B, W] after one move, twice."""
-        gru = self.gru
-        weights = gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0
-        hidden = torch.gru_cell(x, state["hidden"], *weights)
+        hidden = torch.gru_cell(x, state["hidden"], *self._weights())
         return hidden, {"hidden": hidden}
 
     def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the memories [B, T, W] after each move, and the last."""
         mixed, hidden = self.gru(x, state["hidden"][None])
         return mixed, {"hidden": hidden[0]}
+
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the weights of the input and of the memory, [3 W, W] each, and their biases [3 W]."""
+        gru = cast(Any, self.gru)  # whose parameters are declared by no type
+        return gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0
 
 
 class GRU(SequenceModel):

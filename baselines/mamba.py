@@ -97,7 +97,7 @@ class MambaMixer(nn.Module):
         B, T, H, N = *x.shape[:2], self.heads, self.state_width
         inputs, gate, size = self._project(x)
         mixed, inputs = short_convolution.unroll(inputs, state["inputs"], self.weight)
-        value, key, query = mixed.split((self.inner, N, N), -1)
+        value, key, query = torch.split_with_sizes(mixed, (self.inner, N, N), -1)
         heads = value.view(B, T, H, -1)
         memory = state["memory"].view(B, N, H, -1).transpose(1, 2)  # [B, H, N, P]
         read, memory = gated_recurrence.unroll(

@@ -112,7 +112,7 @@ class MLSTMMixer(nn.Module):
         W, H = len(self.project_out), self.heads
         parts = functional.linear(x, self.project_in, self.bias)
         vectors, gate, log_input, forget = torch.split_with_sizes(parts, (3 * W, W, H, H), -1)
-        return vectors.unflatten(-1, (H, 3, self.head_width)), gate, log_input, forget
+        return vectors.view(*x.shape[:-1], H, 3, self.head_width), gate, log_input, forget
 
     def _finish(self, read: Tensor, peak: Tensor, gate: Tensor) -> Tensor:
         """Return the output [..., W] of what was read [..., H, D + 1], n's part last.

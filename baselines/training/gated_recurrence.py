@@ -151,8 +151,8 @@ def _outputs(query: Tensor, key: Tensor, value: Tensor, decays: _Decays, before:
 
 def _chunks(part: Tensor) -> Tensor:
     """Return [B, H, N, C, D] of [B, H, T, D], with zeros behind: they decay nothing and add nothing."""
-    T = part.shape[2]
+    B, H, T, D = part.shape
     num_chunks = -(-T // CHUNK_MOVES)
     moves = -(-T // num_chunks)
     padded = functional.pad(part, (0, 0, 0, num_chunks * moves - T))
-    return padded.unflatten(2, (num_chunks, moves))
+    return padded.view(B, H, num_chunks, moves, D)
