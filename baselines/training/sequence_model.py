@@ -2,6 +2,9 @@
 
 They differ in the mixer alone, the part that carries information from move to move. Its state has a constant
 size; `unroll` computes many moves at once, and `step` the same for one.
+
+A step's products are so small that calling a submodule takes half as long as its product. So blocks and
+mixers hold their weights as parameters of their own and use torch's functions.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ from torch.nn import functional
 from understudy.baselines.training.token import Token
 from understudy.suite.protocols import Game, State, Timestep
 
+MOST_AXES = 4  # of a tensor of a mixer's state
 INITIAL_STD = 0.02  # Source: Radford et al., Language models are unsupervised multitask learners (2019)
 
 
 class Mixer(Protocol):
-    """A layer over moves, a module; its state is a flat dict of tensors [B, ...], where zeros are empty."""
+    """A layer over moves, a module; its state is a flat dict of float32 [B, ...], where zeros are empty."""
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros of the state's shapes, on the module's device."""
@@ -36,26 +40,30 @@ class Mixer(Protocol):
 class Block(nn.Module):
     """A mixer and a two-layer MLP, each added to the residual stream after a normalisation of its input."""
 
-    def __init__(self, width: int, mixer: Mixer, mlp_width: int) -> None:
+    def __init__(self, width: int, mixer: Mixer, mlp_width: int, out_std: float) -> None:
         super().__init__()
-        self.mixer_norm = nn.LayerNorm(width, bias=False)
+        self.mixer_norm = nn.Parameter(torch.ones(width))
         self.mixer = cast(nn.Module, mixer)
-        self.mlp_norm = nn.LayerNorm(width, bias=False)
-        self.mlp_in = nn.Linear(width, mlp_width, bias=False)
-        self.mlp_out = nn.Linear(mlp_width, width, bias=False)
+        self.mlp_norm = nn.Parameter(torch.ones(width))
+        self.mlp_in = drawn(mlp_width, width, std=INITIAL_STD)
+        self.mlp_out = drawn(width, mlp_width, std=out_std)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the next layer's tokens [B, W] and the mixer's next state."""
-        mixed, state = cast(Mixer, self.mixer).step(self.mixer_norm(x), state)
-        return self._finish(x + mixed), state
+        mixed, state = cast(Mixer, self.mixer).step(torch.layer_norm(x, x.shape[-1:], self.mixer_norm), state)
+        return self._finish(x.add_(mixed)), state
 
     def unroll(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the next layer's tokens [B, T, W] and the mixer's state after them."""
-        mixed, state = cast(Mixer, self.mixer).unroll(self.mixer_norm(x), state)
+        mixed, state = cast(Mixer, self.mixer).unroll(
+            torch.layer_norm(x, x.shape[-1:], self.mixer_norm), state
+        )
         return self._finish(x + mixed), state
 
     def _finish(self, x: Tensor) -> Tensor:
-        return x + cast(Tensor, self.mlp_out(functional.relu(self.mlp_in(self.mlp_norm(x)))))
+        normed = torch.layer_norm(x, x.shape[-1:], self.mlp_norm)
+        hidden = functional.linear(normed, self.mlp_in).relu_()  # [..., M]
+        return functional.linear(hidden, self.mlp_out).add_(x)
 
 
 class SequenceModel(nn.Module):
@@ -76,58 +84,76 @@ class SequenceModel(nn.Module):
         mixer: Callable[[], Mixer],
         cell_digits: int = 1,
     ) -> None:
-        """Take the widths and what makes a layer's mixer, with its parameters drawn."""
+        """Take the widths and what makes a layer's mixer, with its parameters drawn.
+
+        The MLP's weights are drawn as the transformer's: the last is scaled down with the depth.
+        """
         super().__init__()
         self.token = Token(game, width, cell_digits)
-        self.blocks = nn.ModuleList(Block(width, mixer(), mlp_width) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, bias=False)
+        out_std = INITIAL_STD / math.sqrt(2 * layers)
+        self.blocks = nn.ModuleList(Block(width, mixer(), mlp_width, out_std) for _ in range(layers))
+        self.norm = nn.Parameter(torch.ones(width))
         self.decide = nn.Linear(width, game.num_actions)
-        for block in self.blocks:
-            self._draw_mlp(cast(Block, block))
+        self._names = [  # of each layer: the mixer's name of a tensor, and the state's
+            [(name, f"{name}_{layer}") for name in cast(Mixer, block.mixer).initial_state(1)]
+            for layer, block in enumerate(self.blocks)
+        ]
 
     def initial_state(self, batch_size: int) -> State:
         """Return the empty state of `batch_size` rows."""
         here = self.decide.weight.device
         state = {"age": torch.zeros(batch_size, dtype=torch.int64, device=here)}
-        for layer, block in enumerate(self.blocks):
+        for names, block in zip(self._names, self.blocks, strict=True):
             own = cast(Mixer, block.mixer).initial_state(batch_size)
-            state |= {f"{name}_{layer}": tensor for name, tensor in own.items()}
+            state |= {stored: own[name] for name, stored in names}
         return state
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
-        """Return logits [B, A] for one move, and the next state; `state` may be written into."""
-        state = _emptied(state, timestep.first_of_run)
+        """Return logits [B, A] for one move, and the next state; `state` may be written into.
+
+        They are inference tensors: clone the logits before use in autograd.
+        """
+        kept = _factors(timestep.first_of_run)
         x = self.token(timestep, 1)  # [B, W]
-        after = {"age": state["age"] + 1}
-        for layer, block in enumerate(self.blocks):
-            x, own = cast(Block, block).step(x, self._of_layer(state, layer))
-            after |= {f"{name}_{layer}": tensor for name, tensor in own.items()}
-        return self.decide(self.norm(x)), after  # [B, A]
+        after = {"age": (state["age"] * kept[0]).add_(1)}
+        for names, block in zip(self._names, self.blocks, strict=True):
+            memory = {name: state[stored].mul_(kept[state[stored].dim()]) for name, stored in names}
+            x, memory = cast(Block, block).step(x, memory)
+            for name, stored in names:
+                after[stored] = memory[name]
+        return self._decide(x), after  # [B, A]
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State]:
         """Return logits [B, T, A] for T moves, and the state after them, detached from the graph.
 
         Memory grows with T: unroll a long history in pieces. `first_of_run` is read at the first move only.
         """
-        state = _emptied(state, timesteps.first_of_run[:, 0])
+        kept = _factors(timesteps.first_of_run[:, 0])
         x = self.token(timesteps, 2)  # [B, T, W]
-        after = {"age": state["age"] + timesteps.first.shape[1]}
-        for layer, block in enumerate(self.blocks):
-            x, own = cast(Block, block).unroll(x, self._of_layer(state, layer))
-            after |= {f"{name}_{layer}": tensor.detach() for name, tensor in own.items()}
-        return self.decide(self.norm(x)), after  # [B, T, A]
+        after = {"age": state["age"] * kept[0] + timesteps.first.shape[1]}
+        for names, block in zip(self._names, self.blocks, strict=True):
+            memory = {name: state[stored] * kept[state[stored].dim()] for name, stored in names}
+            x, memory = cast(Block, block).unroll(x, memory)
+            after |= {stored: memory[name].detach() for name, stored in names}
+        return self._decide(x), after  # [B, T, A]
 
-    def _of_layer(self, state: State, layer: int) -> State:
-        end = f"_{layer}"
-        return {name.removesuffix(end): each for name, each in state.items() if name.endswith(end)}
-
-    def _draw_mlp(self, block: Block) -> None:
-        """Draw the MLP's weights as the transformer's are: the last is scaled down with the depth."""
-        nn.init.normal_(block.mlp_in.weight, std=INITIAL_STD)
-        nn.init.normal_(block.mlp_out.weight, std=INITIAL_STD / math.sqrt(2 * len(self.blocks)))
+    def _decide(self, x: Tensor) -> Tensor:
+        normed = torch.layer_norm(x, x.shape[-1:], self.norm)
+        return functional.linear(normed, self.decide.weight, self.decide.bias)
 
 
-def _emptied(state: State, rows: Tensor) -> State:
-    """Return the state with zeros in the rows bool [B]; no branch on their values."""
-    return {name: each.masked_fill(rows.view(-1, *[1] * (each.dim() - 1)), 0) for name, each in state.items()}
+def drawn(rows: int, columns: int, std: float) -> nn.Parameter:
+    """Return a weight [rows, columns] of normal draws, for `functional.linear`."""
+    return nn.Parameter(std * torch.randn(rows, columns))
+
+
+def _factors(begins: Tensor) -> list[Tensor]:
+    """Return what empties the rows bool [B] of a state, as a factor: 0 where a run begins, else 1.
+
+    Tensor n of the list, float32 [B, 1, ...], is for a memory of n axes; the first, bool [B], for the age.
+    A mask would take several times as long.
+    """
+    kept = begins.logical_not()  # [B]
+    factor = kept.float()
+    return [kept, factor, *(factor.view(-1, *[1] * axes) for axes in range(1, MOST_AXES))]
