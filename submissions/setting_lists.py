@@ -19,11 +19,15 @@ def of_training() -> list[Setting]:
 def of_architecture(name: str, benchmarks: Sequence[Benchmark]) -> list[Setting]:
     """Return an architecture's settings; defaults that depend on the benchmark's family stand side by side.
 
-    Bounds and meanings are those of the dataclass `settings` of the architecture, if it has one.
-    Raises InputError for an unknown architecture.
+    Families that it does not read are left out. Bounds and meanings are those of the dataclass `settings` of
+    the architecture, if it has one.
+    Raises InputError for an unknown architecture, and for one that reads none of the families.
     """
     architecture = architectures.find(name).architecture
-    configs = {each.family: architecture.config(games.load(each.watched_games[0])) for each in benchmarks}
+    watched = {each.family: games.load(each.watched_games[0]) for each in benchmarks}
+    reads = getattr(architecture, "reads", lambda game: True)
+    readable = {family: game for family, game in watched.items() if reads(game)} or watched
+    configs = {family: architecture.config(game) for family, game in readable.items()}
     defaults = {}
     for setting in next(iter(configs.values())):
         values = {family: config[setting] for family, config in configs.items()}
