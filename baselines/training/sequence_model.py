@@ -65,7 +65,7 @@ class SequenceModel(nn.Module):
     `_l` behind each name. Its logits may depend on all moves of the run.
     """
 
-    reach_moves = None
+    reach_moves: int | None = None
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class SequenceModel(nn.Module):
     @torch.no_grad()
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State]:
         """Return logits [B, A] for one move, and the next state; `state` may be written into."""
-        state = _emptied(state, timestep.first_of_run)
+        state = self._begun(state, timestep.first_of_run)
         x = self.token(timestep, 1)  # [B, W]
         after = {"age": state["age"] + 1}
         for layer, block in enumerate(self.blocks):
@@ -110,13 +110,17 @@ class SequenceModel(nn.Module):
 
         Memory grows with T: unroll a long history in pieces. `first_of_run` is read at the first move only.
         """
-        state = _emptied(state, timesteps.first_of_run[:, 0])
+        state = self._begun(state, timesteps.first_of_run[:, 0])
         x = self.token(timesteps, 2)  # [B, T, W]
         after = {"age": state["age"] + timesteps.first.shape[1]}
         for layer, block in enumerate(self.blocks):
             x, own = cast(Block, block).unroll(x, self._of_layer(state, layer))
             after |= {f"{name}_{layer}": tensor.detach() for name, tensor in own.items()}
         return self.decide(self.norm(x)), after  # [B, T, A]
+
+    def _begun(self, state: State, begins: Tensor) -> State:
+        """Return the state in which the rows bool [B] begin a run."""
+        return _emptied(state, begins)
 
     def _of_layer(self, state: State, layer: int) -> State:
         end = f"_{layer}"
