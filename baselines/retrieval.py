@@ -244,7 +244,9 @@ class RetrievingAttention(LocalAttention):
         """Return [B, T, W] of tokens [B, T, W], and the state after them."""
         T, M = x.shape[1], self.memory_moves
         query, key, value = self._views(x)  # [B, T, H, D] each
-        seen, after = self._local_unroll(*(part.transpose(1, 2) for part in (query, key, value)), state)
+        seen, after = self._local_unroll(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), state
+        )
         begun = state["age"] - self.context_moves  # [B], the age of the first move that leaves the context
         recent = torch.cat([state[name].transpose(1, 2).flatten(2) for name in ("keys", "values")], dim=-1)
         new = torch.cat((key.flatten(2), value.flatten(2)), dim=-1)
