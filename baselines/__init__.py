@@ -20,8 +20,9 @@ class Architecture(Protocol):
     two more members, both read in training alone: `context_moves`, how many moves a layer attends to, which
     refuses windows shorter than twice that; and `state_at(moves)`, int64 [B] -> State, if the state depends
     on the number of moves alone, which begins a window with the state at its first move. An architecture may
-    have `settings`, the dataclass of its settings (`validation.bounded`), which `train --settings` lists, and
-    `small`, settings of a small model for quick tests.
+    have `settings`, the dataclass of its settings (`validation.bounded`), which `train --settings` lists;
+    `small`, settings of a small model for quick tests; and `reads(game) -> bool`, false for games that
+    `config` and `build` refuse by InputError.
     `suite/testing/architecture_checks.py` checks all of it.
     """
 

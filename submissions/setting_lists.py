@@ -29,11 +29,15 @@ def names_of(architecture: Architecture, game: Game) -> set[str]:
 def of_architecture(name: str, benchmarks: Sequence[Benchmark]) -> list[Setting]:
     """Return an architecture's settings; defaults that depend on the benchmark's family stand side by side.
 
-    Bounds and meanings are those of the dataclass `settings` of the architecture, if it has one.
-    Raises InputError for an unknown architecture.
+    Families that it does not read are left out. Bounds and meanings are those of the dataclass `settings` of
+    the architecture, if it has one.
+    Raises InputError for an unknown architecture, and for one that reads none of the families.
     """
     architecture = architectures.find(name).architecture
-    configs = {each.family: architecture.config(games.load(each.watched_games[0])) for each in benchmarks}
+    watched = {each.family: games.load(each.watched_games[0]) for each in benchmarks}
+    reads = getattr(architecture, "reads", lambda game: True)
+    readable = {family: game for family, game in watched.items() if reads(game)} or watched
+    configs = {family: architecture.config(game) for family, game in readable.items()}
     kind = getattr(architecture, "settings", None)
     later = {field.name: field.default for field in fields(kind)} if kind is not None else {}
     defaults = {}

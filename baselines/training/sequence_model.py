@@ -73,7 +73,8 @@ class SequenceModel(nn.Module):
     `_l` behind each name. Its logits may depend on all moves of the run.
     """
 
-    reach_moves = None
+    reach_moves: int | None = None
+    masks_by_age = False  # the mixers get `age` [B] in their state and mask what is older; else it is emptied
 
     def __init__(
         self,
@@ -116,9 +117,13 @@ class SequenceModel(nn.Module):
         """
         kept = _factors(timestep.first_of_run)
         x = self.token(timestep, 1)  # [B, W]
-        after = {"age": (state["age"] * kept[0]).add_(1)}
+        age = state["age"] * kept[0]
+        after = {"age": age + 1}
         for names, block in zip(self._names, self.blocks, strict=True):
-            memory = {name: state[stored].mul_(kept[state[stored].dim()]) for name, stored in names}
+            if self.masks_by_age:
+                memory = {"age": age, **{name: state[stored] for name, stored in names}}
+            else:
+                memory = {name: state[stored].mul_(kept[state[stored].dim()]) for name, stored in names}
             x, memory = cast(Block, block).step(x, memory)
             for name, stored in names:
                 after[stored] = memory[name]
@@ -131,9 +136,13 @@ class SequenceModel(nn.Module):
         """
         kept = _factors(timesteps.first_of_run[:, 0])
         x = self.token(timesteps, 2)  # [B, T, W]
-        after = {"age": state["age"] * kept[0] + timesteps.first.shape[1]}
+        age = state["age"] * kept[0]
+        after = {"age": age + timesteps.first.shape[1]}
         for names, block in zip(self._names, self.blocks, strict=True):
-            memory = {name: state[stored] * kept[state[stored].dim()] for name, stored in names}
+            if self.masks_by_age:
+                memory = {"age": age, **{name: state[stored] for name, stored in names}}
+            else:
+                memory = {name: state[stored] * kept[state[stored].dim()] for name, stored in names}
             x, memory = cast(Block, block).unroll(x, memory)
             after |= {stored: memory[name].detach() for name, stored in names}
         return self._decide(x), after  # [B, T, A]

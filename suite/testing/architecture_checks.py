@@ -40,8 +40,13 @@ class Architecture(Protocol):
 def check_architecture(architecture: Architecture, game: Game, **overrides: Any) -> None:
     """Run all checks of an architecture and of the imitator it builds; raise CheckFailed with what is wrong.
 
-    `overrides` are settings that make it small, so that the checks are quick.
+    `overrides` are settings that make it small, so that the checks are quick. Of an architecture that says
+    by `reads(game)` that the game is none for it, only the refusal is checked.
     """
+    reads: Callable[[Game], bool] | None = getattr(architecture, "reads", None)
+    if reads is not None and not reads(game):
+        check_refusal(architecture, game)
+        return
     config = architecture.config(game, **overrides)
     check_config(architecture, config, game)
     check_seed(architecture, config, game)
@@ -50,6 +55,19 @@ def check_architecture(architecture: Architecture, game: Game, **overrides: Any)
     check_gradients(module, game)
     check_state_at(module)
     imitator_checks.check_imitator(cast(Imitator, module.eval()), game)
+
+
+def check_refusal(architecture: Architecture, game: Game) -> None:
+    """Check that `config` and `build` raise InputError for a game that the architecture does not read."""
+    for what, ask in (
+        ("config", lambda: architecture.config(game)),
+        ("build", lambda: architecture.build({}, game)),
+    ):
+        try:
+            ask()
+        except InputError:
+            continue
+        _fail(f"{what} must raise InputError for {game.name}, which it does not read; it raised none")
 
 
 def check_config(architecture: Architecture, config: Mapping[str, Any], game: Game) -> None:
