@@ -19,7 +19,7 @@ from understudy.suite.protocols import Timestep
 from understudy.suite.testing import imitator_checks
 
 RECURRENT = ("gru", "mamba", "mlstm", "gated-deltanet")
-SEQUENCE = tuple(name for name in baselines.names() if name not in ("bc", "bc-time"))
+SEQUENCE = tuple(name for name in baselines.names() if name not in ("bc", "bc-time", "context-tree"))
 GAMES = ("darkroom/goal-40", "minatar/breakout", "atari/breakout")
 CONTEXT = 256
 WINDOWS = 4
