@@ -152,6 +152,7 @@ def _environment(recipe: Recipe) -> dict[str, str]:
 def _folders(own: Path | None) -> Folders:
     root = checkout.ROOT
     if own is None:
+        checkout.require_for(ENTRIES)
         board = root / "leaderboard"
         made = root / "results"  # git ignores it
         return Folders(ENTRIES, made / "entries", board / "results", board / "searches", made / "trials")
