@@ -263,6 +263,6 @@ def _training(recipe: Recipe, settings: Numbers, out: Path, name: str, num_seeds
     for option, value in (("--teacher-seeds", recipe.teacher_seeds), ("--mode", recipe.mode)):
         arguments += [option, value] if value is not None else []
     for setting, number in settings.items():
-        option = OPTIONS.get(setting)
-        arguments += [option, str(number)] if option else ["--set", f"{setting}={number}"]
+        known = OPTIONS.get(setting)
+        arguments += [known, str(number)] if known else ["--set", f"{setting}={number}"]
     return Step("training", f"{recipe.benchmark} {name}: training", tuple(arguments))
