@@ -1,7 +1,7 @@
-"""Recipes: how each trained entry and its rows are made, from one file, by the commands that anyone has.
+"""Experiments: how each trained entry and its rows are made, from one file, by the commands that anyone has.
 
-`leaderboard/recipes.toml` lists them; `make results` runs what is missing. A recipe searches its settings on
-watched games that are held out from the search's trainings, trains the entry, and plays its rows.
+`leaderboard/experiments.toml` lists them; `make results` runs what is missing. An experiment searches its
+settings on watched games that are held out from the search's trainings, trains the entry, and plays its rows.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from understudy.suite.io import checkout, files
 from understudy.suite.io.file_names import TRAINING_LOG
 from understudy.suite.reserved_names import DECLARATION
 
-RECIPES: Final = checkout.ROOT / "leaderboard" / "recipes.toml"
-OWN: Final = ("name", "like", "plays", "search", "search_of", "weights_of", "axes")  # never of another recipe
+EXPERIMENTS: Final = checkout.ROOT / "leaderboard" / "experiments.toml"
+OWN: Final = ("name", "like", "plays", "search", "weights_of")  # values that are never another's
 OPTIONS: Final = {  # of `train`, of settings that have one of their own
     "updates": "--updates",
     "seed": "--seed",
@@ -56,7 +56,7 @@ class Search(BaseModel):
     settings: Numbers  # of the search's trainings, where they differ; they hold out watched games or runs
 
 
-class Recipe(BaseModel):
+class Experiment(BaseModel):
     """How an entry is trained, and the rows that it plays."""
 
     model_config = validation.STRICT
@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     name: str
     benchmark: str
     architecture: str
-    like: str | None = None  # a recipe whose values hold where this one has none
+    like: str | None = None  # an experiment whose values hold where this one has none
     data: list[str] = []  # data folders beside the usual ones, from the checkout's root
     teacher_seeds: str | None = None
     mode: str | None = None
@@ -72,12 +72,9 @@ class Recipe(BaseModel):
     num_seeds: int = Field(default=1, ge=1)
     settings: Numbers = {}
     search: Search | None = None
-    search_of: str | None = None  # a recipe whose chosen settings it has
-    weights_of: str | None = None  # a recipe whose weights it has, under another decoding
+    weights_of: str | None = None  # an experiment whose weights it has, under another decoding
     decoding: Literal["greedy", "sample"] = "greedy"
     plays: list[Play] = []
-    is_packaged: bool = True  # the entry comes with the package; of others only rows are stored
-    axes: list[str] = []  # on which its rows are points: the names of `leaderboard/axes.py`
 
 
 @dataclass(frozen=True)
@@ -85,119 +82,115 @@ class Folders:
     """Where entries, rows and searches are made."""
 
     entries: Path  # <entries>/<benchmark>/<name>
-    others: Path  # the same, of entries that do not come with the package
     results: Path
-    searches: (
-        Path  # <searches>/<benchmark>/<name>.json: the losses of a search, what was chosen, what all cost
-    )
+    searches: Path  # <searches>/<benchmark>/<name>.json: losses and choice of a search, and costs
     trials: Path  # <trials>/<benchmark>/<name>/<settings>: the trainings of a search
     suffix: str = ""  # of the entries' names
 
-    def entry(self, recipe: Recipe) -> Path:
-        """Return the folder of a recipe's submission."""
-        within = self.entries if recipe.is_packaged else self.others
-        return within / recipe.benchmark / f"{recipe.name}{self.suffix}"
+    def entry(self, experiment: Experiment) -> Path:
+        """Return the folder of an experiment's submission."""
+        return self.entries / experiment.benchmark / f"{experiment.name}{self.suffix}"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a recipe: the arguments of `understudy`."""
+    """A command of an experiment: the arguments of `understudy`."""
 
     what: str  # search, training or playing
     title: str
     arguments: tuple[str, ...]
 
 
-def read(path: Path = RECIPES) -> dict[str, Recipe]:
-    """Return the recipes of a file by `<benchmark>/<name>`; InputError for one that is malformed."""
+def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
+    """Return the experiments of a file by `<benchmark>/<name>`; InputError for one that is malformed."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("recipe", [])
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("experiment", [])
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path}: not readable TOML ({error})") from error
-    found: dict[str, Recipe] = {}
+    found: dict[str, Experiment] = {}
     raw: dict[str, dict[str, Any]] = {}
     for number, table in enumerate(tables, 1):
-        where = f"{path}: recipe {number}"
+        where = f"{path}: experiment {number}"
         values = _with_inherited(table, raw, where)
         try:
-            recipe = Recipe.model_validate(values)
+            experiment = Experiment.model_validate(values)
         except pydantic.ValidationError as error:
             raise InputError(f"{where}: {validation.problem_text(error.errors()[0])}") from error
-        key = f"{recipe.benchmark}/{recipe.name}"
+        key = f"{experiment.benchmark}/{experiment.name}"
         if key in found:
             raise InputError(f"{where}: {key} stands twice; give another name")
-        for source in filter(None, (recipe.weights_of, recipe.search_of)):
-            registry.choose(source, found, f"recipe in {where}: weights_of or search_of")
-        found[key], raw[key] = recipe, values
+        if experiment.weights_of is not None:
+            registry.choose(experiment.weights_of, found, f"experiment in {where}: weights_of")
+        found[key], raw[key] = experiment, values
     return found
 
 
 def _with_inherited(
     table: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]], where: str
 ) -> dict[str, Any]:
-    """Return a recipe's values with those of the recipe that it is `like`; settings are merged by name."""
+    """Return an experiment's values with those of the one that it is `like`; settings are merged by name."""
     if "like" not in table:
         return dict(table)
-    base = earlier[registry.choose(table["like"], earlier, f"recipe in {where}: like")]
+    base = earlier[registry.choose(table["like"], earlier, f"experiment in {where}: like")]
     values = {k: v for k, v in base.items() if k not in OWN} | dict(table)
     values["settings"] = {**base.get("settings", {}), **table.get("settings", {})}
     return values
 
 
-def searches(recipe: Recipe, folders: Folders) -> Iterator[tuple[Numbers, Path, Step]]:
-    """Yield the trainings of a recipe's search: the settings tried, the folder, the command."""
-    if recipe.search is None:
+def searches(experiment: Experiment, folders: Folders) -> Iterator[tuple[Numbers, Path, Step]]:
+    """Yield the trainings of an experiment's search: the settings tried, the folder, the command."""
+    if experiment.search is None:
         return
-    names = list(recipe.search.grid)
-    for values in itertools.product(*recipe.search.grid.values()):
+    names = list(experiment.search.grid)
+    for values in itertools.product(*experiment.search.grid.values()):
         tried = dict(zip(names, values, strict=True))
         label = "_".join(f"{name}-{value:g}" for name, value in tried.items())
-        out = folders.trials / recipe.benchmark / recipe.name / label
-        settings = {**recipe.settings, **recipe.search.settings, **tried}
-        name = f"search-{recipe.name}"
-        yield tried, out, replace(_training(recipe, settings, out, name, num_seeds=1), what="search")
+        out = folders.trials / experiment.benchmark / experiment.name / label
+        settings = {**experiment.settings, **experiment.search.settings, **tried}
+        name = f"search-{experiment.name}"
+        yield tried, out, replace(_training(experiment, settings, out, name, num_seeds=1), what="search")
 
 
-def choose(recipe: Recipe, folders: Folders) -> Numbers:
+def choose(experiment: Experiment, folders: Folders) -> Numbers:
     """Return the settings of the lowest final validation loss, and store all losses beside them.
 
     Raises InputError if a training of the search has no validation loss.
     """
-    losses = [(tried, validation_loss(out)) for tried, out, _ in searches(recipe, folders)]
+    losses = [(tried, validation_loss(out)) for tried, out, _ in searches(experiment, folders)]
     if not losses:
         return {}
     best = min(losses, key=lambda each: each[1])[0]
     found = [{**tried, "loss": loss} for tried, loss in losses]
-    _note(recipe, folders, {"chosen": best, "validation_losses": found})
+    _note(experiment, folders, {"chosen": best, "validation_losses": found})
     return best
 
 
-def chosen(recipe: Recipe, folders: Folders) -> Numbers | None:
+def chosen(experiment: Experiment, folders: Folders) -> Numbers | None:
     """Return the settings that a finished search chose; None before it is finished."""
-    if recipe.search is None:
+    if experiment.search is None:
         return {}
-    found: Numbers | None = notes(recipe, folders).get("chosen")
+    found: Numbers | None = notes(experiment, folders).get("chosen")
     return found
 
 
-def notes(recipe: Recipe, folders: Folders) -> dict[str, Any]:
-    """Return what is noted of a recipe: `chosen`, `validation_losses`, `processor_seconds`; maybe nothing."""
-    path = _notes_file(recipe, folders)
+def notes(experiment: Experiment, folders: Folders) -> dict[str, Any]:
+    """Return what is noted so far of an experiment: `chosen`, `validation_losses`, `processor_seconds`."""
+    path = _notes_file(experiment, folders)
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 
-def add_cost(recipe: Recipe, what: str, processor_seconds: float, folders: Folders) -> None:
-    """Add a command's processor time, on the machine that it ran on, to what is noted of a recipe."""
-    before = notes(recipe, folders).get("processor_seconds", {})
+def add_cost(experiment: Experiment, what: str, processor_seconds: float, folders: Folders) -> None:
+    """Add a command's processor time, on the machine that it ran on, to what is noted of an experiment."""
+    before = notes(experiment, folders).get("processor_seconds", {})
     after = {**before, what: round(before.get(what, 0) + processor_seconds)}
-    _note(recipe, folders, {"processor_seconds": after})
+    _note(experiment, folders, {"processor_seconds": after})
 
 
-def _note(recipe: Recipe, folders: Folders, values: Mapping[str, Any]) -> None:
-    path = _notes_file(recipe, folders)
+def _note(experiment: Experiment, folders: Folders, values: Mapping[str, Any]) -> None:
+    path = _notes_file(experiment, folders)
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {**notes(recipe, folders), **values}
+    document = {**notes(experiment, folders), **values}
     files.write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -211,37 +204,43 @@ def validation_loss(submission: Path) -> float:
     return float(last)
 
 
-def training(recipe: Recipe, chosen: Numbers, folders: Folders) -> Step:
-    """Return the command that trains a recipe's entry."""
-    out = folders.entry(recipe)
-    trials = 1 if recipe.search is None else len(list(searches(recipe, folders)))
+def training(experiment: Experiment, chosen: Numbers, folders: Folders) -> Step:
+    """Return the command that trains an experiment's entry."""
+    out = folders.entry(experiment)
+    trials = 1 if experiment.search is None else len(list(searches(experiment, folders)))
     step = _training(
-        recipe, {**recipe.settings, **chosen}, out, f"{recipe.name}{folders.suffix}", recipe.num_seeds
+        experiment,
+        {**experiment.settings, **chosen},
+        out,
+        f"{experiment.name}{folders.suffix}",
+        experiment.num_seeds,
     )
     return replace(step, arguments=(*step.arguments, "--search-trials", str(trials)))
 
 
-def rows(recipe: Recipe, folders: Folders) -> Iterator[Step]:
-    """Yield the commands that play a recipe's rows."""
-    for play in recipe.plays:
+def rows(experiment: Experiment, folders: Folders) -> Iterator[Step]:
+    """Yield the commands that play an experiment's rows."""
+    for play in experiment.plays:
         arguments = [
             "score",
-            str(folders.entry(recipe)),
-            *("--benchmark", recipe.benchmark, "--budget", play.budget),
+            str(folders.entry(experiment)),
+            *("--benchmark", experiment.benchmark, "--budget", play.budget),
             *("--out", str(folders.results), "--round", str(play.round)),
             *(["--claim", "--recheck"] if play.claim else ["--isolation"]),
             *(["--num-envs", str(play.lanes)] if play.lanes else []),
         ]
-        yield Step("playing", f"{recipe.benchmark} {recipe.name}: playing {play.budget}", tuple(arguments))
+        yield Step(
+            "playing", f"{experiment.benchmark} {experiment.name}: playing {play.budget}", tuple(arguments)
+        )
 
 
-def redecode(recipe: Recipe, source: Recipe, folders: Folders) -> None:
+def redecode(experiment: Experiment, source: Experiment, folders: Folders) -> None:
     """Write the entry that has another's weights under another decoding; nothing if it is there."""
-    out, origin = folders.entry(recipe), folders.entry(source)
+    out, origin = folders.entry(experiment), folders.entry(source)
     if (out / DECLARATION).exists():
         return
     declared = json.loads((origin / DECLARATION).read_text(encoding="utf-8"))
-    declared |= {"name": f"{recipe.name}{folders.suffix}", "decoding": recipe.decoding}
+    declared |= {"name": f"{experiment.name}{folders.suffix}", "decoding": experiment.decoding}
     for checkpoint in declared["checkpoints"]:
         for path in sorted((origin / checkpoint["folder"]).iterdir()):
             target = out / checkpoint["folder"] / path.name
@@ -252,17 +251,17 @@ def redecode(recipe: Recipe, source: Recipe, folders: Folders) -> None:
     )
 
 
-def _notes_file(recipe: Recipe, folders: Folders) -> Path:
-    return folders.searches / recipe.benchmark / f"{recipe.name}.json"
+def _notes_file(experiment: Experiment, folders: Folders) -> Path:
+    return folders.searches / experiment.benchmark / f"{experiment.name}.json"
 
 
-def _training(recipe: Recipe, settings: Numbers, out: Path, name: str, num_seeds: int) -> Step:
-    arguments = ["train", recipe.architecture, "--benchmark", recipe.benchmark, "--out", str(out)]
-    arguments += ["--name", name, "--decoding", recipe.decoding, "--targets", recipe.targets]
+def _training(experiment: Experiment, settings: Numbers, out: Path, name: str, num_seeds: int) -> Step:
+    arguments = ["train", experiment.architecture, "--benchmark", experiment.benchmark, "--out", str(out)]
+    arguments += ["--name", name, "--decoding", experiment.decoding, "--targets", experiment.targets]
     arguments += ["--num-seeds", str(num_seeds)]
-    for option, value in (("--teacher-seeds", recipe.teacher_seeds), ("--mode", recipe.mode)):
+    for option, value in (("--teacher-seeds", experiment.teacher_seeds), ("--mode", experiment.mode)):
         arguments += [option, value] if value is not None else []
     for setting, number in settings.items():
         known = OPTIONS.get(setting)
         arguments += [known, str(number)] if known else ["--set", f"{setting}={number}"]
-    return Step("training", f"{recipe.benchmark} {name}: training", tuple(arguments))
+    return Step("training", f"{experiment.benchmark} {name}: training", tuple(arguments))

@@ -1,20 +1,25 @@
-"""Recipes: what they refuse, and that the commands they stand for make entries and rows, once."""
+"""Experiments: what they refuse, and that the commands they stand for make entries and rows, once."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
+import signal
+import threading
+import time
 
 import pytest
 
-from understudy.leaderboard import make_results, recipes, scores
-from understudy.leaderboard.recipes import Folders
+from understudy.leaderboard import experiments, make_results, scores
+from understudy.leaderboard.experiments import Folders
 from understudy.submissions import submission_format
 from understudy.suite.errors import InputError
 from understudy.suite.reserved_names import ENTRIES
 
 TINY = """
-[[recipe]]
+[[experiment]]
 name = "tiny"
 benchmark = "darkroom-v1"
 architecture = "bc"
@@ -23,11 +28,11 @@ num_seeds = 2
 plays = [{ budget = "quick", round = 1 }]
 settings = { updates = 3, batch_size = 2, window_moves = 40, episode_stride = 2, width = 8 }
 
-[recipe.search]
+[experiment.search]
 grid = { learning_rate = [0.0001, 0.1] }
 settings = { updates = 40, held_out_games = 13 }
 
-[[recipe]]
+[[experiment]]
 name = "tiny-sampled"
 benchmark = "darkroom-v1"
 architecture = "bc"
@@ -37,7 +42,7 @@ decoding = "sample"
 
 
 def written(tmp_path, text):
-    path = tmp_path / "recipes.toml"
+    path = tmp_path / "experiments.toml"
     path.write_text(text)
     return path
 
@@ -45,26 +50,29 @@ def written(tmp_path, text):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (("updates = 3,", "updates = 'many',"), "recipe 1: settings.updates.int: expected a whole number"),
-        (("num_seeds = 2", "num_seeds = 0"), "recipe 1: num_seeds: expected at least 1; found 0"),
-        (("num_seeds", "seeds"), "recipe 1: seeds: Extra inputs are not permitted"),
-        (('name = "tiny-sampled"', 'name = "tiny"'), "recipe 2: darkroom-v1/tiny stands twice"),
+        (
+            ("updates = 3,", "updates = 'many',"),
+            "experiment 1: settings.updates.int: expected a whole number",
+        ),
+        (("num_seeds = 2", "num_seeds = 0"), "experiment 1: num_seeds: expected at least 1; found 0"),
+        (("num_seeds", "seeds"), "experiment 1: seeds: Extra inputs are not permitted"),
+        (('name = "tiny-sampled"', 'name = "tiny"'), "experiment 2: darkroom-v1/tiny stands twice"),
         (('decoding = "sample"', 'like = "darkroom-v1/tyni"'), "did you mean 'darkroom-v1/tiny'?"),
-        (("[[recipe]]", "[[recipe"), "not readable TOML"),
+        (("[[experiment]]", "[[experiment"), "not readable TOML"),
     ],
 )
-def test_a_malformed_recipe_is_one_line(change, line, tmp_path):
+def test_a_malformed_experiment_is_one_line(change, line, tmp_path):
     with pytest.raises(InputError) as error:
-        recipes.read(written(tmp_path, TINY.replace(*change)))
+        experiments.read(written(tmp_path, TINY.replace(*change)))
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_recipe_that_is_like_another_has_its_values_and_no_rows_of_it(tmp_path):
-    more = '[[recipe]]\nname = "wide"\nlike = "darkroom-v1/tiny"\nsettings = { width = 16 }\n'
-    found = recipes.read(written(tmp_path, TINY + more))["darkroom-v1/wide"]
+def test_an_experiment_that_is_like_another_has_its_values_and_no_rows_of_it(tmp_path):
+    more = '[[experiment]]\nname = "wide"\nlike = "darkroom-v1/tiny"\nsettings = { width = 16 }\n'
+    found = experiments.read(written(tmp_path, TINY + more))["darkroom-v1/wide"]
     assert found.settings == {
-        **recipes.read(written(tmp_path, TINY))["darkroom-v1/tiny"].settings,
+        **experiments.read(written(tmp_path, TINY))["darkroom-v1/tiny"].settings,
         "width": 16,
     }
     assert (found.architecture, found.num_seeds, found.teacher_seeds) == ("bc", 2, "0:1")
@@ -73,10 +81,10 @@ def test_a_recipe_that_is_like_another_has_its_values_and_no_rows_of_it(tmp_path
 
 
 @pytest.mark.long
-def test_a_recipe_is_searched_trained_and_played_once(tmp_path, monkeypatch, capsys):
+def test_an_experiment_is_searched_trained_and_played_once(tmp_path, monkeypatch, capsys):
     path = written(tmp_path, TINY.replace("round = 1", "round = 1, lanes = 2"))
-    monkeypatch.setattr(recipes.read, "__defaults__", (path,))
-    monkeypatch.setattr("understudy.leaderboard.recipes.rows", in_dev_round(recipes.rows))
+    monkeypatch.setattr(experiments.read, "__defaults__", (path,))
+    monkeypatch.setattr("understudy.leaderboard.experiments.rows", in_dev_round(experiments.rows))
     out = tmp_path / "out"
     command = ["--from-scratch", str(out), "--jobs", "2"]
     assert make_results.main(command) == 0
@@ -103,12 +111,42 @@ def test_a_recipe_is_searched_trained_and_played_once(tmp_path, monkeypatch, cap
     assert capsys.readouterr().out.count("training") == 0
 
 
+@pytest.mark.long
+def test_an_interrupted_call_says_so_and_the_same_one_goes_on(tmp_path, monkeypatch, capsys):
+    """The training hears one signal, saves, and is resumed: its log then has no update twice."""
+    text = TINY.partition("[experiment.search]")[0].replace("updates = 3,", "updates = 4000,")
+    path = written(tmp_path, text.replace('plays = [{ budget = "quick", round = 1 }]', ""))
+    monkeypatch.setattr(experiments.read, "__defaults__", (path,))
+    out = tmp_path / "out"
+    log = out / "logs" / "darkroom-v1" / "tiny.log"
+
+    def interrupt():
+        while not (log.exists() and "all-training-0: " in log.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        assert make_results.main(["--from-scratch", str(out)]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    entry = out / "entries" / "darkroom-v1" / "tiny.remade"
+    assert list((entry / "all-training-0").glob("training-*.safetensors"))
+    assert not (entry / "submission.json").exists()
+    assert make_results.main(["--from-scratch", str(out)]) == 0
+    assert len(submission_format.read(entry).declaration.checkpoints) == 2
+    shown = [int(n) for n in re.findall(r"all-training-0: ([\d,]+) of", log.read_text().replace(",", ""))]
+    assert shown == sorted(shown), "updates were made twice"
+
+
 def in_dev_round(rows):
     """The entry made by this test was committed to no round."""
 
-    def of(recipe, folders):
-        for step in rows(recipe, folders):
-            yield recipes.Step(
+    def of(experiment, folders):
+        for step in rows(experiment, folders):
+            yield experiments.Step(
                 step.what, step.title, tuple("dev" if text == "1" else text for text in step.arguments)
             )
 
@@ -116,8 +154,8 @@ def in_dev_round(rows):
 
 
 def test_a_command_that_fails_is_named_with_its_log_and_the_others_go_on(tmp_path, monkeypatch, capsys):
-    text = TINY.partition("[recipe.search]")[0].replace("width = 8", "widht = 8")
-    monkeypatch.setattr(recipes.read, "__defaults__", (written(tmp_path, text),))
+    text = TINY.partition("[experiment.search]")[0].replace("width = 8", "widht = 8")
+    monkeypatch.setattr(experiments.read, "__defaults__", (written(tmp_path, text),))
     assert make_results.main(["--from-scratch", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "darkroom-v1 tiny.remade: training: ended with exit code 2; see " in error
@@ -126,24 +164,23 @@ def test_a_command_that_fails_is_named_with_its_log_and_the_others_go_on(tmp_pat
     assert "did you mean 'width'?" in log.read_text()
 
 
-def test_stored_entries_are_what_their_recipes_make():
+def test_stored_entries_are_what_their_experiments_make():
     """Compares declarations, not weights: training them again takes hours."""
-    root = recipes.RECIPES.parent
-    folders = Folders(ENTRIES, ENTRIES, root / "results", root / "searches", root / "trials")
-    for recipe in recipes.read().values():
-        folder = folders.entry(recipe)
+    root = experiments.EXPERIMENTS.parent
+    folders = Folders(ENTRIES, root / "results", root / "searches", root / "trials")
+    for experiment in experiments.read().values():
+        folder = folders.entry(experiment)
         if not folder.exists():
             continue  # not made yet
         declared = submission_format.read(folder).declaration
-        source = recipe if recipe.weights_of is None else recipes.read()[recipe.weights_of]
-        searched = source if source.search_of is None else recipes.read()[source.search_of]
-        chosen = recipes.chosen(searched, folders)
+        source = experiment if experiment.weights_of is None else experiments.read()[experiment.weights_of]
+        chosen = experiments.chosen(source, folders)
         assert chosen is not None
         assert declared.training is not None
         settings = {**source.settings, **chosen}
         own = {name: value for name, value in settings.items() if name in declared.training}
         assert {name: declared.training[name] for name in own} == own
-        assert (declared.architecture, declared.decoding) == (source.architecture, recipe.decoding)
+        assert (declared.architecture, declared.decoding) == (source.architecture, experiment.decoding)
         assert declared.targets == source.targets
         assert len(declared.checkpoints) == source.num_seeds
         if source.teacher_seeds is not None:
@@ -153,16 +190,16 @@ def test_stored_entries_are_what_their_recipes_make():
 
 
 def test_the_commands_are_those_of_the_documentation(tmp_path):
-    recipe = recipes.read(written(tmp_path, TINY))["darkroom-v1/tiny"]
+    experiment = experiments.read(written(tmp_path, TINY))["darkroom-v1/tiny"]
     here = tmp_path
-    folders = Folders(here / "e", here / "e", here / "r", here / "s", here / "t", ".remade")
-    trained = recipes.training(recipe, {"learning_rate": 0.1}, folders)
+    folders = Folders(here / "e", here / "r", here / "s", here / "t", ".remade")
+    trained = experiments.training(experiment, {"learning_rate": 0.1}, folders)
     assert shlex.join(trained.arguments) == (
         f"train bc --benchmark darkroom-v1 --out {here}/e/darkroom-v1/tiny.remade --name tiny.remade "
         "--decoding greedy --targets chosen --num-seeds 2 --teacher-seeds 0:1 --updates 3 --set batch_size=2 "
         "--set window_moves=40 --set episode_stride=2 --set width=8 --set learning_rate=0.1 --search-trials 2"
     )
-    (played,) = recipes.rows(recipe, folders)
+    (played,) = experiments.rows(experiment, folders)
     assert shlex.join(played.arguments) == (
         f"score {here}/e/darkroom-v1/tiny.remade --benchmark darkroom-v1 --budget quick --out {here}/r "
         "--round 1 --isolation"
