@@ -68,15 +68,7 @@ def empty_tensor(shape: tuple[int, ...], dtype: str, pinned: bool) -> Tensor:
     return torch.from_numpy(np.empty(shape, dtype))
 
 
-def fill(target: Timestep, row: int, history: History, store: FrameStore, start: int, run_start: int) -> None:
-    """Write T moves of a run, from `start` on, into row `row` of tensors [B, T, ...], as `fill_moves`."""
-    stop = start + target.first.shape[1]
-    if not 0 <= start <= stop <= history.num_moves:
-        raise ValueError(f"moves [{start}, {stop}) are not within this run of {history.num_moves} moves")
-    fill_moves(target, row, history, store, np.arange(start, stop), run_start)
-
-
-def fill_moves(
+def fill(
     target: Timestep, row: int, history: History, store: Observations, moves: np.ndarray, run_start: int
 ) -> None:
     """Write the moves int [T] of a run, in ascending order, into row `row` of tensors [B, T, ...].
@@ -100,6 +92,8 @@ def fill_moves(
 
 
 def _timesteps(history: History, store: FrameStore, start: int, stop: int, run_start: int) -> Timestep:
-    found = empty(store.game, 1, max(0, stop - start))
-    fill(found, 0, history, store, start, run_start)
+    if not 0 <= start <= stop <= history.num_moves:
+        raise ValueError(f"moves [{start}, {stop}) are not within this run of {history.num_moves} moves")
+    found = empty(store.game, 1, stop - start)
+    fill(found, 0, history, store, np.arange(start, stop), run_start)
     return found

@@ -17,7 +17,7 @@ from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.histories.frame_store import FrameStore
 from understudy.suite.histories.history_format import History
-from understudy.suite.histories.timesteps import Observations, empty, empty_tensor, fill_moves
+from understudy.suite.histories.timesteps import Observations, empty, empty_tensor, fill
 from understudy.suite.protocols import Game, Timestep
 
 CHOSEN, EXECUTED = "chosen", "executed"
@@ -32,7 +32,7 @@ class Windows(NamedTuple):
     actions: Tensor  # [B, T] int64, as executed after each timestep
     explored: Tensor  # [B, T] bool, whether exploration chose the action
     runs: Tensor  # [B] int64, index of each row's run
-    starts: Tensor  # [B] int64, each row's first move, counted in its run
+    starts: Tensor  # [B] int64, each row's first move, counted in its run; with a stride, in what is kept of it
 
     def arrays(self) -> Any:
         """Return the same named tuples with numpy arrays, which share the tensors' memory."""
@@ -198,17 +198,17 @@ class WatchedRuns:
             int(first_episodes[run][number - (ends[run - 1] if run else 0)])
             for run, number in zip(runs.tolist(), drawn.tolist(), strict=True)
         ]
-        starts = np.array(
-            [self._episodes[run][first] for run, first in zip(runs.tolist(), episodes, strict=True)]
-        )
+        chosen = list(zip(runs.tolist(), episodes, strict=True))
+        starts = np.array([self._kept_before(run, first) for run, first in chosen])
         found = self._empty(runs, starts, window_moves, pinned)
-        for row, (run, first) in enumerate(zip(runs.tolist(), episodes, strict=True)):
-            history, store = self._run(run)
+        for row, (run, first) in enumerate(chosen):
             moves = self._moves_of_episodes(run, first, window_moves)
-            fill_moves(found.timesteps, row, history, store, moves, run_start=int(moves[0]))
-            found.actions[row].numpy()[:] = history.action[moves]
-            found.explored[row].numpy()[:] = history.explored[moves]
+            self._fill(found, row, run, moves, run_start=int(moves[0]))
         return found
+
+    def _kept_before(self, run: int, episode: int) -> int:
+        """Return the moves of the episodes that lie a multiple of k before an episode of a run."""
+        return int(np.diff(self._episodes[run])[episode % self._stride : episode : self._stride].sum())
 
     def _moves_of_episodes(self, run: int, first: int, window_moves: int) -> np.ndarray:
         """Return the moves [T] of every k-th episode of a run from the episode `first` on."""
@@ -259,12 +259,15 @@ class WatchedRuns:
         """Return windows of `length` moves of the runs [B], from the moves `starts` [B] on."""
         found = self._empty(runs, starts, length, pinned)
         for row, (run, start) in enumerate(zip(runs.tolist(), starts.tolist(), strict=True)):
-            history, store = self._run(run)
-            moves = np.arange(start, start + length)
-            fill_moves(found.timesteps, row, history, store, moves, int(run_starts[row]))
-            found.actions[row].numpy()[:] = history.action[start : start + length]
-            found.explored[row].numpy()[:] = history.explored[start : start + length]
+            self._fill(found, row, run, np.arange(start, start + length), int(run_starts[row]))
         return found
+
+    def _fill(self, found: Windows, row: int, run: int, moves: np.ndarray, run_start: int) -> None:
+        """Write the moves int [T] of a run into a row; the memory is empty before the move `run_start`."""
+        history, store = self._run(run)
+        fill(found.timesteps, row, history, store, moves, run_start)
+        found.actions[row].numpy()[:] = history.action[moves]
+        found.explored[row].numpy()[:] = history.explored[moves]
 
     def _run(self, run: int) -> tuple[History, Observations]:
         """Return a run's history and its observations, from memory if those of all runs are few."""

@@ -272,8 +272,14 @@ def test_strided_windows_are_every_kth_episode_as_if_the_others_were_not_played(
     for b in range(200):
         run = runs[int(windows.runs[b])]
         episodes = [[m for m in episode if m < 120] for episode in episodes_of(run)]
-        (first,) = [k for k, episode in enumerate(episodes) if episode[:1] == [int(windows.starts[b])]]
-        moves = [m for episode in episodes[first::stride] for m in episode][:25]
+        fitting = [
+            (moves, sum(map(len, episodes[first % stride : first : stride])))
+            for first in range(len(episodes))
+            if (moves := [m for episode in episodes[first::stride] for m in episode][:25])
+            and run.history.action[moves].tolist() == windows.actions[b].tolist()
+        ]
+        ((moves, kept_before),) = fitting
+        assert int(windows.starts[b]) == kept_before
         expected = expected_timesteps(run, moves, memory_begins=moves[0])
         for t, before in enumerate(moves[:-1], 1):
             expected[t]["previous_action"] = int(run.history.action[before])
@@ -284,12 +290,19 @@ def test_strided_windows_are_every_kth_episode_as_if_the_others_were_not_played(
 
 
 def test_every_possible_first_episode_of_a_strided_window_is_equally_likely(dark):
-    """Dark room's episodes have 20 moves: a run of 200 has 10, and three of every 4th span 9 of them."""
-    windows = dark.sample(4000, 60, np.random.default_rng(1))
-    assert Counter(windows.starts.tolist()).keys() == {0, 20}
-    assert abs(Counter(windows.starts.tolist())[0] - 2000) < 200
-    assert Counter(dark.sample(4000, 41, np.random.default_rng(1)).starts.tolist()).keys() == {0, 20}
-    assert len(Counter(dark.sample(4000, 40, np.random.default_rng(1)).starts.tolist())) == 6
+    """Dark room's episodes have 20 moves: a run of 200 has 10, and three of every 4th span 9 of them.
+
+    Windows of two can begin with episodes 0 to 5; of these, 4 and 5 have one kept episode before them.
+    """
+    drawn = dark.sample(4000, 60, np.random.default_rng(1))
+    counts = Counter(tuple(actions) for actions in drawn.actions.tolist())
+    assert len(counts) == 2
+    assert all(abs(count - 2000) < 200 for count in counts.values())
+    assert len({tuple(a) for a in dark.sample(4000, 41, np.random.default_rng(1)).actions.tolist()}) == 2
+    drawn = dark.sample(6000, 40, np.random.default_rng(1))
+    assert len({tuple(actions) for actions in drawn.actions.tolist()}) == 6
+    assert Counter(drawn.starts.tolist()).keys() == {0, 20}
+    assert abs(Counter(drawn.starts.tolist())[20] - 2000) < 200
 
 
 def test_strided_windows_that_do_not_fit_are_refused(dark):
