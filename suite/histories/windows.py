@@ -32,7 +32,7 @@ class Windows(NamedTuple):
     actions: Tensor  # [B, T] int64, as executed after each timestep
     explored: Tensor  # [B, T] bool, whether exploration chose the action
     runs: Tensor  # [B] int64, index of each row's run
-    starts: Tensor  # [B] int64, each row's first move, counted in its run; with a stride, in what is kept of it
+    starts: Tensor  # [B] int64, each row's first move in its run; with a stride, in what is kept
 
     def arrays(self) -> Any:
         """Return the same named tuples with numpy arrays, which share the tensors' memory."""
