@@ -13,7 +13,6 @@ Source: Yang, Kautz and Hatamizadeh, Gated delta networks (ICLR 2025), sections 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +20,7 @@ from torch.nn import functional
 
 from understudy.baselines.training import gated_recurrence, short_convolution
 from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
-from understudy.baselines.training.sequence_model import SequenceModel, drawn
-from understudy.baselines.training.token import CELL_DIGITS
-from understudy.suite import validation
-from understudy.suite.errors import InputError
+from understudy.baselines.training.sequence_model import HeadsConfig, SequenceModel, drawn
 from understudy.suite.protocols import Game, State
 
 LEAST_LENGTH = 1e-6  # of a query or key, which is divided by it
@@ -32,34 +28,17 @@ STEP_SIZES = (1e-3, 1e-1)  # the decay is Mamba's, with its initial values. Sour
 DECAY_RATES = (1.0, 16.0)
 
 
-@dataclass(frozen=True)
-class GatedDeltaNetConfig:
-    """Settings of one model."""
-
-    layers: int = validation.bounded(1, 64, meaning="blocks, one after another")
-    width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of heads")
-    heads: int = validation.bounded(1, 64, meaning="matrix memories of a layer")
-    mlp_width: int = validation.bounded(1, 16_384, meaning="hidden units of a block's MLP")
-    cell_digits: int = validation.bounded(1, 2, 1, CELL_DIGITS)
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise InputError(
-                f"gated-deltanet: width must be a multiple of heads; found {self.width}, {self.heads}"
-            )
-
-
 DEFAULTS = {
-    "cell": GatedDeltaNetConfig(layers=4, width=64, heads=2, mlp_width=220),
-    "planes": GatedDeltaNetConfig(layers=4, width=128, heads=4, mlp_width=444),
-    "frames": GatedDeltaNetConfig(layers=4, width=128, heads=4, mlp_width=444),
+    "cell": HeadsConfig(layers=4, width=64, heads=2, mlp_width=220),
+    "planes": HeadsConfig(layers=4, width=128, heads=4, mlp_width=444),
+    "frames": HeadsConfig(layers=4, width=128, heads=4, mlp_width=444),
 }
 
 
 class GatedDeltaNetMixer(nn.Module):
     """State: `memory` float32 [B, H, D, D], and `inputs` float32 [B, 4, 3 W], the convolution's last ones."""
 
-    def __init__(self, config: GatedDeltaNetConfig) -> None:
+    def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         W, H = config.width, config.heads
         self.heads, self.head_width = H, W // H
@@ -129,7 +108,7 @@ def _unit(vectors: Tensor) -> Tensor:
 class GatedDeltaNet(SequenceModel):
     """The frame of the recurrent architectures with this mixer."""
 
-    def __init__(self, config: GatedDeltaNetConfig, game: Game) -> None:
+    def __init__(self, config: HeadsConfig, game: Game) -> None:
         super().__init__(
             game,
             config.width,

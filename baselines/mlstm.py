@@ -14,7 +14,6 @@ Sources: Beck et al., xLSTM (NeurIPS 2024), section 2.3, with the forget gate a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,45 +21,25 @@ from torch.nn import functional
 
 from understudy.baselines.training import gated_recurrence
 from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
-from understudy.baselines.training.sequence_model import SequenceModel, drawn
-from understudy.baselines.training.token import CELL_DIGITS
-from understudy.suite import validation
-from understudy.suite.errors import InputError
+from understudy.baselines.training.sequence_model import HeadsConfig, SequenceModel, drawn
 from understudy.suite.protocols import Game, State
 
-FORGET_BIASES = (
-    3.0,
-    6.0,
-)  # of the first and the last head. Source: the code published with Beck et al. (2024)
-INPUT_BIAS_STD = 0.1  # Source: the same
-
-
-@dataclass(frozen=True)
-class MLSTMConfig:
-    """Settings of one model."""
-
-    layers: int = validation.bounded(1, 64, meaning="blocks, one after another")
-    width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of heads")
-    heads: int = validation.bounded(1, 64, meaning="matrix memories of a layer")
-    mlp_width: int = validation.bounded(1, 16_384, meaning="hidden units of a block's MLP")
-    cell_digits: int = validation.bounded(1, 2, 1, CELL_DIGITS)
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise InputError(f"mlstm: width must be a multiple of heads; found {self.width}, {self.heads}")
+# Of the first and the last head, and of the input gate. Source: the code published with Beck et al. (2024)
+FORGET_BIASES = (3.0, 6.0)
+INPUT_BIAS_STD = 0.1
 
 
 DEFAULTS = {
-    "cell": MLSTMConfig(layers=4, width=64, heads=2, mlp_width=220),
-    "planes": MLSTMConfig(layers=4, width=128, heads=4, mlp_width=444),
-    "frames": MLSTMConfig(layers=4, width=128, heads=4, mlp_width=444),
+    "cell": HeadsConfig(layers=4, width=64, heads=2, mlp_width=220),
+    "planes": HeadsConfig(layers=4, width=128, heads=4, mlp_width=444),
+    "frames": HeadsConfig(layers=4, width=128, heads=4, mlp_width=444),
 }
 
 
 class MLSTMMixer(nn.Module):
     """State: `memory` float32 [B, H, D, D + 1], C with n as its last column, and `peak` float32 [B, H], m."""
 
-    def __init__(self, config: MLSTMConfig) -> None:
+    def __init__(self, config: HeadsConfig) -> None:
         """Draw the weights; the key's factor of the paper, 1/sqrt(D), is in its initial weights.
 
         Source: the code published with Beck et al. (2024), for the weights and biases of the gates.
@@ -130,7 +109,7 @@ class MLSTMMixer(nn.Module):
 class MLSTM(SequenceModel):
     """The frame of the recurrent architectures with this mixer."""
 
-    def __init__(self, config: MLSTMConfig, game: Game) -> None:
+    def __init__(self, config: HeadsConfig, game: Game) -> None:
         super().__init__(
             game,
             config.width,

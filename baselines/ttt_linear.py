@@ -22,17 +22,13 @@ its linear model with full batches is linear attention.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from understudy.baselines.training.configured_architecture import ConfiguredArchitecture
-from understudy.baselines.training.sequence_model import INITIAL_STD, SequenceModel
-from understudy.baselines.training.token import CELL_DIGITS
-from understudy.suite import validation
-from understudy.suite.errors import InputError
+from understudy.baselines.training.sequence_model import INITIAL_STD, HeadsConfig, SequenceModel
 from understudy.suite.protocols import Game, State
 
 CHUNK_MOVES = (
@@ -40,27 +36,10 @@ CHUNK_MOVES = (
 )
 
 
-@dataclass(frozen=True)
-class TTTLinearConfig:
-    """Settings of one model."""
-
-    layers: int = validation.bounded(1, 64, meaning="blocks, one after another")
-    width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of heads")
-    heads: int = validation.bounded(1, 64, meaning="linear models of a layer, each of width / heads units")
-    mlp_width: int = validation.bounded(1, 65_536, meaning="hidden units of a block's MLP")
-    cell_digits: int = validation.bounded(1, 2, 1, CELL_DIGITS)
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise InputError(
-                f"ttt-linear: width must be a multiple of heads; found {self.width}, {self.heads}"
-            )
-
-
 DEFAULTS = {
-    "cell": TTTLinearConfig(layers=4, width=64, heads=4, mlp_width=248),
-    "planes": TTTLinearConfig(layers=4, width=128, heads=4, mlp_width=496),
-    "frames": TTTLinearConfig(layers=4, width=128, heads=4, mlp_width=496),
+    "cell": HeadsConfig(layers=4, width=64, heads=4, mlp_width=248),
+    "planes": HeadsConfig(layers=4, width=128, heads=4, mlp_width=496),
+    "frames": HeadsConfig(layers=4, width=128, heads=4, mlp_width=496),
 }
 
 
@@ -71,7 +50,7 @@ class TTTLinear(SequenceModel):
     less the transposed W_0.
     """
 
-    def __init__(self, config: TTTLinearConfig, game: Game) -> None:
+    def __init__(self, config: HeadsConfig, game: Game) -> None:
         super().__init__(
             game,
             config.width,
@@ -85,7 +64,7 @@ class TTTLinear(SequenceModel):
 class OnlineLearner(nn.Module):
     """A mixer of `heads` linear models, each of which takes a gradient step a move on its own loss."""
 
-    def __init__(self, config: TTTLinearConfig) -> None:
+    def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         W, H = config.width, config.heads
         self.heads, self.head_width = H, W // H

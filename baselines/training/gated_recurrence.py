@@ -24,9 +24,8 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK_MOVES = 32  # at most; a compromise between the products within chunks and the memories between them
-LEAST_LOG_DECAY = (
-    -30.0
-)  # exp(-30) is nothing beside 1 in float32; it bounds the rounding of sums of logarithms
+# exp(-30) is nothing beside 1 in float32; the bound limits the rounding of sums of logarithms.
+LEAST_LOG_DECAY = -30.0
 
 
 def unroll(

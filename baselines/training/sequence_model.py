@@ -11,17 +11,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from understudy.baselines.training.token import Token
+from understudy.baselines.training.token import CELL_DIGITS, Token
+from understudy.suite import validation
 from understudy.suite.protocols import Game, State, Timestep
 
 MOST_AXES = 4  # of a tensor of a mixer's state
 INITIAL_STD = 0.02  # Source: Radford et al., Language models are unsupervised multitask learners (2019)
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Settings of a model whose mixers have heads."""
+
+    layers: int = validation.bounded(1, 64, meaning="blocks, one after another")
+    width: int = validation.bounded(4, 4096, meaning="units of a token; a multiple of heads")
+    heads: int = validation.bounded(1, 64, meaning="memories of a layer, each of width / heads units")
+    mlp_width: int = validation.bounded(1, 65_536, meaning="hidden units of a block's MLP")
+    cell_digits: int = validation.bounded(1, 2, 1, CELL_DIGITS)
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads; found {self.width}, {self.heads}")
 
 
 class Mixer(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +13,7 @@ from understudy import baselines, cli
 from understudy.baselines.context_tree import PIECE_MOVES, ContextTreeConfig
 from understudy.suite import games
 from understudy.suite.errors import InputError
-from understudy.suite.testing import imitator_checks
+from understudy.suite.testing import answers, imitator_checks
 
 HALF = Fraction(1, 2)
 
@@ -201,13 +200,9 @@ def test_step_equals_unroll_in_slices_at_default_size(settings, darkroom):
     stepped = imitator_checks.play(model, timesteps)
     with torch.no_grad():
         whole, _ = model.unroll(timesteps, model.initial_state(2))
-        state, slices = model.initial_state(2), []
-        for start, stop in itertools.pairwise((0, 1, 256, 300, T)):
-            part = type(timesteps)(*(field[:, start:stop] for field in timesteps))
-            logits, state = model.unroll(part, state)
-            slices.append(logits)
+        sliced = answers.play_in_slices(model, timesteps, model.initial_state(2), (0, 1, 256, 300, T))
     torch.testing.assert_close(whole, stepped, atol=1e-4, rtol=0)
-    torch.testing.assert_close(torch.cat(slices, 1), stepped, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sliced, stepped, atol=1e-4, rtol=0)
 
 
 def test_logits_stay_finite_and_sure_over_20_000_moves(darkroom):
