@@ -39,10 +39,10 @@ def of_architecture(name: str, benchmarks: Sequence[Benchmark]) -> list[Setting]
     readable = {family: game for family, game in watched.items() if reads(game)} or watched
     configs = {family: architecture.config(game) for family, game in readable.items()}
     kind = getattr(architecture, "settings", None)
-    later = {field.name: field.default for field in fields(kind)} if kind is not None else {}
+    declared = {field.name: field.default for field in fields(kind)} if kind is not None else {}
     defaults = {}
-    for setting in {**next(iter(configs.values())), **later}:
-        values = {family: config.get(setting, later.get(setting)) for family, config in configs.items()}
+    for setting in {**next(iter(configs.values())), **declared}:
+        values = {family: config.get(setting, declared.get(setting)) for family, config in configs.items()}
         alike = len(set(values.values())) == 1
         named = ", ".join(f"{family} {value}" for family, value in values.items())
         defaults[setting] = str(next(iter(values.values()))) if alike else named

@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from understudy import baselines
 from understudy.baselines.training import loop, settings
@@ -24,6 +23,7 @@ from understudy.submissions import (
     loading,
     setting_lists,
     submission_format,
+    training_fit,
     training_log,
     watched,
 )
@@ -34,13 +34,13 @@ from understudy.submissions.submission_format import (
     Submission,
     WatchedHistory,
 )
-from understudy.suite import benchmarks, custom_code, devices, draws, games, registry, stored_names
+from understudy.suite import benchmarks, custom_code, devices, games, registry
 from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.harness import engines
 from understudy.suite.histories import frame_store
 from understudy.suite.histories.frame_store import FrameStore
-from understudy.suite.histories.windows import CHOSEN, WatchedRuns, Windows
+from understudy.suite.histories.windows import CHOSEN, WatchedRuns
 from understudy.suite.io import files
 from understudy.suite.protocols import Game, Imitator
 from understudy.suite.reserved_names import DECLARATION
@@ -48,23 +48,10 @@ from understudy.suite.reserved_names import DECLARATION
 MODES = ("single", "multi", "multi-game")
 DEFAULT_MODES = {"darkroom": "multi"}  # of a family; single in all others
 DECODINGS = ("greedy", "sample")
-FIT_WINDOWS = 16  # from which loss and agreement are reported
 REPLAYING = "replaying watched runs"
 SAVE_EVERY_UPDATES = 200
 Report = Callable[[str, int, int, str], None]  # what is being done, how much is done, of how much, a note
 Log = Callable[[str, Sequence[TrainingReport]], None]  # a checkpoint's folder, and new reports
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well a checkpoint, and the best constant player, predict moves that it was trained on."""
-
-    checkpoint: str
-    loss: float  # nats an action
-    agreement: float  # share of the targets that are the most likely action
-    constant_agreement: float  # the same of the best constant player
-    targets: int  # moves that these are taken from
-    kept: TrainingReport | None  # the report whose weights the checkpoint has
 
 
 @dataclass(frozen=True)
@@ -90,7 +77,7 @@ def train(
     report: Report = lambda what, done, total, note: None,
     log: Log = lambda checkpoint, reports: None,
     engine: str = "serial",
-) -> tuple[Submission, list[Fit]]:
+) -> tuple[Submission, list[training_fit.Fit]]:
     """Train on the watched moves of `runs`, write the submission to `out`, and return it with its fits.
 
     The losses go to `training.csv` in `out`, and each report to `log` as well; of a resumed training, those
@@ -136,7 +123,7 @@ def train(
             functools.partial(note, checkpoint.folder),
         )
         trained[checkpoint.folder] = training.config, loading.weights_bytes(module)
-        fit = _fit(
+        fit = training_fit.measure(
             module,
             checkpoint.folder,
             training.source(training.split(checkpoint)[0], source_runs),
@@ -390,43 +377,3 @@ def _finished(out: Path, declaration: Declaration) -> Submission | None:
     if submission.declaration != declaration:
         raise InputError(f"{out}: holds a submission made with other settings or data; give another --out")
     return submission
-
-
-def _fit(
-    module: nn.Module,
-    checkpoint: str,
-    source: WatchedRuns,
-    training: TrainingSettings,
-    kept: TrainingReport | None,
-) -> Fit | None:
-    """Return how well a module predicts windows drawn from what it watched; None if no move is a target."""
-    key = draws.derive(training.seed, stored_names.TRAINING_FIT_STREAM)
-    rng = np.random.Generator(np.random.Philox(key=key))
-    imitator = cast(Imitator, module)
-    nats, actions, chosen = [], [], []
-    for _ in range(FIT_WINDOWS):
-        windows = source.sample(1, training.window_moves, rng)
-        with torch.no_grad():
-            logits, _ = imitator.unroll(*loop.unroll_inputs(imitator, windows))  # [1, T, A]
-        target = windows.target_mask(training.targets)  # [1, T]
-        nats.append(_nats(logits, windows)[target])
-        actions.append(windows.actions[target])
-        legal = logits.masked_fill(~windows.timesteps.legal_actions, -torch.inf)
-        chosen.append(legal.argmax(-1)[target])
-    truth = torch.cat(actions)
-    if not truth.numel():
-        return None
-    return Fit(
-        checkpoint,
-        loss=float(torch.cat(nats).mean()),
-        agreement=float((torch.cat(chosen) == truth).float().mean()),
-        constant_agreement=float(truth.bincount().max() / len(truth)),
-        targets=len(truth),
-        kept=kept,
-    )
-
-
-def _nats(logits: Tensor, windows: Windows) -> Tensor:
-    """Return the cross-entropy [B, T] of the executed actions among the legal ones."""
-    legal = logits.masked_fill(~windows.timesteps.legal_actions, -torch.inf)
-    return -legal.log_softmax(-1).gather(-1, windows.actions[..., None])[..., 0]

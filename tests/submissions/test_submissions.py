@@ -177,3 +177,14 @@ def test_the_watched_hash_outlives_the_continuation(data):
     assert moves_hash.sha256(replace(history, action=changed), W) == expected["sha256"]
     changed[W - 1] ^= 1
     assert moves_hash.sha256(replace(history, action=changed), W) != expected["sha256"]
+
+
+def test_check_says_the_arithmetic_of_a_move(capsys):
+    """Worked out for 2 layers of 16 units and a context of 6, two operations a product.
+
+    A layer has 12 x 16^2 weights, and 6 keys and values of 16 units; besides, 3 x 16 and 16 x 5.
+    """
+    sizes = [part for each in ("layers=2", "context_moves=6", "width=16") for part in ("--set", each)]
+    assert cli.main(["check", "--architecture", "transformer", "--benchmark", "darkroom-v1", *sizes]) == 0
+    operations = 2 * (2 * (12 * 16**2 + 2 * 6 * 16) + 3 * 16 + 16 * 5)
+    assert f"arithmetic of a move: {operations:,} floating-point operations" in capsys.readouterr().out

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import ROOT
 from support.trainings import TWO_RUNS
 
 from understudy.suite import benchmarks
@@ -33,6 +34,23 @@ def test_embedded_runs_are_whole_and_their_skill_rises(name):
     assert rises
     assert np.mean(rises) > 0
     assert np.mean(np.array(rises) > 0) >= 0.95
+
+
+def test_the_many_runs_are_more_runs_of_watched_goals_and_are_read_where_asked_for():
+    """Every 500th is read: all of them differ, for an archive refuses two with the same moves."""
+    benchmark = benchmarks.load("darkroom-v1")
+    usual = benchmarks.teacher_runs(benchmark)
+    runs = benchmarks.teacher_runs(benchmark, more=[ROOT / "data" / "many-runs"])
+    added = [run for run in runs if run not in usual]
+    assert len(added) == 96 * len(benchmark.watched_games) == len(runs) - len(usual)
+    assert {run.game for run in added} == set(benchmark.watched_games)
+    assert {run.seed for run in added} == set(range(4, 100))
+    for run in added[::500]:
+        history = benchmarks.read(run)
+        assert history.num_moves == benchmark.watched_moves
+        episodes = history.reward.reshape(65, 20).sum(1)
+        assert history.first.reshape(65, 20)[:, 0].all()
+        assert episodes[-10:].mean() > episodes[:10].mean() + 1
 
 
 def test_checksums_of_the_embedded_runs_hold():
