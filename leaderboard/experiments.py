@@ -197,7 +197,7 @@ def _note(experiment: Experiment, folders: Folders, values: Mapping[str, Any]) -
 def validation_loss(submission: Path) -> float:
     """Return the last validation loss, in nats, of a finished training; InputError if there is none."""
     path = submission / TRAINING_LOG
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-1]["validation_loss"]
     if not last:
         raise InputError(f"{path}: no validation loss; a search holds out games or runs: held_out_games = 13")
