@@ -110,8 +110,9 @@ class OnlineLearner(nn.Module):
             for part in (query, key, value, rate)
         )
         transposed = k.transpose(2, 3)  # [BH, N, D, C]
-        system = (e * torch.matmul(k, transposed)).tril(-1).to(x.dtype)  # [BH, N, C, C]
-        sides = (e * torch.cat((v, k), dim=-1)).to(x.dtype)  # [BH, N, C, 2D]
+        exact = torch.promote_types(x.dtype, torch.float32)  # there is no solver in bfloat16
+        system = (e * torch.matmul(k, transposed)).tril(-1).to(exact)  # [BH, N, C, C]
+        sides = (e * torch.cat((v, k), dim=-1)).to(exact)  # [BH, N, C, 2D]
         solved = torch.linalg.solve_triangular(system, sides, upper=False, unitriangular=True)
         of_values, of_keys = solved.split(D, dim=-1)  # [BH, N, C, D]
         within = torch.matmul(q, transposed).tril()  # [BH, N, C, C]

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import pydantic
 from pydantic import BaseModel, Field
 
+from understudy.submissions import submission_format
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import checkout, files
@@ -242,10 +243,10 @@ def redecode(experiment: Experiment, source: Experiment, folders: Folders) -> No
     declared = json.loads((origin / DECLARATION).read_text(encoding="utf-8"))
     declared |= {"name": f"{experiment.name}{folders.suffix}", "decoding": experiment.decoding}
     for checkpoint in declared["checkpoints"]:
-        for path in sorted((origin / checkpoint["folder"]).iterdir()):
-            target = out / checkpoint["folder"] / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            files.write_atomically(target, path.read_bytes())
+        folder = checkpoint["folder"]
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for name in (submission_format.CONFIG, submission_format.WEIGHTS):
+            files.write_atomically(out / folder / name, (origin / folder / name).read_bytes())
     files.write_atomically(
         out / DECLARATION, (json.dumps(declared, indent=1, sort_keys=True) + "\n").encode()
     )

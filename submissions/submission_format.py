@@ -28,7 +28,7 @@ from understudy.suite.validation import Sha256
 FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-MAX_DECLARATION_BYTES = 1 << 24  # a watched run takes up to 160
+MAX_DECLARATION_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 16
 MAX_WEIGHTS_BYTES = 1 << 31
 MAX_SEED = 2**63 - 1

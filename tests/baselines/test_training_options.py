@@ -166,7 +166,7 @@ def test_an_early_stop_keeps_the_best_weights(darkroom):
 
     loop.train(
         Seen(),
-        Seen.config(darkroom, width=16),
+        Seen.config(darkroom, **baselines.load("bc").small),
         darkroom,
         Cells(),
         settings_from(SIZES | EARLY),
