@@ -7,7 +7,7 @@ With a query and a key [K] of length 1 and a value [V] of a head, a decay a_t an
 the paper's memory transposed: what it returned for the key is replaced, in part b_t, by the value. Queries,
 keys and values come out of a short convolution over moves. The output is normalised in each head, multiplied
 by SiLU(z_t) and projected. The normalisation is a LayerNorm, one operation of torch on the CPU.
-Source: Yang, Kautz and Hatamizadeh, Gated delta networks (ICLR 2025), sections 3.1 and 3.4.
+Source: Yang, Kautz and Hatamizadeh, Gated delta networks (ICLR 2025).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A gated recurrent unit in each layer: the memory is one vector, replaced in part at every move.
 
-Source: Cho et al., Learning phrase representations using RNN encoder-decoder (EMNLP 2014), section 2.3, in
+Source: Cho et al., Learning phrase representations using RNN encoder-decoder (EMNLP 2014), in
 the form that torch computes: the reset gate acts on the memory's product.
 """
 

@@ -6,7 +6,7 @@ With x_t [P] of a head, B_t and C_t [N] that the heads share, a step size d_t > 
 
 x, B and C come out of a short convolution over moves. The output is multiplied by SiLU(z_t), normalised and
 projected. The normalisation is a LayerNorm, which torch computes in one operation on the CPU.
-Source: Dao and Gu, Transformers are SSMs (ICML 2024), section 7, with one group of B and C.
+Source: Dao and Gu, Transformers are SSMs (ICML 2024), with one group of B and C.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from understudy.suite import validation
 from understudy.suite.errors import InputError
 from understudy.suite.protocols import Game, State
 
-EXPANSION = 2  # inner width over width. Source: Dao and Gu (2024), section 7
-STEP_SIZES = (1e-3, 1e-1)  # of initial models, log-uniform. Source: Gu and Dao, Mamba (2024), section 3.6
+EXPANSION = 2  # inner width over width. Source: Dao and Gu (2024)
+STEP_SIZES = (1e-3, 1e-1)  # of initial models, log-uniform. Source: Gu and Dao, Mamba (2024)
 DECAY_RATES = (1.0, 16.0)  # -A of initial models, uniform. Source: the code published with Dao and Gu (2024)
 
 

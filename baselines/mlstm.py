@@ -7,7 +7,7 @@ With a query, a key and a value [D] of a head, and the logarithms i_t and f_t of
 
 all of it divided by exp(m_t), so that nothing overflows (`gated_recurrence.stabilised`). An empty memory is
 C = n = m = 0. The output is normalised in each head, multiplied by a sigmoid gate and projected.
-Sources: Beck et al., xLSTM (NeurIPS 2024), section 2.3, with the forget gate a sigmoid; Beck et al., xLSTM 7B
+Sources: Beck et al., xLSTM (NeurIPS 2024), with the forget gate a sigmoid; Beck et al., xLSTM 7B
 (ICML 2025), for a block without a convolution.
 """
 

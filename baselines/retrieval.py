@@ -18,7 +18,7 @@ Watched moves are retrieved in two ways. In a run that was primed with them they
 the last C + M of them. And the bank, N pairs (key, value) that are parameters, has been trained by gradient
 on the watched histories: no stored copies of moves, but what training made of them. Its entries compete with
 the neighbours, all of them, with a learned nearness in the place of z - z'.
-Source: Wu, Rabe, Hutchins and Szegedy, Memorizing transformers (ICLR 2022), section 3, for memory of keys and
+Source: Wu, Rabe, Hutchins and Szegedy, Memorizing transformers (ICLR 2022), for memory of keys and
 values in one layer, the choice of the k nearest and the gate; Henry et al., Query-key normalization for
 transformers (2020), for the scale; Sukhbaatar et al., Augmenting self-attention with persistent memory
 (2019), for the bank. The weights that fade are this project's own.

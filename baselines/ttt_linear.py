@@ -12,10 +12,10 @@ moves, so the paper takes the gradients of 16 moves at one W; then a move's step
 before it. With the linear loss the exact step of every move has a dual form (below) and neither is needed;
 the paper's own comparison prefers small batches of moves. Steps cannot diverge: with k of length 1 each
 reduces its own move's loss by the factor (1 - e)^2. The normalisation stands behind the output instead.
-Source: Sun et al., Learning to (learn at test time): RNNs with expressive hidden states (2024), sections 2.1
-to 2.5, in the form that they put into a transformer's blocks, without convolutions. The dual form is that of
+Source: Sun et al., Learning to (learn at test time): RNNs with expressive hidden states (2024),
+in the form that they put into a transformer's blocks, without convolutions. The dual form is that of
 the delta rule: Yang et al., Parallelizing linear transformers with the delta rule over sequence length
-(NeurIPS 2024), section 3. So this layer is their delta rule with a learned beginning, as the paper shows that
+(NeurIPS 2024). So this layer is their delta rule with a learned beginning, as the paper shows that
 its linear model with full batches is linear attention.
 """
 

@@ -10,8 +10,8 @@ u_t = b_t (v_t - a_t S_(t-1)^T k_t), so that S_t = a_t (I - b_t k_t k_t^T) S_(t-
 The moves are cut into chunks. Within a chunk each move reads the earlier ones by a matrix of products, and
 between chunks only the memory is passed on. Products of decays are differences of summed logarithms, which
 are never positive where they are used, so no exponential overflows.
-Sources: Dao and Gu, Transformers are SSMs (ICML 2024), section 6, for the chunks; Yang, Kautz and
-Hatamizadeh, Gated delta networks (ICLR 2025), section 3.3, for the delta rule in them.
+Sources: Dao and Gu, Transformers are SSMs (ICML 2024), for the chunks; Yang, Kautz and
+Hatamizadeh, Gated delta networks (ICLR 2025), for the delta rule in them.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def stabilised(log_decay: Tensor, log_input: Tensor, peak: Tensor) -> tuple[Tens
     S_t = exp(f_t) S_(t-1) + exp(i_t) k_t v_t^T would overflow. S'_t = exp(-m_t) S_t does not, with
     m_t = max(f_t + m_(t-1), i_t): it has the decay f_t + m_(t-1) - m_t and the input gate i_t - m_t, neither
     of them positive. What is computed from S' and m together does not depend on m, so m gets no gradient.
-    Source: Beck et al., xLSTM (NeurIPS 2024), section 2.2.
+    Source: Beck et al., xLSTM (NeurIPS 2024).
 
     Args:
         log_decay: [B, H, T], f_t, at most 0.
@@ -117,7 +117,7 @@ def stabilised(log_decay: Tensor, log_input: Tensor, peak: Tensor) -> tuple[Tens
 def initial_step_biases(heads: int, sizes: tuple[float, float]) -> Tensor:
     """Return [H] whose softplus is drawn log-uniformly between two sizes.
 
-    Source: Gu and Dao, Mamba (COLM 2024), section 3.6.
+    Source: Gu and Dao, Mamba (COLM 2024).
     """
     least, most = (math.log(size) for size in sizes)
     drawn = torch.empty(heads).uniform_(least, most).exp()

@@ -1,7 +1,7 @@
 """A causal convolution over each channel's last moves, with SiLU behind it, for many moves or one.
 
 It lets keys, values and queries look at the neighbouring moves before they enter a recurrence.
-Source: Gu and Dao, Mamba (COLM 2024), section 3.4.
+Source: Gu and Dao, Mamba (COLM 2024).
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class WatchedRuns:
 
         With an `episode_stride` of k > 1, a random window consists of every k-th episode of a run, as if the
         others had not been played: it begins with an episode, and the last one may be cut short.
-        Source: Laskin et al. (ICLR 2023), section 4, who subsample the episodes of long histories.
+        Source: Laskin et al. (ICLR 2023), who subsample the episodes of long histories.
 
         Raises InputError if the runs are of several families, or there are none.
         """
