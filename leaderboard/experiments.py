@@ -18,11 +18,10 @@ from typing import Any, Final, Literal
 import pydantic
 from pydantic import BaseModel, Field
 
-from understudy.submissions import submission_format
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.io import checkout, files
-from understudy.suite.io.file_names import TRAINING_LOG
+from understudy.suite.io.file_names import CONFIG, TRAINING_LOG, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 
 EXPERIMENTS: Final = checkout.ROOT / "leaderboard" / "experiments.toml"
@@ -245,7 +244,7 @@ def redecode(experiment: Experiment, source: Experiment, folders: Folders) -> No
     for checkpoint in declared["checkpoints"]:
         folder = checkpoint["folder"]
         (out / folder).mkdir(parents=True, exist_ok=True)
-        for name in (submission_format.CONFIG, submission_format.WEIGHTS):
+        for name in (CONFIG, WEIGHTS):
             files.write_atomically(out / folder / name, (origin / folder / name).read_bytes())
     files.write_atomically(
         out / DECLARATION, (json.dumps(declared, indent=1, sort_keys=True) + "\n").encode()

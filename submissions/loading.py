@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from understudy.submissions import architectures, regular_files
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.submissions.submission_format import (
-    CONFIG,
     MAX_CONFIG_BYTES,
     MAX_WEIGHTS_BYTES,
-    WEIGHTS,
     Config,
     identity_of,
     parsed,
@@ -28,6 +26,7 @@ from understudy.suite import custom_code
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
 from understudy.suite.io import module_wrappers
+from understudy.suite.io.file_names import CONFIG, WEIGHTS
 from understudy.suite.protocols import Game, Imitator
 
 MAX_MODULE_BYTES = 1 << 32  # parameters and buffers, including those that are not stored

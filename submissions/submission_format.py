@@ -21,13 +21,11 @@ from understudy.suite import registry, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
-from understudy.suite.io.file_names import CARD, TRAINING_LOG, TRAINING_PICTURE
+from understudy.suite.io.file_names import CARD, CONFIG, TRAINING_LOG, TRAINING_PICTURE, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.validation import Sha256
 
 FORMAT = 1
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 MAX_DECLARATION_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 1 << 16
 MAX_WEIGHTS_BYTES = 1 << 31

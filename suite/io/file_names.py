@@ -10,5 +10,7 @@ HISTORIES: Final = "histories.zip"  # the runs of a benchmark in a data folder, 
 CHECKPOINT: Final = "checkpoint.safetensors"  # all that a finished teacher has learned, beside its history
 LOCK: Final = ".lock"  # in a folder, while a process writes there
 CARD: Final = "README.md"  # of a submission or a data set on the Hub
+CONFIG: Final = "config.json"  # settings of a checkpoint's model, in its folder of a submission
+WEIGHTS: Final = "model.safetensors"  # its tensors, beside them
 TRAINING_LOG: Final = "training.csv"  # losses of a training, in the submission's folder
 TRAINING_PICTURE: Final = "training.svg"  # of the log, beside it
