@@ -68,12 +68,12 @@ def frame(scored: Sequence[ScoredRow]) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for (benchmark, budget), rows in groups.items():
         status = controls_check.status(rows[0].folder.path.parents[2], benchmark, budget)
-        for one in sorted(rows, key=_position):
+        for one in sorted(rows, key=position):
             lines += [{"controls": status, **line} for line in _lines(one)]
     return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
 
 
-def _position(one: ScoredRow) -> tuple[bool, bool, float, str]:
+def position(one: ScoredRow) -> tuple[bool, bool, float, str]:
     first = one.verdicts[0] if one.verdicts else None
     points = None if first is None else first.numbers.get(tasks.load(first.task).column.points)
     height = float("-inf") if points is None else points.estimate
@@ -95,7 +95,7 @@ def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
         "search_trials": row.get("search_trials"),
         "rechecked": one.rechecked,
         "state_bytes": one.state_bytes,
-        "notes": "; ".join(_notes(one)),
+        "notes": "; ".join(notes(one)),
     }
     for verdict in one.verdicts:
         yield {**shared, **_cell(one, verdict)}
@@ -141,7 +141,7 @@ def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | No
     yield f"{name}_high", None if found is None else found.high
 
 
-def _notes(one: ScoredRow) -> Iterator[str]:
+def notes(one: ScoredRow) -> Iterator[str]:
     """Yield remarks about a row that its cells do not show: why it is not ranked, then the others."""
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
     for reason in eligibility.unranked_because(one):

@@ -59,6 +59,10 @@ class StoredReferences:
         chosen = [run for run in self._watched if units is None or self.unit(run) in units]
         return self._runs(chosen, self.benchmark.watched_moves)
 
+    def watched(self) -> tuple[ScoredRun, ...]:
+        """Return the watched teachers' runs from their first move on."""
+        return self._runs(self._watched, 0)
+
     def runs_from_scratch(self) -> tuple[ScoredRun, ...]:
         """Return the teachers' runs on the new games."""
         return self._runs(self._on_new, 0)

@@ -19,8 +19,9 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, records, row_documents
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.io import files, walks
-from understudy.suite.scoring import gains, verdicts
+from understudy.suite.scoring import curves, gains, verdicts
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
+from understudy.suite.scoring.curves import WatchedCurve
 from understudy.suite.scoring.evidence import Predictions
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.rules import Rules
@@ -109,11 +110,18 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            key = row.benchmark, row.budget
-            if key not in self._scorers:
-                self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
-            self._scored[row] = self._scorers[key].score(row)
+            self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
         return self._scored[row]
+
+    def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
+        """Return the teachers' skill over the watched moves of a benchmark; None without a whole run."""
+        return self._of_budget(benchmark, budget).watched_curve()
+
+    def _of_budget(self, benchmark: str, budget: str) -> _BudgetScorer:
+        key = benchmark, budget
+        if key not in self._scorers:
+            self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
+        return self._scorers[key]
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
@@ -195,6 +203,12 @@ class _BudgetScorer:
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
             not self.references.pins.come_with(self.benchmark),
+        )
+
+    def watched_curve(self) -> WatchedCurve | None:
+        """Return the teachers' skill over the watched moves; None without a whole run."""
+        return curves.watched(
+            self.references.watched(), self.rules(self.budget.tasks[0]), self.benchmark.watched_moves
         )
 
     def rules(self, task: str) -> Rules:

@@ -26,15 +26,20 @@ def terminal(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def one_line(text: str) -> str:
+    """Return text in one line, what is not printable escaped; a template's autoescape does the rest."""
+    return terminal(" ".join(text.split()))
+
+
 def markdown(text: str) -> str:
     """Return text for GitHub's Markdown, inside a paragraph, a list's item or a table's cell, in one line."""
-    kept = "".join(f"\\{char}" if char in MARKDOWN_MARKS else char for char in _one_line(text))
+    kept = "".join(f"\\{char}" if char in MARKDOWN_MARKS else char for char in one_line(text))
     return LINK.sub(r"\\", BLOCK.sub(r"\1\\\2", kept))
 
 
 def html(text: str) -> str:
     """Return text for the content or a quoted attribute of an HTML element, in one line."""
-    return _html.escape(_one_line(text))
+    return _html.escape(one_line(text))
 
 
 def mathtext(text: str) -> str:
@@ -42,7 +47,7 @@ def mathtext(text: str) -> str:
 
     A label that begins with `_` would be left out of the legend, so a space goes before it.
     """
-    kept = _one_line(text).replace("$", r"\$")
+    kept = one_line(text).replace("$", r"\$")
     return f" {kept}" if kept.startswith("_") else kept
 
 
@@ -53,10 +58,6 @@ def csv_text(text: str) -> str:
     """
     begins_formula = text.lstrip()[:1] in tuple(FORMULA) or text[:1] in ("\t", "\r", "\n")
     return f"'{terminal(text)}" if begins_formula else terminal(text)
-
-
-def _one_line(text: str) -> str:
-    return terminal(" ".join(text.split()))
 
 
 def _escape(char: str) -> str:
