@@ -95,7 +95,7 @@ def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
         "search_trials": row.get("search_trials"),
         "rechecked": one.rechecked,
         "state_bytes": one.state_bytes,
-        "notes": "; ".join(notes(one)),
+        "notes": "; ".join([*notes(one), *_gains_under(one)]),
     }
     for verdict in one.verdicts:
         yield {**shared, **_cell(one, verdict)}
@@ -142,7 +142,7 @@ def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | No
 
 
 def notes(one: ScoredRow) -> Iterator[str]:
-    """Yield remarks about a row that its cells do not show: why it is not ranked, then the others."""
+    """Yield remarks about a row that neither its cells nor its interventions show."""
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
     for reason in eligibility.unranked_because(one):
         yield f"{reason}: not ranked"
@@ -162,6 +162,10 @@ def notes(one: ScoredRow) -> Iterator[str]:
         yield f"{' and '.join(map(str, one.other_lanes))} lanes, not the budget's {budget.lanes}"
     if not benchmark.frozen:
         yield "benchmark is a draft: not citable"
+
+
+def _gains_under(one: ScoredRow) -> Iterator[str]:
+    """Yield a remark about each intervention."""
     for task, found in one.gains_under.items():
         for name, gain in found.items():
             yield f"gain in {task} with {name}: {gain.estimate:+.2f} points"

@@ -20,6 +20,7 @@ from understudy.suite.harness import interventions, records, row_documents
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.io import files, walks
 from understudy.suite.scoring import curves, gains, verdicts
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
 from understudy.suite.scoring.curves import WatchedCurve
 from understudy.suite.scoring.evidence import Predictions
@@ -49,6 +50,7 @@ class ScoredRow:
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
     other_data: bool = False  # whether its references are of a data folder of one's own
+    comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
 
     def verdict(self, task: str) -> Verdict | None:
         """Return the verdict on a task; None if the budget does not have it."""
@@ -203,6 +205,7 @@ class _BudgetScorer:
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
             not self.references.pins.come_with(self.benchmark),
+            {task: found for task in self.budget.tasks if (found := runs.comparable(task)) is not None},
         )
 
     def watched_curve(self) -> WatchedCurve | None:
@@ -294,6 +297,10 @@ class _StoredRuns:
             loaded, rules = tasks.load(task), self._scorer.rules(task)
             self._verdicts[task] = loaded.verdict(self.evidence(task), rules)
         return self._verdicts[task]
+
+    def comparable(self, task: str) -> Comparable | None:
+        """Return what the row's number in a task is made of; None if it was not measured."""
+        return tasks.load(task).comparable(self.evidence(task), self._scorer.rules(task))
 
     def evidence(self, task: str) -> Any:
         """Return the evidence for the verdict on a task."""

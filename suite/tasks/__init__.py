@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from understudy.suite import registry
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.evidence import Evidence, PinnedCount, Predictions
 from understudy.suite.scoring.references import Reference
 from understudy.suite.scoring.rules import Rules
@@ -138,6 +139,12 @@ class Task(Protocol):
         """Answer the question: a pure function of its arguments, whatever the order of runs.
 
         Raises InputError where runs don't belong together.
+        """
+
+    def comparable(self, evidence: Evidence, rules: Rules) -> Comparable | None:
+        """Return what `column.points` is made of, to compare rows; None if it was not measured.
+
+        A pure function of its arguments. Raises InputError where runs don't belong together.
         """
 
 

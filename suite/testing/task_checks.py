@@ -69,6 +69,8 @@ def check_task(task: Task, seed: int = 0) -> None:
         shuffled = _with(evidence, {name: _shuffled(getattr(evidence, name), rng) for name in RUNS})
         if text != _json(task, case, task.verdict(shuffled, RULES)):
             _fail(task, case, "an equal verdict for any order of runs", "another one")
+        if task.comparable(evidence, RULES) != task.comparable(shuffled, RULES):
+            _fail(task, case, "equal values of the units for any order of runs", "others")
 
 
 def cases(rng: np.random.Generator) -> Iterator[tuple[str, Evidence]]:
