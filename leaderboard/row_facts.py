@@ -21,7 +21,12 @@ from understudy.suite.harness import records, row_storage
 from understudy.submissions.submission_format import Submission
 
 WEIGHTS = "model.safetensors"
-UNKNOWN: Mapping[str, Any] = {"parameters": None, "watched_runs": None, "watched_moves": None, "training": None}
+UNKNOWN: Mapping[str, Any] = {
+    "parameters": None,
+    "watched_runs": None,
+    "watched_moves": None,
+    "training": None,
+}
 
 
 def of(folder: RowFolder, row: Mapping[str, Any]) -> dict[str, Any]:

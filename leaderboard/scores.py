@@ -82,7 +82,13 @@ def score_rows(
     results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
 ) -> list[ScoredRow]:
     """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
-    scorer = RowScorer(results, left_out)
+    return score_with(RowScorer(results, left_out), rows, left_out)
+
+
+def score_with(
+    scorer: RowScorer, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read."""
     scored = []
     for row in rows:
         try:

@@ -56,6 +56,13 @@ class Shortfall:
             named = str(error).startswith(str(row.path))
             self._tell(f"left out: {error}" if named else f"{row.path}: left out: {error}")
 
+    def reasons(self, results: Path) -> dict[str, str]:
+        """Return why each row was left out, by its place in the results, without paths of this machine."""
+        return {
+            f"{row.benchmark}/{row.budget}/{row.name}": why.replace(f"{results}/", "")
+            for row, why in self.rows.items()
+        }
+
     def require_none(self) -> None:
         """Raise CheckFailed if a row was left out; the rest has been shown by then."""
         if self.rows:

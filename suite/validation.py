@@ -113,13 +113,18 @@ def plain_document(kind: type[BaseModel], data: bytes, where: object, advice: st
 def _checked(kind: type[Model], data: bytes, where: object, advice: str) -> tuple[Model, Any]:
     try:
         values = json_values(data)
-        return kind.model_validate_json(data), values
+        return _validated(kind, data), values
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(f"{where}: {_document_text((of_format or problems)[0])}; {advice}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not readable JSON ({error}); {advice}") from error
+
+
+@functools.lru_cache(maxsize=4_096)  # a row's records are read for its runs, its weights and its checks
+def _validated(kind: type[Model], data: bytes) -> Model:
+    return kind.model_validate_json(data)
 
 
 def json_values(data: bytes) -> Any:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -119,9 +119,10 @@ class History:
 
 def header_fields(header: Header) -> dict[str, Any]:
     """Return a header as plain JSON values, under the keys of format 1."""
-    fields = asdict(header)
-    fields[stored_names.HISTORY_RUN] = fields.pop("run")
-    return fields
+    values = dict(vars(header))
+    values["segments"] = [dict(vars(segment)) for segment in header.segments]
+    values[stored_names.HISTORY_RUN] = values.pop("run")
+    return values
 
 
 def header_of(fields: Mapping[str, Any], segments: tuple[Segment, ...]) -> Header:
