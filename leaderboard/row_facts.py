@@ -15,10 +15,10 @@ from typing import Any
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.submissions import submission_format, tensors
+from understudy.submissions.submission_format import Submission
 from understudy.suite import reserved_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_storage
-from understudy.submissions.submission_format import Submission
 
 WEIGHTS = "model.safetensors"
 UNKNOWN: Mapping[str, Any] = {

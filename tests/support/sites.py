@@ -146,7 +146,7 @@ def document(tables: list[dict[str, Any]], **values: Any) -> dict[str, Any]:
 
 
 def three() -> dict[str, Any]:
-    """Return a document with three imitators: `high`, a clear yes in Q3; `middle` and `low`, told apart from it.
+    """Return a document with three imitators: `high`, a yes in Q3, `middle` and `low`.
 
     `low` is not ranked; `random` is a control.
     """
