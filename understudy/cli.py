@@ -44,6 +44,7 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "leaks",
     "rounds",
     "board",
+    "compare",
 )
 
 # typer exports no name for UsageError, only for this subclass of it.
