@@ -12,7 +12,6 @@ from understudy.leaderboard import eligibility, ranking
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, registry, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.errors import InputError
 from understudy.suite.scoring import pairs, verdicts
 from understudy.suite.scoring.curves import Curves
 from understudy.suite.scoring.intervals import Interval
@@ -92,30 +91,34 @@ def compare(scored: Sequence[ScoredRow], chosen: Sequence[str] = ()) -> Comparis
         scored: at least two rows of one benchmark and budget, of distinct names.
         chosen: names of the tasks to compare in; all of the budget if empty.
 
-    Raises InputError for fewer rows, a row that is given twice, or a task that the budget does not ask.
+    Raises:
+        InputError: the budget does not ask one of the tasks.
+        ValueError: the rows are fewer, of several benchmarks or budgets, or two of one name.
     """
     names = tuple(one.folder.name for one in scored)
-    if len(names) < 2:
-        raise InputError(f"expected two rows or more to compare; found {', '.join(names) or 'none'}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"{twice[0]} is given twice; name every row once")
-    first = scored[0].folder
-    if {(one.folder.benchmark, one.folder.budget) for one in scored} != {(first.benchmark, first.budget)}:
-        raise InputError("rows of different benchmarks or budgets cannot be compared")
-    benchmark = benchmarks.load(first.benchmark)
-    asked = benchmark.budget(first.budget).tasks
-    for task in chosen:
-        tasks.load(task)
-        registry.choose(task, asked, f"task of {benchmark.name} {first.budget}")
+    places = {(one.folder.benchmark, one.folder.budget) for one in scored}
+    if len(names) < 2 or len(set(names)) < len(names) or len(places) > 1:
+        raise ValueError(f"expected two rows or more, distinct, of one benchmark and budget; found {names}")
+    benchmark_name, budget = next(iter(places))
+    benchmark = benchmarks.load(benchmark_name)
+    asked = asked_tasks(benchmark, budget, chosen)
     return Comparison(
         benchmark=benchmark.name,
-        budget=first.budget,
+        budget=budget,
         names=names,
         confidence=benchmark.thresholds.confidence,
-        questions=tuple(_question(scored, task, benchmark) for task in asked if task in (chosen or asked)),
-        notes=tuple(_notes(scored, chosen or asked)),
+        questions=tuple(_question(scored, task, benchmark) for task in asked),
+        notes=tuple(_notes(scored, asked)),
     )
+
+
+def asked_tasks(benchmark: Benchmark, budget: str, chosen: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the chosen tasks of a budget in its order, all if none is chosen; InputError for any other."""
+    asked = benchmark.budget(budget).tasks
+    for task in chosen:
+        tasks.load(task)
+        registry.choose(task, asked, f"task of {benchmark.name} {budget}")
+    return tuple(task for task in asked if task in (chosen or asked))
 
 
 def _question(scored: Sequence[ScoredRow], task: str, benchmark: Benchmark) -> Question:

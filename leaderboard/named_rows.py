@@ -12,34 +12,25 @@ from understudy.suite import benchmarks, registry
 from understudy.suite.errors import InputError
 
 
-def load(
-    results: Path,
-    names: Sequence[str],
-    benchmark: str | None = None,
-    budget: str | None = None,
-    left_out: LeftOut = stored_rows.refuse,
-) -> list[ScoredRow]:
-    """Return the scored rows of some names; nothing is written.
+def find(
+    results: Path, names: Sequence[str], benchmark: str | None = None, budget: str | None = None
+) -> list[RowFolder]:
+    """Return the folders of two rows or more of one benchmark and budget.
 
     Args:
         results: the results folder.
         names: of rows.
         benchmark: its name. If None, the one in which all of the rows are.
         budget: its name. If None, the one at which all of the rows are.
-        left_out: called for rows that are compared with, such as a reference's, and cannot be read.
 
-    Raises InputError if a row is not there, if the rows are together at no benchmark and budget or at
-    several, or if one cannot be read.
+    Raises InputError for fewer than two names, a name that is given twice, a row that is not there, or if the
+    rows are together at no benchmark and budget or at several.
     """
-    folders = find(results, names, benchmark, budget)
-    scorer = scores.RowScorer(results, left_out)
-    return [scorer.score(folder) for folder in folders]
-
-
-def find(
-    results: Path, names: Sequence[str], benchmark: str | None = None, budget: str | None = None
-) -> list[RowFolder]:
-    """Return the folders of some rows at one benchmark and budget; arguments and errors as of `load`."""
+    if len(names) < 2:
+        raise InputError(f"expected two rows or more to compare; found {', '.join(names) or 'none'}")
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise InputError(f"{twice[0]} is given twice; name every row once")
     if benchmark is not None:
         benchmarks.load(benchmark)
     stored = [
@@ -64,6 +55,22 @@ def find(
         shown = ", ".join(" ".join(place) for place in together)
         raise InputError(f"these rows are at {shown}; choose one with --benchmark and --budget")
     return [places[together[0]][name] for name in names]
+
+
+def score(
+    results: Path, folders: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return some rows with their verdicts; nothing is written.
+
+    Args:
+        results: the results folder.
+        folders: of rows in it, as `find` returns them.
+        left_out: called for rows that these are compared with, such as a reference's, and cannot be read.
+
+    Raises InputError if one of the rows cannot be read.
+    """
+    scorer = scores.RowScorer(results, left_out)
+    return [scorer.score(folder) for folder in folders]
 
 
 def _places(places: Mapping[tuple[str, str], Mapping[str, RowFolder]], name: str) -> str:

@@ -127,7 +127,8 @@ def _mark(
     axes.errorbar(
         [place[0]],
         [place[1]],
-        **{"xerr" if across else "yerr": error},
+        xerr=error if across else None,
+        yerr=None if across else error,
         capsize=4,
         markersize=6,
         markerfacecolor=style["color"] if filled else "white",

@@ -114,10 +114,8 @@ def _independent(rows: Sequence[Comparable], level: float) -> tuple[Numbers, Num
     """Return estimates, half-widths and permutation p-values [K, K] of the rows as independent samples."""
     most = max(len(row.samples) for row in rows)
     means = np.array([row.number for row in rows])  # [K]
-    variances, counts = (
-        np.zeros((len(rows), most)),
-        np.ones((len(rows), most)),
-    )  # a missing sample has no spread
+    variances = np.zeros((len(rows), most))  # a missing sample has no spread
+    counts = np.ones((len(rows), most))
     for index, row in enumerate(rows):
         for part, moments in enumerate(row.moments):
             variances[index, part] = np.nan if moments.variance is None else moments.variance

@@ -144,12 +144,9 @@ def test_tasks_can_be_chosen():
 
 def test_rows_that_do_not_belong_together_are_refused():
     low, high = made("low", "high")
-    with pytest.raises(InputError, match="expected two rows or more to compare; found low"):
-        compared([low])
-    with pytest.raises(InputError, match="low is given twice"):
-        compared([low, high, low])
-    with pytest.raises(InputError, match="different benchmarks or budgets"):
-        compared([low, *made("high", budget="tenth")])
+    for wrong in ([low], [low, high, low], [low, *made("high", budget="tenth")]):
+        with pytest.raises(ValueError, match="distinct, of one benchmark and budget"):
+            compared(wrong)
 
 
 # Rows by name.
@@ -158,12 +155,8 @@ def test_rows_that_do_not_belong_together_are_refused():
 @pytest.fixture
 def results(tmp_path):
     """Rows that nobody played, at two benchmarks."""
-    places = (
-        "darkroom-v1/quick/one",
-        "darkroom-v1/quick/two",
-        "minatar-v1/tenth/two",
-        "minatar-v1/tenth/three",
-    )
+    darkroom = [f"darkroom-v1/quick/{name}" for name in ("one", "two", "random")]
+    places = [*darkroom, *(f"minatar-v1/tenth/{name}" for name in ("two", "three", "random"))]
     for place in places:
         path = tmp_path / place / records.ROW
         path.parent.mkdir(parents=True)
@@ -183,9 +176,11 @@ def test_rows_are_found_where_they_are_together(results):
     ("names", "where", "message"),
     [
         (["one", "tow"], {}, r"unknown row 'tow'; did you mean 'two'\?"),
-        (["one", "three"], {"benchmark": "darkroom-v1"}, "unknown darkroom-v1 row 'three'; known: one, two"),
+        (["one", "three"], {"benchmark": "darkroom-v1"}, "darkroom-v1 row 'three'; known: one, random, two"),
         (["one", "three"], {}, "cannot be compared: one is at darkroom-v1 quick; three is at minatar-v1 t"),
-        (["two"], {}, "these rows are at darkroom-v1 quick, minatar-v1 tenth; choose one with --benchmark"),
+        (["one"], {}, "expected two rows or more to compare; found one"),
+        (["one", "two", "one"], {}, "one is given twice; name every row once"),
+        (["two", "random"], {}, "are at darkroom-v1 quick, minatar-v1 tenth; choose one with --benchmark"),
         (["one", "two"], {"budget": "full"}, "no rows of full; it has darkroom-v1 quick, minatar-v1 tenth"),
         (["one", "two"], {"benchmark": "darkrom-v1"}, "'darkrom-v1'; did you mean 'darkroom-v1'"),
     ],

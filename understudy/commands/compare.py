@@ -46,12 +46,15 @@ def compare(
     """
     from understudy import screen
     from understudy.leaderboard import comparison, comparison_tables, named_rows, stored_rows
+    from understudy.suite import benchmarks
 
     for path in out or ():
         _require_suffix(path)
+    results = results or stored_rows.RESULTS
+    folders = named_rows.find(results, rows, benchmark, budget)
+    comparison.asked_tasks(benchmarks.load(folders[0].benchmark), folders[0].budget, task or ())
     left_out = screen.shortfall()
-    scored = named_rows.load(results or stored_rows.RESULTS, rows, benchmark, budget, left_out)
-    found = comparison.compare(scored, task or ())
+    found = comparison.compare(named_rows.score(results, folders, left_out), task or ())
     for table in comparison_tables.to_terminal(found):
         screen.print_table(table)
     for line in comparison_tables.notes(found):

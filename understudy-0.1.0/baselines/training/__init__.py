@@ -1,0 +1,1 @@
+"""Training of imitators: the training loop, observation encoders, checked settings, seeded parameters."""

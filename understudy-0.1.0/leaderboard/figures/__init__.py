@@ -1,0 +1,1 @@
+"""Figures of scored rows and recorded runs; each file draws one kind."""

@@ -1,0 +1,331 @@
+"""Scores: verdicts on stored rows, a pure function of their runs and of the teacher data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from understudy.leaderboard import descriptions, leak_notes, predictions, stored_rows
+from understudy.leaderboard.descriptions import Description
+from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
+from understudy.leaderboard.stored_rows import LeftOut, RowFolder
+from understudy.suite import benchmarks, protocols, tasks
+from understudy.suite.benchmarks import Benchmark
+from understudy.suite.errors import InputError
+from understudy.suite.harness import interventions, records, row_documents
+from understudy.suite.harness.row_files import RowPath
+from understudy.suite.io import files, walks
+from understudy.suite.scoring import gains, verdicts
+from understudy.suite.scoring.comparisons import Comparable
+from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
+from understudy.suite.scoring.evidence import Predictions
+from understudy.suite.scoring.intervals import Interval
+from understudy.suite.scoring.rules import Rules
+from understudy.suite.scoring.scored_runs import ScoredRun
+from understudy.suite.scoring.verdicts import Verdict
+
+SCORES = "scores.json"
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """A row and its verdicts under the present rules."""
+
+    folder: RowFolder
+    row: dict[str, Any]  # row.json
+    verdicts: tuple[Verdict, ...]  # of the budget's tasks, in its order
+    other_lanes: tuple[int, ...] = ()  # numbers of lanes of jobs that differ from the budget's
+    rechecked: bool | None = None  # whether its weights, given the logs, choose the same moves; None: unknown
+    track: str = "frozen"  # as declared, or learning if its parameters changed or its rule is built in
+    moved: bool = False  # whether its parameters changed while it played
+    state_bytes: int | None = None  # largest state of a run; None: nothing was played
+    leak: leak_notes.Leak | None = None  # None: not tested
+    # task -> intervention -> gain in points an episode
+    gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
+    frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+    other_data: bool = False  # whether its references are of a data folder of one's own
+    comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
+
+    def verdict(self, task: str) -> Verdict | None:
+        """Return the verdict on a task; None if the budget does not have it."""
+        return next((verdict for verdict in self.verdicts if verdict.task == task), None)
+
+
+def rescore(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[ScoredRow]:
+    """Score every row again and write its `scores.json`; arguments and errors as those of `score_all`."""
+    scored = score_all(results, left_out)
+    for one in scored:
+        files.write_json(one.folder.path / SCORES, scores_of(one))
+    return scored
+
+
+def score_all(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[ScoredRow]:
+    """Return every row with its verdicts; nothing is written.
+
+    Args:
+        results: the results folder.
+        left_out: called for each row that cannot be read, with what is wrong. It is not among those returned,
+            and counts as not played where others are compared with it.
+
+    Raises InputError if there is no row, and what `left_out` raises.
+    """
+    return score_rows(results, stored_rows.rows_in(results, left_out), left_out)
+
+
+def score_rows(
+    results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
+    scorer = RowScorer(results, left_out)
+    scored = []
+    for row in rows:
+        try:
+            scored.append(scorer.score(row))
+        except InputError as error:
+            left_out(row, error)
+    return scored
+
+
+def score_row(results: Path, row: RowFolder) -> ScoredRow:
+    """Return one row with its verdicts; nothing is written. Raises as `RowScorer.score`."""
+    return RowScorer(results).score(row)
+
+
+class RowScorer:
+    """Scores rows one by one, each once; what those of one benchmark and budget share is read once."""
+
+    def __init__(self, results: Path, left_out: LeftOut = stored_rows.refuse) -> None:
+        """Arguments as of `score_all`; `left_out` is called for rows that others are compared with."""
+        self._results, self._left_out = results, left_out
+        self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
+        self._scored: dict[RowFolder, ScoredRow] = {}
+
+    def score(self, row: RowFolder) -> ScoredRow:
+        """Return a row with its verdicts; nothing is written.
+
+        Raises InputError if it cannot be read, and what `left_out` raises.
+        """
+        if row not in self._scored:
+            key = row.benchmark, row.budget
+            if key not in self._scorers:
+                self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
+            self._scored[row] = self._scorers[key].score(row)
+        return self._scored[row]
+
+
+def scores_of(scored: ScoredRow) -> dict[str, Any]:
+    """Return what `scores.json` holds."""
+    return {
+        "format": row_documents.Scores.number,
+        "row": scored.row["name"],
+        "track": scored.track,
+        "rechecked": scored.rechecked,
+        "state_bytes": scored.state_bytes,
+        "leak_nats": scored.leak.difference_nats if scored.leak else None,
+        "leak_suspected": scored.leak.suspected if scored.leak else None,
+        "verdicts": [verdict.as_json() for verdict in scored.verdicts],
+        "interventions": {
+            task: {name: dataclasses.asdict(gain) for name, gain in found.items()}
+            for task, found in scored.gains_under.items()
+        },
+        "horizons": {task: found.horizon.as_json() for task, found in scored.described.items()},
+        "aggregates": {task: _aggregates(scored, task) for task in scored.described},
+    }
+
+
+def _aggregates(scored: ScoredRow, task: str) -> dict[str, Any] | None:
+    other = scored.frozen_teacher.get(task) if scored.folder.name != FROZEN_TEACHER else None
+    found = descriptions.aggregates_of(
+        scored.described[task].normalised, other.normalised if other is not None else None
+    )
+    return found and {**found, "compared_with": FROZEN_TEACHER}
+
+
+def isolation_holds(folder: RowFolder, role: str) -> bool | None:
+    """Return whether isolation holds in every job of a role; None if it was not checked in all of them.
+
+    A check of other runs or weights than the stored ones is not counted.
+    """
+    return _holds(stored_rows.job_folders(folder, role), records.ISOLATION)
+
+
+def rechecked(folder: RowFolder) -> bool | None:
+    """Return whether the player, given the logs, chose the same moves in every scored run; None: unknown."""
+    jobs = [path for path in stored_rows.job_folders(folder) if "@" not in path.parent.name]
+    return _holds(jobs, records.RECHECKED)
+
+
+def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:
+    found = [stored_rows.check_result(job, name) for job in jobs]
+    if not found or not all(one is not None and one.mismatch is None for one in found):
+        return None
+    return all(one is not None and one.holds for one in found)
+
+
+class _BudgetScorer:
+    """Scores the rows of one benchmark and budget; reads references and teacher runs once."""
+
+    def __init__(
+        self, results: Path, benchmark_name: str, budget_name: str, left_out: LeftOut = stored_rows.refuse
+    ) -> None:
+        self.benchmark: Benchmark = benchmarks.load(benchmark_name)
+        self.budget = self.benchmark.budget(budget_name)
+        self.references = StoredReferences(results, self.benchmark, self.budget, left_out)
+        self._left_out = left_out
+
+    def score(self, folder: RowFolder) -> ScoredRow:
+        runs = _StoredRuns(folder, self)
+        stored_rows.require_benchmark(runs.row, folder, self.benchmark.identity)
+        found = tuple(runs.verdict(task) for task in self.budget.tasks)
+        built_in = any(verdicts.BUILT_IN in verdict.marks for verdict in found)
+        return ScoredRow(
+            folder,
+            runs.row,
+            found,
+            self._other_lanes(folder),
+            rechecked(folder),
+            "learning" if built_in else runs.track,
+            runs.moved,
+            stored_rows.state_bytes(folder),
+            leak_notes.measured(folder.path, runs.row["identity"]),
+            {task.name: runs.gains_under(task) for task in self._gain_tasks},
+            {task.name: self._described(task, runs) for task in self._gain_tasks},
+            self._frozen_teacher,
+            not self.references.pins.come_with(self.benchmark),
+            {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
+        )
+
+    def rules(self, task: str) -> Rules:
+        """Return the scoring rules of a task at this budget."""
+        return self.benchmark.rules(self.budget.name, task)
+
+    @cached_property
+    def _gain_tasks(self) -> list[tasks.Task]:
+        return tasks.gain_tasks(self.budget.tasks)
+
+    @cached_property
+    def _frozen_teacher(self) -> dict[str, Description]:
+        """The descriptions of the frozen teacher; empty if it was not scored or is left out."""
+        folder = self.references.row(FROZEN_TEACHER)
+        try:
+            if not walks.is_file(folder.path / records.ROW):
+                return {}
+            runs = _StoredRuns(folder, self)
+            return {task.name: self._described(task, runs) for task in self._gain_tasks}
+        except InputError as error:
+            self._left_out(folder, error)
+            return {}
+
+    def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
+        return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
+
+    def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
+        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
+        return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
+
+
+class _StoredRuns:
+    """The stored runs of one row, each read once; implements `tasks.RowRuns`."""
+
+    def __init__(self, folder: RowFolder, scorer: _BudgetScorer) -> None:
+        self.folder, self._scorer = folder, scorer
+        self.row = stored_rows.row_of(folder)
+        self.moved = stored_rows.weights_moved(folder)
+        self.track = "learning" if self.moved else self.row["track"]
+        self._runs: dict[str, tuple[ScoredRun, ...]] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._evidence: dict[str, Any] = {}
+
+    @property
+    def learns_by_construction(self) -> bool:
+        """Whether the player's rule is declared to learn, or its weights changed while it played."""
+        return bool(self.track == "learning")
+
+    def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
+        """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
+        stored_as = f"{role}@{intervention}" if intervention else role
+        if stored_as not in self._runs:
+            self._runs[stored_as] = stored_rows.runs(self.folder, stored_as)
+        return self._runs[stored_as]
+
+    def claim(self, role: str) -> str:
+        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT."""
+        return self._claim(role, self.of_role(role))
+
+    def predictions(self) -> tuple[Predictions, ...]:
+        """Return what the row's checkpoints predicted of their teachers' moves after W."""
+        return predictions.of_row(self.folder, self._scorer.benchmark, self._scorer.references.runs)
+
+    def isolation_holds(self, role: str) -> bool | None:
+        """Return whether no information leaked between the lanes of a role; None if not checked."""
+        return isolation_holds(self.folder, role)
+
+    def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
+        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
+        drawn = {"redrawn": interventions.REDRAWN, "shuffled": interventions.SHUFFLED}
+        found = {
+            kind: [self._gain(roles, intervention.name) for intervention in of_kind]
+            for kind, of_kind in drawn.items()
+        }
+        return {
+            kind: tuple(gain.estimate for gain in of_kind if gain is not None)
+            for kind, of_kind in found.items()
+        }
+
+    def verdict(self, task: str) -> Verdict:
+        """Return the row's verdict on a task."""
+        if task not in self._verdicts:
+            loaded, rules = tasks.load(task), self._scorer.rules(task)
+            self._verdicts[task] = loaded.verdict(self.evidence(task), rules)
+        return self._verdicts[task]
+
+    def comparable(self, task: str) -> Comparable | None:
+        """Return what the row's number in a task is made of; None if it was not measured."""
+        return tasks.load(task).comparable(self.evidence(task), self._scorer.rules(task))
+
+    def evidence(self, task: str) -> Any:
+        """Return the evidence for the verdict on a task."""
+        if task not in self._evidence:
+            self._evidence[task] = tasks.load(task).evidence(self, self._scorer.references)
+        return self._evidence[task]
+
+    def gains_under(self, task: tasks.Task) -> dict[str, Interval]:
+        """Return the gain under each intervention whose runs are complete."""
+        assert task.gain is not None
+        found = {name: self._gain(task.gain.roles, name) for name in interventions.INTERVENTIONS}
+        return {name: gain for name, gain in found.items() if gain is not None}
+
+    def _gain(self, roles: tuple[str, str], intervention: str) -> Interval | None:
+        """Return the gain under an intervention; its start is the row's own if the intervention has none."""
+        start_role, run_role = roles
+        runs = self.of_role(run_role, intervention)
+        if not runs or min(run.num_moves for run in runs) < self._scorer.budget.moves:
+            return None
+        starts = self.of_role(start_role, intervention) or self.of_role(start_role)
+        if not starts:
+            return None
+        task = next(task.name for task in self._scorer._gain_tasks if task.gain and task.gain.roles == roles)
+        return gains.gain_without_reference(
+            runs, starts, self._claim(run_role, runs), self._scorer.rules(task)
+        )
+
+    def _claim(self, role: str, runs: Sequence[ScoredRun]) -> str:
+        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT.
+
+        Lanes of several sets of weights are not independent runs of one model. Unprimed lanes of one set are,
+        although each is named after a teacher's run, because the player receives nothing of that run.
+        """
+        benchmark = self._scorer.benchmark
+        jobs = stored_rows.job_folders(self.folder, role)
+        if len(jobs) > 1:
+            return METHOD
+        played = benchmark.new_games if protocols.ROLES[role].on_new_games else benchmark.watched_games
+        primed = any(records.read_job(job)["priming_moves"] for job in jobs)
+        are_units = self.row["control"] or len(played) > 1 or primed
+        enough = len({run.unit for run in runs}) >= benchmark.minima.method_units
+        return METHOD if are_units and enough else CHECKPOINT

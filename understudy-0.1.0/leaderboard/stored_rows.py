@@ -1,0 +1,267 @@
+"""Stored rows: where the runs of a row are stored, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understudy.suite import reserved_names
+from understudy.suite.errors import CheckFailed, InputError
+from understudy.suite.harness import interventions, records, row_documents, row_files
+from understudy.suite.harness.row_files import RowPath
+from understudy.suite.histories import history_format
+from understudy.suite.io import file_names, walks
+from understudy.suite.io.readable import Readable
+from understudy.suite.scoring.scored_runs import ScoredRun
+
+RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
+
+
+@dataclass(frozen=True)
+class RowFolder:
+    """The folder of one row's runs: `<results>/<benchmark>/<budget>/<name>`."""
+
+    path: Path
+    benchmark: str
+    budget: str
+    name: str
+
+    @property
+    def runs(self) -> RowPath:
+        """The same folder, in which its runs are found whether they are in a tree or packed."""
+        return row_files.root(self.path)
+
+
+LeftOut = Callable[[RowFolder, InputError], None]  # told of a row that cannot be read, and why
+
+
+def refuse(row: RowFolder, error: InputError) -> None:
+    """Raise the error: no row is left out."""
+    raise error
+
+
+class Shortfall:
+    """The rows that are left out of what is shown, told once each."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.rows: dict[RowFolder, str] = {}
+        self._tell = tell
+
+    def __call__(self, row: RowFolder, error: InputError) -> None:
+        """Tell of one more row, unless it is known."""
+        if row not in self.rows:
+            self.rows[row] = str(error)
+            named = str(error).startswith(str(row.path))
+            self._tell(f"left out: {error}" if named else f"{row.path}: left out: {error}")
+
+    def require_none(self) -> None:
+        """Raise CheckFailed if a row was left out; the rest has been shown by then."""
+        if self.rows:
+            count = len(self.rows)
+            raise CheckFailed(f"{count} {'row' if count == 1 else 'rows'} left out, as named above")
+
+
+def rows_in(results: Path, left_out: LeftOut = refuse) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted, without those that are left out.
+
+    Args:
+        results: the folder.
+        left_out: called for each row whose `row.json` cannot be read.
+
+    Raises InputError if there is no row, and what `left_out` raises.
+    """
+    sound = []
+    for row in every_row_in(results):
+        try:
+            row_of(row)
+        except InputError as error:
+            left_out(row, error)
+        else:
+            sound.append(row)
+    return sound
+
+
+def every_row_in(results: Path) -> list[RowFolder]:
+    """Return the rows below a results folder, sorted, readable or not; InputError if there is none."""
+    found = [
+        RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
+        for folder in walks.matching(results, "*/*/*")
+        for path in _row_file(folder)
+    ]
+    if not found:
+        raise InputError(
+            f"{results}: no rows found, expected <benchmark>/<budget>/<name>/{records.ROW} in it; "
+            "score something first: understudy score"
+        )
+    return found
+
+
+def _row_file(folder: Path) -> list[Path]:
+    """Return the path of a row's file if there is one, or if the folder can't be read: its reader says so."""
+    try:
+        return walks.matching(folder.parent, f"{folder.name}/{records.ROW}")
+    except InputError:
+        return [folder / records.ROW]
+
+
+def results_of(path: Path) -> tuple[Path, Path]:
+    """Return the results folder that a path lies in, and the path itself, absolute if need be.
+
+    Args:
+        path: a results folder, or the folder of a benchmark, a budget or a row in it.
+    """
+    for depth in (3, 2, 1):  # of a row, a budget and a benchmark
+        if walks.matching(path, f"{'*/' * (3 - depth)}{records.ROW}"):
+            chosen = path if len(path.parts) >= depth and ".." not in path.parts else path.resolve()
+            return chosen.parents[depth - 1], chosen
+    return path, path
+
+
+def has_rows(results: Path) -> bool:
+    """Whether there is a row below a results folder."""
+    return bool(walks.matching(results, f"*/*/*/{records.ROW}"))
+
+
+def run_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
+    """Return the folders of a row's finished runs, of one role or of all."""
+    return [path.parent for path in row_files.find(row.path, f"{role or '*'}/*/lane-*/{records.RECORD}")]
+
+
+def job_folders(row: RowFolder, role: str | None = None) -> list[RowPath]:
+    """Return the folders of a row's jobs, begun or finished, of one role or of all."""
+    return [path.parent for path in row_files.find(row.path, f"{role or '*'}/*/{records.JOB}")]
+
+
+def row_of(folder: RowFolder) -> dict[str, Any]:
+    """Return the content of `row.json`; InputError unless it is as `understudy score` writes it."""
+    if not reserved_names.NAME.fullmatch(folder.name):
+        raise InputError(
+            f"{str(folder.path)!r}: expected a row's name of letters a-z, digits, '.', '_' and '-'; rename "
+            "the folder, or remove it"
+        )
+    path = folder.path / records.ROW
+    found = row_documents.read(row_documents.Row, path)
+    _refuse_false_name(path, str(found["name"]), found["control"])
+    return found
+
+
+def _refuse_false_name(path: Path, name: str, control: object) -> None:
+    """Raise InputError for a submission's row under a control's name, or a control's under none of theirs."""
+    known = reserved_names.is_control(name)
+    if control is not known:
+        what = "the name of a control" if known else "no control's name"
+        raise InputError(
+            f"{path}: control is {control!r}, but {name!r} is {what}; rename the submission in "
+            f"{reserved_names.DECLARATION} and score it again, or remove this row"
+        )
+
+
+def checkpoints(row: RowFolder) -> list[str]:
+    """Return the names of the sets of weights that a row declares."""
+    return list(row_of(row)["checkpoints"])
+
+
+def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
+    """Return a row's runs of one role; none unless the job of every checkpoint played in it is complete.
+
+    A row's checkpoints count together, and so do a job's runs: part of them could be a biased choice. Runs of
+    other weights than the row's are ignored.
+
+    Raises InputError if a run cannot be read.
+    """
+    if not walks.is_file(row.path / records.ROW):
+        return ()
+    found: list[ScoredRun] = []
+    declared = row_of(row)
+    played = interventions.checkpoints_of_role(role, declared["checkpoints"])
+    for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
+        if checkpoint not in played:
+            continue
+        folder = row.runs / role / checkpoint
+        if not (folder / records.JOB).exists():
+            return ()
+        job = records.read_job(folder)
+        played_by = job["player"]["identity"], job["player"]["checkpoint_identity"]
+        if played_by != (declared["identity"], identity):  # left over from before a restart
+            return ()
+        lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
+        if not all((lane / records.RECORD).exists() for lane in lanes):
+            return ()
+        found += [_run(lane, number) for lane in lanes]
+    return tuple(found)
+
+
+def state_bytes(row: RowFolder) -> int | None:
+    """Return the largest size of a run's state that its record names; None if nothing was played."""
+    found = (records.read(path)["state_bytes"] for path in run_folders(row))
+    return max((max(sizes.values()) for sizes in found), default=None)
+
+
+def weights_moved(row: RowFolder) -> bool:
+    """Return whether the player's parameters or buffers changed in some run, by its record."""
+    found = (records.read(path)["parameters_sha256"] for path in run_folders(row))
+    return any(parameters["before"] != parameters["after"] for parameters in found)
+
+
+def require_benchmark(row: dict[str, Any], folder: RowFolder, identity: str) -> None:
+    """Raise InputError if a row was scored under a benchmark of the same name with other values."""
+    if row["benchmark_identity"] != identity:
+        raise InputError(
+            f"{folder.path}: scored under another {folder.benchmark} (identity "
+            f"{row['benchmark_identity'][:12]}, here {identity[:12]}); play its runs again"
+        )
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The stored result of a check of a job's runs, and whether it is of the runs that are stored."""
+
+    path: Readable
+    holds: bool
+    mismatch: str | None  # why it does not belong to these runs; None: it does
+
+
+def check_result(job_folder: Readable, name: str) -> CheckResult | None:
+    """Return the result of a job's check in a file of records.CHECKS, or None if there is none.
+
+    Raises InputError if it cannot be read.
+    """
+    path = job_folder / name
+    if not path.exists():
+        return None
+    found = row_documents.read(row_documents.CHECKS[name], path)
+    differing = [name for name, value in _provenance(job_folder).items() if found[name] != value]
+    mismatch = f"{differing[0]} is not that of the stored runs: check again" if differing else None
+    if name == records.ISOLATION and mismatch is None:
+        mismatch = _unchecked(found, records.read_job(job_folder)["moves"])
+    return CheckResult(path, found["holds"], mismatch)
+
+
+def _unchecked(found: dict[str, Any], moves: int) -> str | None:
+    """Return what an isolation check left out, or None; a leak may begin late, so the end must be checked."""
+    for name, needed in records.checked_moves(moves).items():
+        if found[name] != needed:
+            return f"{name} is {found[name]}, not {needed}: play the runs again, and check them then"
+    if found["holds"] != (found["differs_at"] is None):
+        return "holds and differs_at contradict each other: check again"
+    return None
+
+
+def _provenance(job_folder: Readable) -> dict[str, Any]:
+    """Return the provenance that a check of the stored runs must have."""
+    job = records.read_job(job_folder)
+    lanes = [records.read(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
+    weights = {lane["parameters_sha256"]["after"] for lane in lanes}
+    return records.provenance(
+        [lane["history_sha256"] for lane in lanes],
+        ", ".join(sorted(weights)),  # one, or a check cannot hold
+        job["player"]["checkpoint_identity"],
+    )
+
+
+def _run(folder: Readable, checkpoint: int) -> ScoredRun:
+    lane = records.read(folder)["lane"]
+    history = history_format.read(folder / file_names.HISTORY)
+    return ScoredRun(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

@@ -1,0 +1,141 @@
+"""Players of a submission, with its own parameters or with those that an intervention redraws or retrains.
+
+A player whose parameters were redrawn, or trained on histories with shuffled actions, has learned nothing
+from the teachers. What it still gains is built into the architecture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from understudy.baselines.training import loop, settings
+from understudy.submissions import architectures, loading, watched
+from understudy.submissions.checkpoint_source import CheckpointSource
+from understudy.suite import benchmarks, draws, games
+from understudy.suite.errors import InputError
+from understudy.suite.harness.entry import PlayerRequest
+from understudy.suite.harness.interventions import Intervention
+from understudy.suite.histories import frame_store, moves_hash
+from understudy.suite.histories.history_format import History
+from understudy.suite.histories.windows import WatchedRuns
+from understudy.suite.io import file_lock, files
+
+FOLDER = "parameters"  # in a row's folder: parameters trained for its interventions
+SAVE_EVERY_UPDATES = 200
+
+
+def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
+    """Return a checkpoint's player in evaluation mode, with the parameters of the requested intervention.
+
+    Training on shuffled actions uses the settings that the submission declares. Its result is stored in the
+    row's folder, and an interrupted training is resumed.
+
+    Raises InputError as `loading.load`, and if the submission declares no training settings or a run that it
+    watched is not on this machine.
+    """
+    intervention = request.intervention
+    if intervention is None or intervention.parameters == "own":
+        game = games.load(source.benchmark.watched_games[0])
+        return loading.load(source, game)
+    if intervention.parameters == "redrawn":
+        return _redrawn(source, intervention)
+    return _shuffled(source, intervention, request)
+
+
+def shuffled_actions(history: History, watched_moves: int, draw: int) -> History:
+    """Return a run whose watched actions are permuted together with their `explored` flags.
+
+    Each action occurs as often as before, but no longer depends on observations or rewards.
+    """
+    moves = min(watched_moves, history.num_moves)
+    key = draws.derive("shuffled actions", moves_hash.sha256(history, moves), draw)
+    order = np.random.Generator(np.random.Philox(key=key)).permutation(moves)
+    action, explored = history.action.copy(), history.explored.copy()
+    action[:moves], explored[:moves] = action[order], explored[order]
+    return replace(history, action=action, explored=explored)
+
+
+def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
+    config = loading.config(source)
+    architecture = architectures.load(config.architecture, source.custom_code)
+    seed = draws.derive("redrawn", source.identity, intervention.draw) % 2**63
+    module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
+    return module.eval().requires_grad_(False)
+
+
+def _shuffled(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
+    assert request.row_folder is not None, "trained parameters are stored in a row's folder"
+    folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.folder}"
+    path = folder / f"{name}.safetensors"
+    module = _redrawn(source, intervention)
+
+    def report_waiting() -> None:
+        request.report("waiting for another process that trains the same", 0, 1)
+
+    with file_lock.held(folder / f"{name}.lock", report_waiting):
+        if not path.exists():
+            trained = _train(source, intervention, folder / f"{name}.training.safetensors", request)
+            files.write_atomically(path, loading.weights_bytes(trained))
+    loading.load_weights(module, path)
+    return module
+
+
+def _train(
+    source: CheckpointSource, intervention: Intervention, resume_file: Path, request: PlayerRequest
+) -> nn.Module:
+    declared = source.training
+    if declared is None:
+        raise InputError(
+            f"{source.submission}: submission.json has no `training`, so its architecture cannot be "
+            "trained on shuffled actions; declare the settings that it was trained with"
+        )
+    config = loading.config(source)
+    own = settings.settings_from(declared)
+    names = [name for name, _, _ in source.watched]
+    held_out = watched.kept_from_updates(names, own)
+    trained = loop.train(
+        architectures.load(config.architecture, source.custom_code),
+        config.parameters,
+        games.load(source.benchmark.watched_games[0]),
+        _watched_shuffled(source, intervention, frozenset(names) - held_out, own.episode_stride),
+        replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
+        held_out=_watched_shuffled(source, intervention, held_out, own.episode_stride) if held_out else None,
+        resume_file=resume_file,
+        save_every_updates=SAVE_EVERY_UPDATES,
+        progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
+    )
+    resume_file.unlink(missing_ok=True)
+    return trained
+
+
+def _watched_shuffled(
+    source: CheckpointSource, intervention: Intervention, names: frozenset[str], episode_stride: int
+) -> WatchedRuns:
+    """Return these of the runs that the checkpoint watched, with shuffled actions.
+
+    Raises InputError for one that is not on this machine, or has other moves than declared.
+    """
+    here = {run.name: run for run in benchmarks.teacher_runs(source.benchmark)}
+    wanted = [run for run in source.watched if run[0] in names]
+    missing = [name for name, _, _ in wanted if name not in here]
+    if missing:
+        raise InputError(f"{source.submission}: it watched {missing[0]}, which is not on this machine")
+    moves = source.benchmark.watched_moves
+    histories = [benchmarks.read(here[name]) for name, _, _ in wanted]
+    for (name, declared, sha256), history in zip(wanted, histories, strict=True):
+        if moves_hash.sha256(history, declared) != sha256:
+            raise InputError(
+                f"{source.submission}: it watched other moves than those of {here[name].history_path}; "
+                "fetch the run that it declares"
+            )
+    stores = frame_store.open_stores(histories, 0, moves)
+    return WatchedRuns(
+        [shuffled_actions(history, moves, intervention.draw) for history in histories],
+        stores,
+        moves,
+        episode_stride,
+    )

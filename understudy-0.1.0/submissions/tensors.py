@@ -1,0 +1,32 @@
+"""Tensors of an untrusted safetensors file, as far as they are needed without an architecture."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import safetensors
+
+from understudy.suite.errors import InputError
+from understudy.suite.io import git_lfs
+
+
+def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]]:
+    """Return (name, dtype, shape, SHA-256 of its bytes) for each tensor of a safetensors file, by name.
+
+    Raises InputError, which names the file `where`, if the bytes are not a whole safetensors file.
+    """
+    try:
+        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise unreadable(data, where, error) from error
+    return sorted(
+        (name, str(each["dtype"]), list(each["shape"]), hashlib.sha256(each["data"]).hexdigest())
+        for name, each in found
+    )
+
+
+def unreadable(data: bytes, where: Path, error: Exception) -> InputError:
+    """Return what to say of bytes that are not a whole safetensors file."""
+    git_lfs.refuse_pointer_bytes(data, where)
+    return InputError(f"{where}: not a whole safetensors file ({error}); make it again")

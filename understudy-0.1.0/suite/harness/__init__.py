@@ -1,0 +1,1 @@
+"""Everything that plays: jobs, rollout, exploration of lanes, interventions, checks and records."""

@@ -1,0 +1,90 @@
+"""Interventions: runs of the same player with one thing changed, which show what its gain depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from understudy.suite import registry
+from understudy.suite.protocols import Game
+
+NUM_DRAWS = 3  # of redrawn and of shuffled parameters
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One respect in which runs differ from the scored ones; the seeds are the same."""
+
+    name: str
+    # The reward given to the player: own, yoked (another lane's), zeroed, flipped in sign, or blanked (its
+    # own). Pixels that show the score are blanked under all of them except `own`.
+    reward: str = "own"
+    priming: str = "last"  # K moves: the teacher's last watched ones, its first, another-game's, or nothing
+    decoding: str = "own"  # or other: sampled if the submission is greedy, and the reverse
+    parameters: str = "own"  # or redrawn, or shuffled: trained on histories with their actions shuffled
+    draw: int = 0  # of the redrawn or shuffled parameters
+
+    def touches(self, kind: str, on_new_games: bool) -> bool:
+        """Whether runs of a kind, on watched or new games, differ from the scored ones."""
+        if self.priming != "last":
+            return not on_new_games
+        return self.reward == "own" or kind != "start"
+
+    @property
+    def needs_priming(self) -> bool:
+        """Whether it changes anything only for a player that is primed."""
+        return self.priming != "last"
+
+    def concerns(self, lane_games: Sequence[Game]) -> bool:
+        """Whether it changes anything on these games: only a score that is shown can be blanked."""
+        return self.reward != "blanked" or any(game.score_rows is not None for game in lane_games)
+
+    def decoding_of(self, own: str) -> str:
+        """Return the decoding of its runs; `own` is that of the scored ones."""
+        return own if self.decoding == "own" else {"greedy": "sample", "sample": "greedy"}[own]
+
+
+YOKED = Intervention("yoked", reward="yoked")
+FLIPPED = Intervention("flipped", reward="flipped")
+BLANKED = Intervention("blanked", reward="blanked")  # only where a game shows its score
+REDRAWN = tuple(Intervention(f"redrawn-{draw}", parameters="redrawn", draw=draw) for draw in range(NUM_DRAWS))
+SHUFFLED = tuple(
+    Intervention(f"shuffled-{draw}", parameters="shuffled", draw=draw) for draw in range(NUM_DRAWS)
+)
+CLAIM = (YOKED, FLIPPED, BLANKED, *REDRAWN, *SHUFFLED)  # those that a yes needs, besides isolation
+OTHER = (
+    Intervention("zeroed", reward="zeroed"),
+    Intervention("unprimed", priming="nothing"),
+    Intervention("first-moves", priming="first"),
+    Intervention("another-game", priming="another-game"),
+    Intervention("other-decoding", decoding="other"),
+)
+INTERVENTIONS = {intervention.name: intervention for intervention in (*CLAIM, *OTHER)}
+
+
+def checkpoints_of(intervention: Intervention | None, checkpoints: Iterable[str]) -> list[str]:
+    """Return the checkpoints, of a row's, that are played under an intervention: nearly always all.
+
+    Training on shuffled actions costs as much as the training itself. Where a row has at least `NUM_DRAWS`
+    checkpoints, draw d therefore retrains the d-th alone, in order of their names: each draw is a training.
+    """
+    named = sorted(checkpoints)
+    if intervention is None or intervention.parameters != "shuffled" or len(named) < NUM_DRAWS:
+        return named
+    return [named[intervention.draw]]
+
+
+def checkpoints_of_role(stored_as: str, checkpoints: Iterable[str]) -> list[str]:
+    """Return the checkpoints that are played in a role, as it is stored, e.g. `transfer@shuffled-0`."""
+    _, _, name = stored_as.partition("@")
+    return checkpoints_of(INTERVENTIONS.get(name), checkpoints)
+
+
+def chosen(names: Sequence[str]) -> list[Intervention]:
+    """Return interventions by name; InputError with a suggestion for an unknown one."""
+    return [INTERVENTIONS[registry.choose(name, INTERVENTIONS, "intervention")] for name in names]
+
+
+def role_of(role: str, intervention: Intervention | None) -> str:
+    """Return the role under which runs are stored, e.g. `continue` or `continue@yoked`."""
+    return f"{role}@{intervention.name}" if intervention else role

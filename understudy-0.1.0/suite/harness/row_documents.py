@@ -1,0 +1,393 @@
+"""The JSON documents of a row: the keys of each, strictly. `docs/row-format.md` describes them.
+
+A document holds every key of its model and no other, each of the declared type, finite, and the format's
+number. A change of keys is a new number, except before the first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from understudy.suite import validation
+from understudy.suite.custom_code import CustomCode
+from understudy.suite.errors import InputError
+from understudy.suite.io import files
+from understudy.suite.io.readable import Readable
+from understudy.suite.validation import Sha256
+
+Text = Annotated[str, Field(max_length=4_000)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class Part(BaseModel):
+    """Strict and frozen: no unknown key, no converted value."""
+
+    model_config = validation.STRICT
+
+
+class Document(Part):
+    """A whole file."""
+
+    number: ClassVar[int] = 1  # of the format that this version reads and writes
+    advice: ClassVar[str]  # what to do about a document that is refused
+    format: int
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, found: int) -> int:
+        if found != cls.number:
+            raise PydanticCustomError("format", f"this version reads {cls.number}")
+        return found
+
+
+class Row(Document):
+    """`row.json`: which submission or control a row is of, and how it is played."""
+
+    advice = "score it again: understudy score"
+    name: Text
+    identity: Sha256  # of the submission or control
+    benchmark: Text
+    benchmark_identity: Sha256
+    architecture: Text
+    control: bool
+    decoding: Literal["greedy", "sample"]
+    track: Literal["frozen", "learning"]
+    watched: Text | None
+    priming_moves: Count
+    search_trials: Count | None
+    training_targets: Text | None
+    round: Text
+    declaration: Sha256 | None  # `submission_format.declaration_hash`; null for a control
+    other_teacher_data: bool  # whether it was primed and compared with runs that are not the package's
+    checkpoints: dict[Text, Sha256]  # folder -> identity
+    # Keys that are left out where they don't apply:
+    custom_code: CustomCode | None = None  # of an architecture that does not come with this package
+    in_memory: Text | None = None  # class of a model that was given as an object and is not stored
+
+
+class Lane(Part):
+    """One run of a job."""
+
+    game: Text
+    unit: Text
+    teacher: Text
+    number: Count
+    seed: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    primed: bool
+
+
+class Player(Part):
+    """Who plays a job."""
+
+    identity: Sha256
+    checkpoint_identity: Sha256
+    track: Literal["frozen", "learning"]
+    networks_at_w: dict[Text, Sha256]  # of the teachers that the lanes are assigned
+
+
+class Intervention(Part):
+    """What differs from the scored runs."""
+
+    name: Text
+    reward: Text
+    priming: Text
+    decoding: Text
+    parameters: Text
+    draw: Count
+
+
+class Labels(Part):
+    """What is played by whom, in names, which change no run."""
+
+    benchmark: Text
+    budget: Text
+    name: Text
+    architecture: Text
+    checkpoint: Text  # its folder
+    training_seed: int | None
+    training_targets: Text | None
+
+
+class JobSettings(Part):
+    """What a job's runs have in common and what determines them."""
+
+    benchmark: Sha256  # identity
+    kind: Text
+    player: Player
+    round: Text
+    salt: Text
+    decoding: Literal["greedy", "sample"]
+    priming_moves: Count
+    moves: Count  # of each run
+    exploration: Number
+    segment_moves: Count
+    threads: Count
+    device: Literal["cpu", "cuda", "mps"]  # its type
+    precision: Literal["float32", "bfloat16"]
+    versions: dict[Text, Text]  # of packages
+    intervention: Intervention | None
+
+
+class Job(Document, JobSettings):
+    """`job.json`, in a job's folder."""
+
+    advice = "fetch or play it again"
+    labels: Labels
+    lanes: tuple[Lane, ...]
+
+
+class RunLane(Lane):
+    """The lane of a record."""
+
+    index: Count  # among the job's
+
+
+class RunJob(JobSettings):
+    """The job of a record, with the number of its lanes."""
+
+    lanes: Count
+
+
+class Parameters(Part):
+    """Hashes of a player's parameters and buffers."""
+
+    before: Sha256
+    after: Sha256
+
+
+class StateBytes(Part):
+    """Sizes of a run's state."""
+
+    start: Count
+    largest: Count  # over all moves
+
+
+class Software(Part):
+    """What played a run."""
+
+    understudy: Text  # version
+    commit: Text | None  # None: not played in a git checkout
+
+
+class Record(Document):
+    """`record.json`, in a run's folder, beside its log."""
+
+    advice = "play its job again"
+    lane: RunLane
+    job: RunJob
+    labels: Labels
+    software: Software
+    history_sha256: Sha256
+    moves: Count
+    points: Number
+    episodes: Count
+    explored: Count
+    parameters_sha256: Parameters
+    state_bytes: StateBytes
+    record_sha256: Sha256
+
+
+class Checked(Part):
+    """What the result of a check is of."""
+
+    histories_sha256: tuple[Sha256, ...]  # content hash of each lane's log
+    parameters_sha256: Text  # of the weights that played
+    checkpoint_identity: Sha256
+
+
+class Isolation(Document, Checked):
+    """`isolation.json`, in a job's folder: whether information leaks between its lanes."""
+
+    advice = "check again: understudy score --isolation"
+    holds: bool
+    first_moves: Count  # checked from the start
+    last_moves: Count  # checked up to the end
+    differs_at: Count | None  # first move at which the player, alone, chooses otherwise
+
+
+class Rechecked(Document, Checked):
+    """`rechecked.json`, in a job's folder: whether its player, given the logs, chooses the same moves."""
+
+    advice = "check again: understudy score --recheck"
+    holds: bool
+    moves: Count
+    differing: Count
+    largest_gap: Number
+    predicted_otherwise: Number
+
+
+class Leaks(Document):
+    """`leaks.json`, in a row's folder: the leak test; nats, held back minus published."""
+
+    advice = "test again: understudy leaks"
+    submission_identity: Sha256
+    difference_nats: Number
+    low: Number | None
+    high: Number | None
+    published_nats: Number
+    held_back_nats: Number
+    published: tuple[Text, ...]  # names of runs
+    held_back: dict[Text, Sha256]  # names of runs, with the content hashes of their continued logs
+
+
+class JobSeconds(Part):
+    """When, where and how long a job was played, in the last session if it was interrupted."""
+
+    began: Text  # UTC
+    host: Text
+    moves: Count  # of each run, in that session
+    seconds: Number
+
+
+class JobTiming(Document, JobSeconds):
+    """`timing.json` in a job's folder while its row is played."""
+
+    advice = "remove it"
+
+
+class Timing(Document):
+    """`timing.json` in a row's folder; it may be missing, and no hash covers it."""
+
+    advice = "remove it"
+    jobs: dict[Text, JobSeconds]  # by the job's folder, e.g. `start/all`
+
+
+class Interval(Part):
+    """An estimate and its interval; a bound is null where it is unknown."""
+
+    estimate: Number
+    low: Number | None
+    high: Number | None
+    confidence: Number
+
+
+class Verdict(Part):
+    """One answer, or the reason why there is none, with every number behind it."""
+
+    task: Text
+    claim: Text
+    answer: Text | None
+    reason: Text | None
+    marks: tuple[Text, ...]
+    bracketed: bool
+    numbers: dict[Text, Interval | None]
+    n: Count | None
+    m: Count | None
+    needed_runs: Count | None
+    parts: tuple[Verdict, ...]
+
+
+class HorizonWindow(Part):
+    """Gains by one move of the runs."""
+
+    moves: Count
+    begin: Count
+    gain: Interval
+    end_above_start: Interval
+    teacher_gain: Interval
+    gain_beyond: Interval
+    end_above_start_beyond: Interval
+    left_out: Text | None
+
+
+class Horizon(Part):
+    """Up to which run length a share of the teacher's gain is demonstrated."""
+
+    share: Number
+    demonstrated_to: Count | None
+    refuted_from: Count | None
+    reason: Text | None
+    windows: tuple[HorizonWindow, ...]
+
+
+class Aggregates(Part):
+    """A method claim's normalised scores in one number."""
+
+    units: Count
+    seed: Count
+    resamples: Count
+    interquartile_mean: Interval
+    probability_of_improvement: Interval | None
+    compared_with: Text
+
+
+class Scores(Document):
+    """`scores.json`, in a row's folder: its verdicts under the present rules."""
+
+    advice = "write it again: understudy rescore"
+    row: Text
+    track: Literal["frozen", "learning"]
+    rechecked: bool | None
+    state_bytes: Count | None
+    leak_nats: Number | None
+    leak_suspected: bool | None
+    verdicts: tuple[Verdict, ...]
+    interventions: dict[Text, dict[Text, Interval]]  # task -> intervention -> gain
+    horizons: dict[Text, Horizon]
+    aggregates: dict[Text, Aggregates | None]
+
+
+class ControlResult(Part):
+    """The expected and the measured answer of one control in one task."""
+
+    player: Text
+    task: Text
+    expected: Text
+    found: Text
+    outcome: Text | None
+    normalised_gain: Interval | None
+    detection_limit: Number | None
+    n: Count | None
+    m: Count | None
+
+
+class Controls(Document):
+    """`controls.json`, in the folder of a benchmark's budget: the controls' answers."""
+
+    advice = "run the controls again: understudy controls"
+    understudy: Text  # version
+    text: Text
+    benchmark: Text
+    benchmark_identity: Sha256
+    budget: Text
+    results: tuple[ControlResult, ...]
+    runs_sha256: Sha256
+    other_lanes: tuple[Count, ...]
+
+
+CHECKS: Final[Mapping[str, type[Isolation | Rechecked]]] = {  # by the file's name, in a job's folder
+    "isolation.json": Isolation,
+    "rechecked.json": Rechecked,
+}
+
+
+def read(kind: type[Document], path: Readable) -> dict[str, Any]:
+    """Return the content of a document; InputError, in one line, if it is missing or refused by its model."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return validation.plain_document(kind, data, path, kind.advice)
+
+
+def read_values(kind: type[Document], path: Readable) -> dict[str, Any]:
+    """Return the content of a document without its format's number; raises as `read`."""
+    return {name: value for name, value in read(kind, path).items() if name != "format"}
+
+
+def with_format(kind: type[Document], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a document with its format's number."""
+    return {"format": kind.number, **values}
+
+
+def write(kind: type[Document], path: Path, values: Mapping[str, Any]) -> None:
+    """Write a document, atomically."""
+    files.write_json(path, with_format(kind, values))

@@ -1,0 +1,1 @@
+"""Histories: logs of runs, from which emulators rebuild every observation."""

@@ -1,0 +1,1 @@
+"""Files, file locks, interrupts and worker processes."""

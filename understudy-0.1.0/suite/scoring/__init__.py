@@ -1,0 +1,1 @@
+"""Scoring: pure functions from stored runs to verdicts. The tasks are built from these modules."""

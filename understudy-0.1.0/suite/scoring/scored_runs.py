@@ -1,0 +1,79 @@
+"""Scored runs, and their skill: points an episode in windows of moves. Arrays in, numbers out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_BLOCKS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRun:
+    """The part of one run that is scored. Move 0 is the first scored move."""
+
+    unit: str  # teacher run that it watched, continues or is compared with, or its game: "breakout/seed-0"
+    checkpoint: int  # number of the player's set of weights
+    lane: int  # tells apart the runs of one unit and checkpoint
+    reward: NDArray[np.float32]  # [n] raw points of each move
+    ended: NDArray[np.bool_]  # [n] whether the move ended an episode, by terminal or by cap
+
+    def __post_init__(self) -> None:
+        if self.reward.ndim != 1 or self.reward.shape != self.ended.shape:
+            raise ValueError(
+                f"expected reward [n] and ended [n]; found {self.reward.shape} and {self.ended.shape}"
+            )
+        if self.ended.dtype != np.bool_ or not np.isfinite(self.reward).all():
+            raise ValueError(f"expected finite rewards and bool ends; found ends of dtype {self.ended.dtype}")
+
+    @property
+    def num_moves(self) -> int:
+        """Number of moves in the run."""
+        return int(self.reward.size)
+
+
+@dataclass(frozen=True)
+class WindowSkill:
+    """Points an episode in one window, of one run or pooled over lanes."""
+
+    points: float
+    ends: int  # episodes that ended in the window
+    value: float  # points / max(ends, minimum)
+    few_ends: bool  # whether ends is below the minimum
+
+
+def skill(runs: Sequence[ScoredRun], begin: int, end: int, minimum_ends: int) -> WindowSkill:
+    """Return the skill in moves [begin, end), pooled over runs.
+
+    Raises ValueError without runs, or if a run is shorter than the window's end.
+    """
+    shortest = min((run.num_moves for run in runs), default=0)
+    if not 0 <= begin < end <= shortest:
+        raise ValueError(f"expected a window inside runs of {shortest} moves; found [{begin}, {end})")
+    points = float(sum(run.reward[begin:end].sum(dtype=np.float64) for run in runs))
+    ends = int(sum(np.count_nonzero(run.ended[begin:end]) for run in runs))
+    return WindowSkill(points, ends, points / max(ends, minimum_ends), ends < minimum_ends)
+
+
+def end_skill(run: ScoredRun, moves: int, end_moves: int, minimum_ends: int) -> WindowSkill:
+    """Return the skill in the last `end_moves` of a run's first `moves`."""
+    return skill([run], moves - end_moves, moves, minimum_ends)
+
+
+def start_skill(lanes: Sequence[ScoredRun], minimum_ends: int) -> WindowSkill:
+    """Return the skill of a start job: points of all lanes / episode ends of all lanes."""
+    parts = [skill([lane], 0, lane.num_moves, minimum_ends) for lane in lanes]
+    points, ends = sum(part.points for part in parts), sum(part.ends for part in parts)
+    return WindowSkill(points, ends, points / max(ends, minimum_ends), ends < minimum_ends)
+
+
+def blocks(
+    run: ScoredRun, moves: int, minimum_ends: int, num_blocks: int = NUM_BLOCKS
+) -> tuple[WindowSkill, ...]:
+    """Return the skill in each of `num_blocks` equal windows of a run's first `moves`, in order."""
+    edges = [moves * block // num_blocks for block in range(num_blocks + 1)]
+    return tuple(skill([run], begin, end, minimum_ends) for begin, end in itertools.pairwise(edges))

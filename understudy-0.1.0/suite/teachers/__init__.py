@@ -1,0 +1,1 @@
+"""Teachers: DQNs that learn from scratch while their runs are recorded, several seeds in lock-step."""

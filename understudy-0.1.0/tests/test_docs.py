@@ -1,0 +1,56 @@
+"""The documents' Python runs as it stands, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from understudy.suite import benchmarks
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+ARGUMENTS = {"history-format.md": lambda: [str(history())]}  # of the script on a page, where it takes any
+SECONDS = 300  # of a script, at most; a busy machine is slow
+PARTS = {"games.md"}  # their blocks show parts of a file
+
+
+def history() -> Path:
+    return benchmarks.teacher_runs(benchmarks.load("darkroom-v1"))[0].history_path
+
+
+def blocks(page: Path) -> str:
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_python_of_a_page_runs(page, tmp_path):
+    if page.name in PARTS:
+        compile(blocks(page), page.name, "exec")
+        return
+    script = tmp_path / "page.py"
+    script.write_text(blocks(page))
+    done = subprocess.run(
+        [sys.executable, script, *ARGUMENTS.get(page.name, list)()],
+        cwd=tmp_path,
+        env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    for said in re.findall(r"print\(.*\)  # (.*?)(?::.*)?$", blocks(page), re.MULTILINE):
+        assert said in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

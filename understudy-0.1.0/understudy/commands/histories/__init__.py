@@ -1,0 +1,1 @@
+"""The commands of `understudy histories`: one file each, with one object `COMMAND`."""

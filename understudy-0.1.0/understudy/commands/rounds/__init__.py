@@ -1,0 +1,1 @@
+"""The commands of `understudy rounds`: one file each, with one object `COMMAND`."""

@@ -1,0 +1,1 @@
+"""Commands of the group `understudy submissions`, one file each with an object `COMMAND`."""
