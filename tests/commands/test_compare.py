@@ -2,76 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from understudy import cli
 from understudy.leaderboard import stored_rows
 from understudy.suite.harness import records
 
+PAGE = ROOT / "docs" / "comparing.md"
 ENDINGS = ("png", "svg", "pdf", "md", "csv", "tex", "json", "html")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Compare two of the package's controls once; return standard output and the folder of files."""
+    """Run the command that the page shows, with every kind of file; return what it prints and the folder."""
     out = tmp_path_factory.mktemp("out")
     written = [argument for ending in ENDINGS for argument in ("--out", str(out / f"found.{ending}"))]
-    captured = pytest.MonkeyPatch()
-    printed: list[str] = []
-    from understudy import screen
-
-    with captured.context() as patch:
-        patch.setattr(screen, "echo", lambda text, err=False: printed.append(str(text)))
-        code = cli.main(["compare", "open-loop-replay", "random", "--budget", "quick", "--task", "transfer",
-                         "--benchmark", "darkroom-v1", *written])  # fmt: skip
-    assert code == 0
-    return printed, out
+    command = re.search(r"<!-- found: understudy (.*?) -->", PAGE.read_text("utf-8"))
+    assert command
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert cli.main([*shlex.split(command[1]), *written]) == 0
+    return printed.getvalue(), out
 
 
 def test_every_file_is_written_and_named(run):
     printed, out = run
-    assert [line for line in printed if line.startswith(str(out))] == [
-        str(out / f"found.{ending}") for ending in ENDINGS
-    ]
-    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "md": b"### Q3"}
+    assert printed.splitlines()[-len(ENDINGS) :] == [str(out / f"found.{ending}") for ending in ENDINGS]
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "md": b"### Q1"}
     for ending, begins in starts.items():
         assert (out / f"found.{ending}").read_bytes().startswith(begins)
     assert (out / "found.tex").read_text("utf-8").startswith("% needs \\usepackage{booktabs}")
 
 
+def test_the_page_shows_what_the_command_finds(run):
+    _, out = run
+    shown = re.search(r"<!-- found: .*? -->\n\n(.*?)<!-- /found -->", PAGE.read_text("utf-8"), re.DOTALL)
+    assert shown
+    assert shown[1].strip() == (out / "found.md").read_text("utf-8").strip()
+
+
 def test_its_numbers_are_those_of_the_stored_scores(run):
     _, out = run
     document = json.loads((out / "found.json").read_text("utf-8"))
-    assert (document["benchmark"], document["budget"]) == ("darkroom-v1", "quick")
-    (question,) = document["questions"]
-    gains = {}
-    for name in ("open-loop-replay", "random"):
-        scores = json.loads(
-            (stored_rows.RESULTS / "darkroom-v1/quick" / name / "scores.json").read_text("utf-8")
-        )
-        (verdict,) = (each for each in scores["verdicts"] if each["task"] == "transfer")
-        gains[name] = verdict["numbers"]
-    own = {row["name"]: row["number"] for row in question["rows"]}
-    for name, numbers in gains.items():
-        assert own[name]["low"] == pytest.approx(numbers["normalised gain"]["low"])
-    (pair,) = question["pairs"]
-    one, other = (gains[name]["gain"]["estimate"] for name in ("open-loop-replay", "random"))
-    assert pair["points"]["estimate"] == pytest.approx(one - other)
-    one, other = (gains[name]["normalised gain"]["estimate"] for name in ("open-loop-replay", "random"))
-    assert pair["difference"]["estimate"] == pytest.approx(one - other)
-    assert (pair["paired"], pair["units"]) == (True, [16, 16])
+    assert (document["benchmark"], document["budget"]) == ("minatar-v1", "tenth")
+    assert [question["task"] for question in document["questions"]] == ["skill", "improvement", "transfer"]
+    numbers = {}
+    for name in ("bc", "transformer"):
+        path = stored_rows.RESULTS / "minatar-v1/tenth" / name / "scores.json"
+        for verdict in json.loads(path.read_text("utf-8"))["verdicts"]:
+            numbers[name, verdict["task"]] = verdict["numbers"]
+    for question in document["questions"]:
+        task, own = question["task"], {row["name"]: row["number"] for row in question["rows"]}
+        shown, points = ("imitator", "imitator") if task == "skill" else ("normalised gain", "gain")
+        (pair,) = question["pairs"]
+        for key, kind in (("difference", shown), ("points", points)):
+            one, other = (numbers[name, task][kind]["estimate"] for name in ("bc", "transformer"))
+            assert pair[key]["estimate"] == pytest.approx(one - other)
+        assert own["bc"] == pytest.approx(numbers["bc", task][shown])
+        assert (pair["paired"], pair["units"]) == (False, [8, 8])  # checkpoint claims
 
 
-def test_the_csv_has_a_line_a_pair_and_the_notes_name_controls(run):
-    printed, out = run
+def test_the_csv_has_a_line_a_question(run):
+    _, out = run
     with (out / "found.csv").open(encoding="utf-8", newline="") as file:
-        (line,) = csv.DictReader(file)
-    assert (line["one"], line["other"], line["task"]) == ("open-loop-replay", "random", "transfer")
-    assert "- random is a control, and never ranked" in printed
+        lines = list(csv.DictReader(file))
+    assert [(line["one"], line["other"], line["question"]) for line in lines] == [
+        ("bc", "transformer", label) for label in ("Q1 skill", "Q2 improvement", "Q3 transfer")
+    ]
 
 
 PLACE = ["--benchmark", "darkroom-v1", "--budget", "quick"]

@@ -1,1 +1,0 @@
-"""Training of imitators: the training loop, observation encoders, checked settings, seeded parameters."""

@@ -1,1 +1,0 @@
-"""Figures of scored rows and recorded runs; each file draws one kind."""

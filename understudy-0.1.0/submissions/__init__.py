@@ -1,1 +1,0 @@
-"""Submissions: the folder format of trained imitators, its checks, safe loading, and resolving to entries."""

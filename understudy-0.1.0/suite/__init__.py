@@ -1,1 +1,0 @@
-"""What is measured: games, histories, teachers, tasks, benchmarks and the harness that plays runs."""

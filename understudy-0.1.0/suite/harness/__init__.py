@@ -1,1 +1,0 @@
-"""Everything that plays: jobs, rollout, exploration of lanes, interventions, checks and records."""

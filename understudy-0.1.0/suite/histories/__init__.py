@@ -1,1 +1,0 @@
-"""Histories: logs of runs, from which emulators rebuild every observation."""

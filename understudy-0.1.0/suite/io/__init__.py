@@ -1,1 +1,0 @@
-"""Files, file locks, interrupts and worker processes."""

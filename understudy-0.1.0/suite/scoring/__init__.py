@@ -1,1 +1,0 @@
-"""Scoring: pure functions from stored runs to verdicts. The tasks are built from these modules."""

@@ -1,1 +1,0 @@
-"""The public conformance kit: checks that every registered game, history, imitator and task passes."""

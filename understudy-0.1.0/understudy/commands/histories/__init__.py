@@ -1,1 +1,0 @@
-"""The commands of `understudy histories`: one file each, with one object `COMMAND`."""

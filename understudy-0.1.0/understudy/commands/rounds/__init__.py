@@ -1,1 +1,0 @@
-"""The commands of `understudy rounds`: one file each, with one object `COMMAND`."""

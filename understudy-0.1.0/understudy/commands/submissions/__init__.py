@@ -1,1 +1,0 @@
-"""Commands of the group `understudy submissions`, one file each with an object `COMMAND`."""
