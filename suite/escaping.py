@@ -37,15 +37,20 @@ def terminal(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def one_line(text: str) -> str:
+    """Return text in one line, what is not printable escaped; a template's autoescape does the rest."""
+    return terminal(" ".join(text.split()))
+
+
 def markdown(text: str) -> str:
     """Return text for GitHub's Markdown, inside a paragraph, a list's item or a table's cell, in one line."""
-    kept = "".join(f"\\{char}" if char in MARKDOWN_MARKS else char for char in _one_line(text))
+    kept = "".join(f"\\{char}" if char in MARKDOWN_MARKS else char for char in one_line(text))
     return LINK.sub(r"\\", BLOCK.sub(r"\1\\\2", kept))
 
 
 def html(text: str) -> str:
     """Return text for the content or a quoted attribute of an HTML element, in one line."""
-    return _html.escape(_one_line(text))
+    return _html.escape(one_line(text))
 
 
 def mathtext(text: str) -> str:
@@ -53,8 +58,14 @@ def mathtext(text: str) -> str:
 
     A label that begins with `_` would be left out of the legend, so a space goes before it.
     """
-    kept = _one_line(text).replace("$", r"\$")
+    kept = one_line(text).replace("$", r"\$")
     return f" {kept}" if kept.startswith("_") else kept
+
+
+def latex(text: str) -> str:
+    """Return text for a paragraph or a table's cell in LaTeX, in one line; two hyphens stay two hyphens."""
+    kept = re.sub("-(?=-)", "-{}", "".join(LATEX.get(char, char) for char in one_line(text)))
+    return f"{{}}{kept}" if kept[:1] in ("[", "*") else kept  # they would belong to the line's end before
 
 
 def csv_text(text: str) -> str:
@@ -64,16 +75,6 @@ def csv_text(text: str) -> str:
     """
     begins_formula = text.lstrip()[:1] in tuple(FORMULA) or text[:1] in ("\t", "\r", "\n")
     return f"'{terminal(text)}" if begins_formula else terminal(text)
-
-
-def latex(text: str) -> str:
-    """Return text for a paragraph or a table's cell in LaTeX, in one line; two hyphens stay two hyphens."""
-    kept = re.sub("-(?=-)", "-{}", "".join(LATEX.get(char, char) for char in _one_line(text)))
-    return f"{{}}{kept}" if kept[:1] in ("[", "*") else kept  # they would belong to the line's end before
-
-
-def _one_line(text: str) -> str:
-    return terminal(" ".join(text.split()))
 
 
 def _escape(char: str) -> str:
