@@ -43,8 +43,8 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "references",
     "leaks",
     "rounds",
-    "board",
     "compare",
+    "board",
 )
 
 # typer exports no name for UsageError, only for this subclass of it.

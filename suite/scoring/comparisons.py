@@ -120,7 +120,7 @@ def _independent(rows: Sequence[Comparable], level: float) -> tuple[Numbers, Num
         for part, moments in enumerate(row.moments):
             variances[index, part] = np.nan if moments.variance is None else moments.variance
             counts[index, part] = moments.n
-    known: NDArray[np.bool_] = np.isfinite(variances).all(axis=1)
+    known = np.isfinite(variances.sum(axis=1))  # [K]
     spreads = _of_both(np.nan_to_num(variances))  # [K, K, 2 parts]
     half = np.where(
         known[:, None] & known[None], intervals.half_width(spreads, _of_both(counts), level), np.inf
