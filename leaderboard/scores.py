@@ -211,7 +211,7 @@ class _BudgetScorer:
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
             not self.references.pins.come_with(self.benchmark),
-            {task: found for task in self.budget.tasks if (found := runs.comparable(task)) is not None},
+            {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
         )
 
     def watched_curve(self) -> WatchedCurve | None:

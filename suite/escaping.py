@@ -15,6 +15,17 @@ BLOCK: Final = re.compile(
     r"^(\d*)([-+#=.)])"
 )  # that begin a list, a heading or a rule at the start of a line
 LINK: Final = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)  # GitHub links bare addresses
+LATEX: Final = {  # characters that LaTeX would not print as they are
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "`": "\\textasciigrave{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    '"': "''",
+}
 FORMULA: Final = "=+-@＝＋－＠"  # first characters of a spreadsheet's formulas, also in their wide forms
 
 
@@ -49,6 +60,12 @@ def mathtext(text: str) -> str:
     """
     kept = one_line(text).replace("$", r"\$")
     return f" {kept}" if kept.startswith("_") else kept
+
+
+def latex(text: str) -> str:
+    """Return text for a paragraph or a table's cell in LaTeX, in one line; two hyphens stay two hyphens."""
+    kept = re.sub("-(?=-)", "-{}", "".join(LATEX.get(char, char) for char in one_line(text)))
+    return f"{{}}{kept}" if kept[:1] in ("[", "*") else kept  # they would belong to the line's end before
 
 
 def csv_text(text: str) -> str:

@@ -43,6 +43,7 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "references",
     "leaks",
     "rounds",
+    "compare",
     "board",
 )
 

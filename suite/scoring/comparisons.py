@@ -114,27 +114,28 @@ def _independent(rows: Sequence[Comparable], level: float) -> tuple[Numbers, Num
     """Return estimates, half-widths and permutation p-values [K, K] of the rows as independent samples."""
     most = max(len(row.samples) for row in rows)
     means = np.array([row.number for row in rows])  # [K]
-    variances, counts = (
-        np.zeros((len(rows), most)),
-        np.ones((len(rows), most)),
-    )  # a missing sample has no spread
+    variances = np.zeros((len(rows), most))  # a missing sample has no spread
+    counts = np.ones((len(rows), most))
     for index, row in enumerate(rows):
         for part, moments in enumerate(row.moments):
             variances[index, part] = np.nan if moments.variance is None else moments.variance
             counts[index, part] = moments.n
-    unknown = np.isnan(variances).any(axis=1)
-    variances = np.nan_to_num(variances)
-    shape = (len(rows), len(rows), most)
-    both = [
-        np.concatenate([np.broadcast_to(x[:, None], shape), np.broadcast_to(x[None], shape)], axis=-1)
-        for x in (variances, counts)
-    ]  # [K, K, 2 parts]
-    half = intervals.half_width(*both, level)
-    half[unknown[:, None] | unknown[None]] = np.inf
+    known = np.isfinite(variances.sum(axis=1))  # [K]
+    spreads = _of_both(np.nan_to_num(variances))  # [K, K, 2 parts]
+    half = np.where(
+        known[:, None] & known[None], intervals.half_width(spreads, _of_both(counts), level), np.inf
+    )
     n = np.array([min(len(sample.units) for sample in row.samples) for row in rows], dtype=np.float64)
     m = n[:, None]
     constant = 2 * np.exp(special.gammaln(n + 1) + special.gammaln(m + 1) - special.gammaln(n + m + 1))
     return _rounded(means[:, None] - means[None], np.abs(means)[:, None]), half, constant
+
+
+def _of_both(values: Numbers) -> Numbers:
+    """Return the values [K, parts] of each two rows, [K, K, 2 parts]."""
+    shape = (len(values), *values.shape)
+    one, other = np.broadcast_to(values[:, None], shape), np.broadcast_to(values[None], shape)
+    return np.concatenate([one, other], axis=-1)
 
 
 def _sharing(rows: Sequence[Comparable]) -> list[tuple[tuple[str, ...], list[int], list[int]]]:

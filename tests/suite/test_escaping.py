@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from html.parser import HTMLParser
 
@@ -204,3 +205,49 @@ def test_a_formula_gets_an_apostrophe(text):
 @pytest.mark.parametrize("text", ["bc", "a=b", "0.5", "x-1", "", "'quoted"])
 def test_other_text_of_a_csv_file_is_kept(text):
     assert escaping.csv_text(text) == text
+
+
+# LaTeX
+
+TEX = re.compile(r"\\(?:text(\w+)\{\}|([&%$#_{}]))|(\{\})|('')|([^\\&%$#_{}~^`<>|\"])")
+SYMBOLS = {
+    "backslash": "\\",
+    "asciitilde": "~",
+    "asciicircum": "^",
+    "asciigrave": "`",
+    "less": "<",
+    "greater": ">",
+    "bar": "|",
+}
+
+
+def typeset(source: str) -> str:
+    """Return what TeX would print of text without commands of a document; fail on any other source."""
+    found, place = "", 0
+    while place < len(source):
+        match = TEX.match(source, place)
+        assert match, f"TeX would read {source[place:]!r} as more than text"
+        symbol, char, group, quote, letter = match.groups()
+        found += SYMBOLS[symbol] if symbol else char or ("" if group else '"' if quote else letter)
+        place = match.end()
+    return found
+
+
+@given(texts)
+@example("\\end{tabular}")
+@example("a & b \\\\ [2cm]")
+@example("100 % of $5_1^2 {~} #1")
+@example("[2cm] *")
+@example("a--b---c")
+def test_latex_prints_the_text(text):
+    source = escaping.latex(text)
+    assert typeset(source) == plain(text).replace("''", '"')
+    assert "--" not in source  # two hyphens would be printed as one dash
+    assert source[:1] not in ("[", "*")  # an option of the line's end before
+
+
+def test_latex_by_hand():
+    assert escaping.latex("a_b & 5 % of $x$ \\ {~}") == (
+        r"a\_b \& 5 \% of \$x\$ \textbackslash{} \{\textasciitilde{}\}"
+    )
+    assert escaping.latex("--[") == "-{}-["
