@@ -1,4 +1,4 @@
-"""Tables of the questions, made from the frame of cells, as Markdown, as CSV or for a terminal."""
+"""Tables of the questions, made from the frame of cells, as Markdown or for a terminal."""
 
 from __future__ import annotations
 
@@ -59,15 +59,6 @@ def to_markdown(frame: pd.DataFrame, glossary: str | None = None) -> str:
     return "\n\n".join([*shown, f"{LEGEND} {order} All numbers: `table.csv`."]) + "\n"
 
 
-def to_csv(frame: pd.DataFrame) -> str:
-    """Return one line per cell with every number in full; an unknown one is an empty field."""
-    safe = frame.copy()
-    for name in frame.columns[frame.dtypes.map(lambda dtype: dtype.kind == "O")]:  # columns of text
-        safe[name] = frame[name].map(_csv_cell, na_action="ignore")
-    text: str = safe.to_csv(index=False, lineterminator="\n")
-    return text
-
-
 def to_terminal(of_budget: pd.DataFrame, kind: str) -> rich.table.Table | None:
     """Return a kind's rows at one benchmark and budget as a table for `rich`; None if there are none."""
     import rich.box
@@ -119,7 +110,7 @@ def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
 
 
 def estimate(row: pd.Series[Any], name: str) -> Estimate:
-    """Return one of `cells.ESTIMATES` of a frame's line; its value must be known."""
+    """Return one of `table_columns.ESTIMATES` of a frame's line; its value must be known."""
     bounds = (
         None if _missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
         for bound in ("_low", "_high")
@@ -275,7 +266,3 @@ def _in_cell(text: str) -> str:
     """Return Markdown that cannot break its table cell."""
     kept = escaping.terminal(" ".join(text.split()))
     return kept.replace("\\", "\\\\").replace("|", "\\|")
-
-
-def _csv_cell(value: Any) -> Any:
-    return escaping.csv_text(value) if isinstance(value, str) else value

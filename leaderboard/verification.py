@@ -311,17 +311,21 @@ def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Ite
 
 def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
     """Yield each stored table that differs from the table of these rows."""
-    written = [path for path in (results / name for name in board.FILES) if path.exists()]
+    written = [name for name in board.FILES if (results / name).exists()]
     if not written:
         return
     try:
-        tables = board.texts(_scored(results, scorer), results)
+        expected = board.contents(_scored(results, scorer), results, written)
     except InputError as error:
         yield str(error)
         return
-    for path in written:
-        if path.read_text(encoding="utf-8") != tables[path.name]:
-            yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+    for name, data in expected.items():
+        path = results / name
+        try:
+            if board.differs(path, data):
+                yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+        except InputError as error:
+            yield str(error)
 
 
 def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:

@@ -1,4 +1,4 @@
-"""`understudy board RESULTS --out FOLDER`: the tables as Markdown and CSV, and figures."""
+"""`understudy board RESULTS --out FOLDER`: the tables as Markdown, CSV, JSON and Parquet, and figures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ def write_board(
     results: Annotated[
         Path, typer.Argument(parser=arguments.folder, help="A folder written by `understudy score`.")
     ],
-    out: Annotated[
-        Path, typer.Option(parser=arguments.folder, help="Folder for table.md, table.csv and figures/.")
-    ],
+    out: Annotated[Path, typer.Option(parser=arguments.folder, help="Folder for table.* and figures/.")],
     figures: Annotated[
         bool, typer.Option("--figures/--no-figures", help="Whether to draw figures of every row.")
     ] = True,
 ) -> None:
-    """Write the tables of stored results as Markdown and CSV, and their figures."""
+    """Write the tables of stored results as Markdown, CSV, JSON and Parquet, and their figures."""
     from understudy import screen
     from understudy.leaderboard import board, scores
     from understudy.leaderboard.figures import board_figures
