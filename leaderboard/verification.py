@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
+from understudy.leaderboard import (
+    board,
+    controls_check,
+    plan_check,
+    predictions,
+    releases,
+    scores,
+    stored_rows,
+)
 from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
@@ -96,6 +104,7 @@ def verify(
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
         failures[rows[0]] += _check_tables(results, scorer)
+        failures[rows[0]] += _failures(_check_releases(results, scorer))
     return [
         Finding(
             row,
@@ -326,6 +335,13 @@ def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
                 yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
         except InputError as error:
             yield str(error)
+
+
+def _check_releases(results: Path, scorer: RowScorer) -> Iterator[str]:
+    """Yield what is wrong with the releases of these rows."""
+    folder = releases.folder_of(results)
+    if releases.numbers(folder):
+        yield from releases.failures(folder, _scored(results, scorer))
 
 
 def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:

@@ -44,6 +44,8 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "leaks",
     "rounds",
     "board",
+    "release",
+    "cite",
 )
 
 # typer exports no name for UsageError, only for this subclass of it.
