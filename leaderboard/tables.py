@@ -101,7 +101,7 @@ def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
         if not measured.empty:
             row = measured.sort_values("m", ascending=False, na_position="last", kind="stable").iloc[0]
             signed = row["shown_as"] == "normalised gain"
-            units = "" if _missing(row["m"]) else f", {int(row['m'])} runs"
+            units = "" if missing(row["m"]) else f", {int(row['m'])} runs"
             number = figure("", estimate(row, "teacher_points"), signed)
             lines.append(
                 f"{question}: the teacher {'gains' if signed else 'scores'} {number} points an episode{units}"
@@ -112,7 +112,7 @@ def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
 def estimate(row: pd.Series[Any], name: str) -> Estimate:
     """Return one of `table_columns.ESTIMATES` of a frame's line; its value must be known."""
     bounds = (
-        None if _missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
+        None if missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
         for bound in ("_low", "_high")
     )
     return Estimate(float(row[name]), *bounds)
@@ -120,10 +120,10 @@ def estimate(row: pd.Series[Any], name: str) -> Estimate:
 
 def cell_text(row: pd.Series[Any]) -> str:
     """Return a cell: the answer, in round brackets if bracketed, and one number with its interval."""
-    answer = "no verdict" if _missing(row["answer"]) else str(row["answer"])
+    answer = "no verdict" if missing(row["answer"]) else str(row["answer"])
     answer = f"({answer})" if row["bracketed"] else answer
-    if _missing(row["shown"]):
-        return str(row["reason"]) if _missing(row["answer"]) else answer
+    if missing(row["shown"]):
+        return str(row["reason"]) if missing(row["answer"]) else answer
     return figure(f"{answer} ", estimate(row, "shown"), signed=False)
 
 
@@ -203,7 +203,7 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what a reader must know of rows besides their cells, and the runs that undecided answers need."""
     yield from remarks(rows)
     for _, row in rows.iterrows():
-        if row["answer"] == verdicts.UNDECIDED and not _missing(row["needed_runs"]):
+        if row["answer"] == verdicts.UNDECIDED and not missing(row["needed_runs"]):
             yield f"{row['name']}, {row['question']}: {_undecided(row)}"
 
 
@@ -225,9 +225,9 @@ def reasons(rows: pd.DataFrame) -> Iterator[str]:
 
 def _reason(row: pd.Series[Any]) -> str | None:
     """Return why a cell has no verdict, or an undecided one; None if it has one or is the reason itself."""
-    reason = "" if _missing(row["reason"]) else str(row["reason"])
-    if _missing(row["answer"]):
-        return f"no verdict: {REASONS.get(reason, reason)}" if not _missing(row["shown"]) else None
+    reason = "" if missing(row["reason"]) else str(row["reason"])
+    if missing(row["answer"]):
+        return f"no verdict: {REASONS.get(reason, reason)}" if not missing(row["shown"]) else None
     if row["answer"] != verdicts.UNDECIDED:
         return None
     why = REASONS.get(reason, reason) or "an interval holds one of the thresholds"
@@ -235,15 +235,16 @@ def _reason(row: pd.Series[Any]) -> str | None:
 
 
 def _undecided(row: pd.Series[Any]) -> str:
-    needed = "" if _missing(row["needed_runs"]) else f" (needs about {int(row['needed_runs']):,} runs)"
+    needed = "" if missing(row["needed_runs"]) else f" (needs about {int(row['needed_runs']):,} runs)"
     return f"{verdicts.UNDECIDED}{needed}"
 
 
 def _status(line: pd.Series[Any]) -> str:
-    return controls_check.NOT_RUN if _missing(line["controls"]) else str(line["controls"])
+    return controls_check.NOT_RUN if missing(line["controls"]) else str(line["controls"])
 
 
-def _missing(value: Any) -> bool:
+def missing(value: Any) -> bool:
+    """Return whether a value of a frame's line is unknown."""
     import pandas as pd
 
     return bool(pd.isna(value))
