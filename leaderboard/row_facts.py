@@ -1,7 +1,6 @@
 """Facts about a row beside its verdicts: its submission's size and training, and the machines that played it.
 
-What is known of a submission comes from an entry of this package with the row's identity; of others only what
-the row itself holds is known.
+What a row does not say of its submission comes from an entry of this package with the row's identity.
 """
 
 from __future__ import annotations
@@ -35,10 +34,13 @@ def of(folder: RowFolder, row: Mapping[str, Any]) -> dict[str, Any]:
     `parameters` is the number of one checkpoint's, the largest; `watched_runs` and `watched_moves` count the
     histories that it was trained on; `seconds` is what its jobs took by the clock, one after another.
     """
-    return {**_of_submission(folder, row), **_of_playing(folder)}
+    return {**of_submission(folder, row), **_of_playing(folder)}
 
 
-def _of_submission(folder: RowFolder, row: Mapping[str, Any]) -> dict[str, Any]:
+def of_submission(folder: RowFolder, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the size of a row's submission and what it was trained on, null where unknown."""
+    if row.get("facts"):
+        return {**UNKNOWN, **row["facts"]}
     entry = reserved_names.ENTRIES / folder.benchmark / str(row["name"])
     if row["control"] or not (entry / reserved_names.DECLARATION).is_file():
         return dict(UNKNOWN)

@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
+from understudy.leaderboard import (
+    board,
+    controls_check,
+    plan_check,
+    predictions,
+    releases,
+    scores,
+    stored_rows,
+)
 from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
@@ -96,6 +104,7 @@ def verify(
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
         failures[rows[0]] += _check_tables(results, scorer)
+        failures[rows[0]] += _failures(_check_releases(results, scorer))
     return [
         Finding(
             row,
@@ -311,17 +320,28 @@ def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Ite
 
 def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
     """Yield each stored table that differs from the table of these rows."""
-    written = [path for path in (results / name for name in board.FILES) if path.exists()]
+    written = [name for name in board.FILES if (results / name).exists()]
     if not written:
         return
     try:
-        tables = board.texts(_scored(results, scorer), results)
+        expected = board.contents(_scored(results, scorer), results, written)
     except InputError as error:
         yield str(error)
         return
-    for path in written:
-        if path.read_text(encoding="utf-8") != tables[path.name]:
-            yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+    for name, data in expected.items():
+        path = results / name
+        try:
+            if board.differs(path, data):
+                yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+        except InputError as error:
+            yield str(error)
+
+
+def _check_releases(results: Path, scorer: RowScorer) -> Iterator[str]:
+    """Yield what is wrong with the releases of these rows."""
+    folder = releases.folder_of(results)
+    if releases.numbers(folder):
+        yield from releases.failures(folder, _scored(results, scorer))
 
 
 def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 import safetensors
@@ -24,6 +25,15 @@ def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]
         (name, str(each["dtype"]), list(each["shape"]), hashlib.sha256(each["data"]).hexdigest())
         for name, each in found
     )
+
+
+def count(path: Path) -> int:
+    """Return the number of values in a safetensors file's tensors; InputError if it is not a whole one."""
+    try:
+        with safetensors.safe_open(path, "numpy") as found:
+            return sum(math.prod(found.get_slice(name).get_shape()) for name in found.keys())  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise unreadable(b"", path, error) from error
 
 
 def unreadable(data: bytes, where: Path, error: Exception) -> InputError:

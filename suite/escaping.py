@@ -73,8 +73,18 @@ def csv_text(text: str) -> str:
 
     Only for text; a negative number begins with `-` and stays a number.
     """
-    begins_formula = text.lstrip()[:1] in tuple(FORMULA) or text[:1] in ("\t", "\r", "\n")
+    begins_formula = _would_be_formula(text) or text[:1] in ("\t", "\r", "\n")
     return f"'{terminal(text)}" if begins_formula else terminal(text)
+
+
+def from_csv_text(cell: str) -> str:
+    """Return the text that `csv_text` was given; a control character in it stays escaped."""
+    return cell[1:] if cell.startswith("'") and _would_be_formula(cell[1:]) else cell
+
+
+def _would_be_formula(text: str) -> bool:
+    """Return whether a text begins like a formula; apostrophes before it count, so that one can be undone."""
+    return text.lstrip("'").lstrip()[:1] in tuple(FORMULA)
 
 
 def _escape(char: str) -> str:

@@ -45,6 +45,8 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "rounds",
     "compare",
     "board",
+    "release",
+    "cite",
 )
 
 # typer exports no name for UsageError, only for this subclass of it.

@@ -46,6 +46,15 @@ class Document(Part):
         return found
 
 
+class Facts(Part):
+    """What a submission is, as far as it decides nothing that is played."""
+
+    parameters: Count  # values in the tensors of a set of weights, the largest of them
+    watched_runs: Count  # teachers' runs, or parts of them, that the weights were trained on
+    watched_moves: Count  # of these runs together
+    training: dict[Text, Number] | None  # declared settings of the training; null: none are declared
+
+
 class Row(Document):
     """`row.json`: which submission or control a row is of, and how it is played."""
 
@@ -69,6 +78,7 @@ class Row(Document):
     # Keys that are left out where they don't apply:
     custom_code: CustomCode | None = None  # of an architecture that does not come with this package
     in_memory: Text | None = None  # class of a model that was given as an object and is not stored
+    facts: Facts | None = None  # of a submission; rows that were scored before it was known have none
 
 
 class Lane(Part):

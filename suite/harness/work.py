@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from understudy.suite import games, protocols
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
+from understudy.suite.harness.entry import Facts
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
@@ -124,13 +126,19 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     path, declared = row.folder / records.ROW, _declared(row)
     if row.request.restart or not path.exists():
         return path, declared
-    differing = games.differing_settings(declared, row_documents.read(row_documents.Row, path))
+    kept = row_documents.read(row_documents.Row, path)
+    differing = games.differing_settings(_deciding(declared), _deciding(kept))
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
             "for --out, or --restart to play its runs again (in Python: out=, restart=True)"
         )
     return path, declared
+
+
+def _deciding(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `row.json` without what decides nothing, which earlier versions did not write."""
+    return {name: value for name, value in declared.items() if name != "facts"}
 
 
 def _declared(row: RequestedRow) -> dict[str, Any]:
@@ -155,7 +163,13 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
         **({"custom_code": entry.custom_code.model_dump()} if entry.custom_code else {}),
         **({"in_memory": entry.in_memory} if entry.in_memory else {}),
+        **({"facts": _facts(entry.facts)} if entry.facts else {}),
     }
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    training = None if facts.training is None else dict(facts.training)
+    return {**dataclasses.asdict(facts), "training": training}
 
 
 def _intervention(item: WorkItem) -> Intervention | None:
