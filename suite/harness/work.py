@@ -124,7 +124,11 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     path, declared = row.folder / records.ROW, _declared(row)
     if row.request.restart or not path.exists():
         return path, declared
-    differing = games.differing_settings(declared, row_documents.read(row_documents.Row, path))
+    stored = row_documents.read(row_documents.Row, path)
+    if stored.get("weights"):  # of this identity, so the same bytes wherever they are read today
+        declared = {"weights": stored["weights"], **declared}
+    played = {name: value for name, value in declared.items() if name != "weights"}
+    differing = games.differing_settings(played, {**stored, "weights": None})
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
@@ -155,6 +159,7 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
         **({"custom_code": entry.custom_code.model_dump()} if entry.custom_code else {}),
         **({"in_memory": entry.in_memory} if entry.in_memory else {}),
+        **({"weights": entry.weights} if entry.weights else {}),
     }
 
 
