@@ -41,8 +41,8 @@ def review(pull: PullRequest) -> Review:
             ("weights", "only their hash is committed; whose it is shows when the row comes")
         )
         found.next_steps.append(
-            f"a maintainer merges it, and draws the salt of round {after[-1].name} when the round closes; then score "
-            f"the submission: understudy score SUBMISSION --round {after[-1].name}"
+            f"a maintainer merges it, and draws the salt of round {after[-1].name} when it closes; then "
+            f"score the submission: understudy score SUBMISSION --round {after[-1].name}"
         )
     return found
 
@@ -65,7 +65,7 @@ def _refused(before: Sequence[Round], after: Sequence[Round]) -> Iterator[str]:
     """Yield why the rounds of the head do not follow from those of the target by commitments alone."""
     drawn = [each for each in before if each.salt is not None]
     if list(after[: len(drawn)]) != drawn:
-        yield f"{PATH}: a drawn round is another than on the target branch; merge the target branch, and commit again"
+        yield f"{PATH}: a drawn round differs from the target branch's; merge that branch, and commit again"
         return
     rest = after[len(drawn) :]
     if any(each.salt is not None for each in rest):
@@ -88,11 +88,12 @@ def _refused_name(committed: Committed) -> Iterator[str]:
     """Yield what keeps a committed submission from having a row."""
     if not reserved_names.NAME.fullmatch(committed.name):
         yield (
-            f"{PATH}: expected a name of letters a-z, digits, '.', '_' and '-'; found {committed.name!r}; change it "
-            f"in {reserved_names.DECLARATION}, and commit again"
+            f"{PATH}: expected a name of letters a-z, digits, '.', '_' and '-'; found {committed.name!r}; "
+            f"change it in {reserved_names.DECLARATION}, and commit again"
         )
     elif reserved := reserved_names.why_reserved(committed.name):
-        yield f"{PATH}: {committed.name!r} is the name of {reserved}; change it in {reserved_names.DECLARATION}"
+        remedy = f"change it in {reserved_names.DECLARATION}, and commit again"
+        yield f"{PATH}: {committed.name!r} is the name of {reserved}; {remedy}"
     try:
         benchmarks.load(committed.benchmark)
     except InputError as error:

@@ -1,7 +1,7 @@
 """A pull request as git has it: which files it changes, and their bytes, read without checking them out.
 
-What a stranger's branch holds is read as data: no file of it is written into a working tree, no hook or filter of
-it runs, and a link is refused rather than followed.
+What a stranger's branch holds is read as data: it is not checked out, no hook or filter of it runs, and a
+link in it is never followed.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class PullRequest:
         found = self._ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if not found:
             raise InputError(
-                f"{self.repository}: expected a branch, a tag or a commit; found {name!r}, which is none here; "
-                "fetch it first"
+                f"{self.repository}: expected a branch, a tag or a commit; found {name!r}, which is none "
+                "here; fetch it first"
             )
         return found.decode().strip()
 

@@ -1,4 +1,4 @@
-"""Review of a pull request that brings a row: what it may not change, whether its runs replay, how it would stand.
+"""Review of a pull request that brings a row: what it changes, whether its runs replay, how it would stand.
 
 The rows of the target branch and the new one are laid out in a temporary folder from git's objects, so the
 review is the same on a maintainer's machine and in a workflow, whatever is in the working tree.
@@ -18,7 +18,7 @@ from understudy.leaderboard.pull_request import ADDED, PLAIN_FILE, REMOVED, Chan
 from understudy.leaderboard.stored_rows import RowFolder, Shortfall
 from understudy.suite import benchmarks, reserved_names
 from understudy.suite.errors import InputError, MachineError
-from understudy.suite.harness import records, row_archive, rounds
+from understudy.suite.harness import records, rounds, row_archive
 
 RESULTS: Final = "leaderboard/results"
 ENTRIES: Final = "submissions/entries"
@@ -125,8 +125,8 @@ def _refused_changes(pull: PullRequest, changes: Sequence[Change], largest: int)
     others = {place for change in changes if (place := place_of(change.path))} - new
     for place in sorted(others):
         yield (
-            f"{place.row}: this row stands on the target branch already, and a pull request leaves the rows of "
-            "others as they are; give yours a name of its own, or ask a maintainer to change the row"
+            f"{place.row}: this row is on the target branch already, and a pull request leaves others' rows "
+            "as they are; give yours a name of its own, or ask a maintainer to change the row"
         )
     entries = {place.entry for place in new}
     for change in changes:
@@ -166,7 +166,8 @@ def _review_files(
     missing = [name for name in NEEDED if not (row.path / name).is_file()]
     if missing:
         review.refusals.append(
-            f"{place.row}: {', '.join(missing)} missing; score it again, which packs its runs: understudy score"
+            f"{place.row}: {', '.join(missing)} missing; score it again, which packs its runs: understudy "
+            "score"
         )
         return
     try:
@@ -236,9 +237,9 @@ def _review_weights(
     if submission is None:
         why = f"a model in memory, {declared['in_memory']}" if declared.get("in_memory") else "nowhere named"
         review.refusals.append(
-            f"{row.path / records.ROW}: expected weights that others can fetch; found {why}; publish them with "
-            "understudy submissions push, and score the row again by the name hf://user/repo@<commit hash> that "
-            f"it prints (nothing is played again), or add {ENTRIES}/{row.benchmark}/{row.name}"
+            f"{row.path / records.ROW}: expected weights that others can fetch; found {why}; publish them "
+            "(understudy submissions push) and score again by the name hf://user/repo@<commit hash> that it "
+            f"prints, which plays nothing again; or add {ENTRIES}/{row.benchmark}/{row.name}"
         )
         return
     if review.refusals:

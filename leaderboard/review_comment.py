@@ -1,4 +1,4 @@
-"""The review of a pull request as a Markdown comment; what a stranger wrote is text in it, and nothing else."""
+"""The review of a pull request as a Markdown comment; what a stranger wrote is text in it, nothing else."""
 
 from __future__ import annotations
 

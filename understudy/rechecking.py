@@ -1,4 +1,7 @@
-"""Rechecking: gives the logs of a stored row to a submission's weights, and says whether they choose its moves."""
+"""Rechecking: gives the logs of a stored row to a submission's weights, and says if they choose its moves.
+
+A review calls it, and takes any function of this form.
+"""
 
 from __future__ import annotations
 
@@ -82,8 +85,8 @@ def _requested(row: RowFolder, submission: str) -> RequestedRow:
     ):
         if found != declared[key]:
             raise InputError(
-                f"{submission}: expected the submission of the row, whose {key} is {declared[key]}; found {found}; "
-                "publish these weights, or score the row again with those"
+                f"{submission}: expected the submission of the row, whose {key} is {declared[key]}; found "
+                f"{found}; publish the row's weights, or score a row of these"
             )
     return requested
 
