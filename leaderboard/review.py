@@ -16,7 +16,7 @@ from typing import Any, Final
 from understudy.leaderboard import cells, eligibility, scores, stored_rows, tables, verification
 from understudy.leaderboard.pull_request import ADDED, PLAIN_FILE, REMOVED, Change, PullRequest
 from understudy.leaderboard.stored_rows import RowFolder, Shortfall
-from understudy.suite import benchmarks, reserved_names
+from understudy.suite import benchmarks, escaping, reserved_names
 from understudy.suite.errors import InputError, MachineError
 from understudy.suite.harness import records, rounds, row_archive
 
@@ -270,7 +270,9 @@ def _review_standing(review: Review, row: RowFolder) -> None:
     if not mine:
         review.not_checked.append(("its place in the table", left_out.rows.get(row, "it cannot be scored")))
         return
-    review.table = tables.imitators_markdown(cells.frame(scored), None)
+    shown = tables.imitators_markdown(cells.frame(scored), None)
+    name = escaping.markdown(row.name)
+    review.table = shown.replace(f"\n| {name} |", f"\n| **{name}** |")
     frame = cells.frame(mine)
     reasons = eligibility.unranked_because(mine[0])
     review.notes.append("may be ranked" if not reasons else f"not ranked: {'; '.join(reasons)}")

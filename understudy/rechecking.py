@@ -65,6 +65,7 @@ def _requested(row: RowFolder, submission: str) -> RequestedRow:
     from understudy.suite.harness.requests import Request
 
     declared = stored_rows.row_of(row)
+    submission = _of_this_checkout(row, submission)
     job = records.read_job(stored_rows.job_folders(row)[0])
     request = Request(
         submission,
@@ -89,6 +90,21 @@ def _requested(row: RowFolder, submission: str) -> RequestedRow:
                 f"{found}; publish the row's weights, or score a row of these"
             )
     return requested
+
+
+def _of_this_checkout(row: RowFolder, submission: str) -> str:
+    """Return this checkout's entry in place of a copy of it, whose name would be taken by that entry."""
+    from pathlib import Path
+
+    from understudy.submissions import submission_format
+    from understudy.suite import reserved_names
+    from understudy.suite.hub import locations
+
+    own = reserved_names.ENTRIES / row.benchmark / row.name
+    if locations.names_hub(submission) or not reserved_names.is_entry(row.benchmark, row.name):
+        return submission
+    is_copy = submission_format.read(own).identity == submission_format.read(Path(submission)).identity
+    return str(own) if is_copy else submission
 
 
 def _planned(row: RequestedRow) -> list[PlannedJob]:

@@ -108,6 +108,10 @@ class Checkout:
         """Run a Python command of the checkout's code in another process, e.g. `-m understudy board`."""
         return self._run([sys.executable, *arguments], hub)
 
+    def shell(self, script: str, hub: LoopbackHub) -> subprocess.CompletedProcess[str]:
+        """Run a shell's script in the checkout."""
+        return self._run(["bash", "-c", script], hub)
+
     def environment(self, hub: LoopbackHub | None = None) -> dict[str, str]:
         """Return the environment of its commands: its own code, an author, and no settings of the user's."""
         own = {
@@ -135,3 +139,48 @@ class Checkout:
             timeout=900,
             check=False,
         )
+
+
+class Session:
+    """One process that runs commands of a checkout's code one after the other, as starting each takes long."""
+
+    DRIVER = """
+import contextlib, io, json, sys
+from understudy import cli, review
+
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    program, *arguments = json.loads(line)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = {"understudy": cli.main, "review": review.main}[program](arguments)
+    print("DONE", json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+    def __init__(self, checkout: Checkout, hub: LoopbackHub) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.DRIVER],
+            cwd=checkout.path,
+            env=checkout.environment(hub),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def run(self, *command: str) -> tuple[int, str, str]:
+        """Run `understudy ...` or `review ...`; return its exit code, output and errors."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("DONE "):
+                code, out, err = json.loads(line.removeprefix("DONE "))
+                return code, out, err
+        raise AssertionError(f"the process ended in {command}")
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
