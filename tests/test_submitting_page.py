@@ -1,4 +1,4 @@
-"""`docs/submitting.md` from its first command to its last, on a loopback Hub and in a git checkout of the test's."""
+"""`docs/submitting.md` from its first command to its last, on a loopback Hub and in a checkout of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Walk:
     def __init__(self, checkout: Checkout, hub: LoopbackHub, replaced: dict[str, str]) -> None:
         self.checkout, self.hub, self.replaced = checkout, hub, replaced
         self.session = Session(checkout, hub)
-        self.outputs: dict[str, str] = {}  # by command, as it stands on the page
+        self.outputs: list[
+            tuple[str, str]
+        ] = []  # each command, as it stands on the page, and what it printed
 
     def block(self, block: str) -> None:
         for command in block.splitlines():
@@ -38,21 +40,21 @@ class Walk:
                 line = line.replace(text, other)
             program, *arguments = shlex.split(line)
             if program == "git":
-                self.outputs[command] = self.checkout.git(*arguments)
+                self.outputs.append((command, self.checkout.git(*arguments)))
                 continue
             if program == "python":
                 assert arguments[:2] == ["-m", "understudy.review"]
                 program, arguments = "review", arguments[2:]
             code, out, err = self.session.run(program, *arguments)
             assert code == 0, f"{command}\n{out}\n{err}"
-            self.outputs[command] = out
+            self.outputs.append((command, out))
             if "submissions push" in command:
                 assert re.fullmatch(PINNED, out.strip())
                 self.replaced["hf://user/mine@<commit hash>"] = out.strip()
 
     def output(self, *parts: str) -> list[str]:
         """Return what the commands with all of these parts printed."""
-        return [out for command, out in self.outputs.items() if all(part in command for part in parts)]
+        return [out for command, out in self.outputs if all(part in command for part in parts)]
 
     def review(self, target: str = "origin/main") -> tuple[int, list[str], str]:
         """Return the exit code of a review, its refusals and the whole comment."""
@@ -152,9 +154,6 @@ def test_the_comment_of_the_row_has_its_place_and_what_was_checked(walked):
 
 
 def test_a_changed_number_is_refused(branch):
-    def better(scores):
-        scores["verdicts"][0]["parts"][0]["numbers"]["imitator"]["estimate"] = 99.5
-
     scores = json.loads((branch.checkout.path / ROW / "scores.json").read_text(encoding="utf-8"))
     name = next(iter(scores["verdicts"][0]["numbers"]))
 
@@ -280,7 +279,8 @@ def test_the_page_as_a_user_types_it(made, hub, tmp_path):
     pinned = "hf://user/mine@<commit hash>"
     said = ""
     for block in BLOCKS[1:]:
-        script = f"set -e\nPATH={shlex.quote(str(programs))}:$PATH\n{block.replace('hf://user/mine@<commit hash>', pinned)}"
+        typed = block.replace("hf://user/mine@<commit hash>", pinned)
+        script = f"set -e\nPATH={shlex.quote(str(programs))}:$PATH\n{typed}"
         done = checkout.shell(script, hub)
         assert done.returncode == 0, done.stderr
         said += done.stdout

@@ -312,7 +312,7 @@ def test_a_place_is_read_from_a_path():
 
 
 HOSTILE = (
-    "<img src=x onerror=alert(1)> @everyone @org/team [a](http://evil.example) **b** `c` ``` | \u202e \x1b[2J\n"
+    "<img src=x onerror=alert(1)> @everyone @org/team [a](http://evil.example) **b** `c` ``` |\u202e\x1b[2J\n"
     "# heading\n<!-- <details> ![i](http://evil.example/i.png) www.evil.example https://evil.example"
 )
 MARKDOWN = MarkdownIt("gfm-like", {"html": True, "linkify": False}).enable("table")

@@ -142,7 +142,7 @@ class Checkout:
 
 
 class Session:
-    """One process that runs commands of a checkout's code one after the other, as starting each takes long."""
+    """One process that runs commands of a checkout's code in turn, since starting each takes long."""
 
     DRIVER = """
 import contextlib, io, json, sys
