@@ -175,6 +175,12 @@ def _review_files(
     except InputError as error:
         review.refusals.append(str(error))
         return
+    if declared["name"] != place.name:  # before anything shows it
+        review.refusals.append(
+            f"{row.path / records.ROW}: the row of {declared['name']!r} in the folder of {place.name!r}; rename "
+            "the submission, and score it again"
+        )
+        return
     review.checked.append(
         ("files", f"{_count(len(list(row.path.iterdir())), 'file')}, each as docs/row-format.md has it")
     )

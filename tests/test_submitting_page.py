@@ -23,6 +23,11 @@ SKILL = " --budget quick --task skill"  # the other questions take minutes
 PINNED = r"hf://user/mine@[0-9a-f]{40}"
 
 
+def shown(comment: str) -> str:
+    """Return Markdown without its escapes."""
+    return re.sub(r"\\([\\`*_<>\[\]|&~$/.+=)#-])", r"\1", comment)
+
+
 class Walk:
     """The commands of the page, run one after the other."""
 
@@ -57,10 +62,10 @@ class Walk:
         return [out for command, out in self.outputs if all(part in command for part in parts)]
 
     def review(self, target: str = "origin/main") -> tuple[int, list[str], str]:
-        """Return the exit code of a review, its refusals and the whole comment."""
+        """Return the exit code of a review, its refusals and the whole comment, as a reader sees it."""
         code, comment, err = self.session.run("review", target, "--processes", "1")
         assert err == ""
-        return code, re.findall(r"^- `+ ?(.*?) ?`+$", comment, re.MULTILINE), comment
+        return code, re.findall(r"^- `+ ?(.*?) ?`+$", comment, re.MULTILINE), shown(comment)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +146,8 @@ def test_the_comment_of_the_commitment_says_what_was_committed(walked):
 
 
 def test_the_comment_of_the_row_has_its_place_and_what_was_checked(walked):
-    _, comment = walked.output("understudy.review")
+    _, printed = walked.output("understudy.review")
+    comment = shown(printed)
     assert "Nothing is refused" in comment
     lines = [line.split("|")[1].strip() for line in comment.splitlines() if line.startswith("| ")]
     assert sorted(lines[2:]) == ["**mine**", "older"]
@@ -223,6 +229,7 @@ def test_a_row_of_an_identity_that_was_not_committed_is_refused(branch):
     assert "**weights**: not given the logs" in comment
 
 
+@pytest.mark.long
 def test_a_row_of_no_round_is_taken_and_not_ranked(branch):
     """Nothing is replayed again for it: the same weights, played under the salt that everyone knows."""
     git = branch.checkout.git
@@ -236,23 +243,29 @@ def test_a_row_of_no_round_is_taken_and_not_ranked(branch):
     code, lines, comment = branch.review()
     assert (code, lines) == (0, [])
     assert "not ranked: self-reported" in comment
-    assert "**round**: its seeds are of round dev" in comment
+    assert "**round**: its seeds are of the round dev" in comment
 
 
 def test_markup_in_a_name_is_refused_and_only_text(branch):
     hostile = "<img src=x> @everyone [a](http://evil.example) `b`"
-
-    def named(row):
-        row.update(name=hostile, architecture=hostile, watched=hostile)
-
-    changed(branch, ROW / "row.json", named)
-    code, lines, comment = branch.review()
+    changed(branch, ROW / "row.json", lambda row: row.update(name=hostile, architecture=hostile))
+    code, (line,), comment = branch.review()
     assert code == 1
-    assert any("the row of '<img src=x>" in line for line in lines)
-    outside = re.sub(r"(`+) .*? \1(?!`)|`[^`]*`", "", comment)
-    assert "<img" not in outside
-    assert "@everyone" not in outside
-    assert "[a](" not in outside
+    assert line == (
+        f"{ROW}/row.json: the row of {hostile!r} in the folder of 'mine'; rename the submission, and score it "
+        "again"
+    )
+    outside = comment.replace(line, "")
+    for part in ("<img", "@everyone", "[a]", "evil.example"):
+        assert part not in outside
+
+
+def test_markup_elsewhere_in_a_declaration_is_only_text(branch):
+    """The model's class stands in a note below the table, which is Markdown."""
+    hostile = "<img src=x> @everyone [a](http://evil.example)"
+    changed(branch, ROW / "row.json", lambda row: row.update(in_memory=hostile))
+    _, comment, _ = branch.session.run("review", "origin/main", "--processes", "1")
+    assert "\\<img src=x\\> @<!-- -->everyone \\[a\\](http:\\//evil.example)" in comment
 
 
 def test_a_space_has_the_head_that_the_hub_reads():

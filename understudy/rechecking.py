@@ -65,10 +65,9 @@ def _requested(row: RowFolder, submission: str) -> RequestedRow:
     from understudy.suite.harness.requests import Request
 
     declared = stored_rows.row_of(row)
-    submission = _of_this_checkout(row, submission)
     job = records.read_job(stored_rows.job_folders(row)[0])
     request = Request(
-        submission,
+        _of_this_checkout(row, submission),
         row.benchmark,
         row.budget,
         row.path.parents[2],
