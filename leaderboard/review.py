@@ -177,8 +177,8 @@ def _review_files(
         return
     if declared["name"] != place.name:  # before anything shows it
         review.refusals.append(
-            f"{row.path / records.ROW}: the row of {declared['name']!r} in the folder of {place.name!r}; rename "
-            "the submission, and score it again"
+            f"{row.path / records.ROW}: the row of {declared['name']!r} in the folder of {place.name!r}; "
+            "rename the submission, and score it again"
         )
         return
     review.checked.append(
