@@ -17,7 +17,7 @@ from understudy.leaderboard import cells, eligibility, scores, stored_rows, tabl
 from understudy.leaderboard.pull_request import ADDED, PLAIN_FILE, REMOVED, Change, PullRequest
 from understudy.leaderboard.stored_rows import RowFolder, Shortfall
 from understudy.suite import benchmarks, escaping, reserved_names
-from understudy.suite.errors import InputError, MachineError
+from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.harness import records, rounds, row_archive
 
 RESULTS: Final = "leaderboard/results"
@@ -82,8 +82,8 @@ def review_row(
 
     Args:
         pull: the pull request.
-        recheck: gives the row's logs to its weights; it raises InputError for weights that are refused, and
-            MachineError where they cannot be fetched.
+        recheck: gives the row's logs to its weights; it raises InputError or CheckFailed for weights that are
+            refused, and MachineError where they cannot be fetched.
         processes: that replay; None: as many as there are cores.
         largest: bytes of one file, at most.
     """
@@ -253,7 +253,7 @@ def _review_weights(
         return
     try:
         found = recheck(row, submission)
-    except InputError as error:
+    except (InputError, CheckFailed) as error:
         review.refusals.append(f"weights: {error}")
     except MachineError as error:
         review.not_checked.append(("weights", str(error)))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from understudy import cli, rechecking, screen
+from understudy import cli, screen, weights_review
 from understudy.leaderboard import commitments, review, review_comment
 from understudy.leaderboard.pull_request import PullRequest
 from understudy.leaderboard.review import Rechecked, Review
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _review(given: argparse.Namespace) -> Review:
     def recheck(row: RowFolder, submission: str) -> Rechecked:
-        return rechecking.recheck(row, submission, given.recheck_seconds)
+        return weights_review.recheck(row, submission, given.recheck_seconds)
 
     pull = PullRequest(given.repository, given.target, given.head)
     if commitments.is_commitment(pull):
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recheck-seconds",
         type=float,
-        default=rechecking.MAX_SECONDS,
+        default=weights_review.MAX_SECONDS,
         help="a recheck of the weights that takes longer here is left out; default: %(default)g",
     )
     return parser

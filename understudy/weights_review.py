@@ -1,6 +1,6 @@
-"""Rechecking: gives the logs of a stored row to a submission's weights, and says if they choose its moves.
+"""Weights in a review: gives them the logs of a stored row, and says whether they choose its moves.
 
-A review calls it, and takes any function of this form.
+A review takes any function of this form, see `leaderboard.review.Recheck`.
 """
 
 from __future__ import annotations
