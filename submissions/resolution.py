@@ -73,6 +73,7 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
+        weights=hub_submissions.pinned_name(name_or_path),
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
         declaration=submission_format.declaration_hash(submission),

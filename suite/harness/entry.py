@@ -94,6 +94,9 @@ class Entry:
         None  # `submission_format.declaration_hash`, or the identity if in memory; None: a control
     )
     custom_code: CustomCode | None = None  # of its architecture; None: it comes with this package
+    weights: str | None = (
+        None  # hf://user/repo@<commit hash>, where it was fetched; None: a folder or control
+    )
     in_memory: str | None = None  # class of a model that was given as an object; None: it is stored
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained
     facts: Facts | None = None  # of a submission, for the tables; None: a control, or a model in memory

@@ -22,6 +22,7 @@ from understudy.suite.validation import Sha256
 
 Text = Annotated[str, Field(max_length=4_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+HubModel = Annotated[str, Field(max_length=300, pattern=r"^hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
@@ -79,6 +80,7 @@ class Row(Document):
     custom_code: CustomCode | None = None  # of an architecture that does not come with this package
     in_memory: Text | None = None  # class of a model that was given as an object and is not stored
     facts: Facts | None = None  # of a submission; rows that were scored before it was known have none
+    weights: HubModel | None = None  # pinned name on the Hub of the submission that played
 
 
 class Lane(Part):

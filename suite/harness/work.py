@@ -126,8 +126,10 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
     path, declared = row.folder / records.ROW, _declared(row)
     if row.request.restart or not path.exists():
         return path, declared
-    kept = row_documents.read(row_documents.Row, path)
-    differing = games.differing_settings(_deciding(declared), _deciding(kept))
+    stored = row_documents.read(row_documents.Row, path)
+    if stored.get("weights"):  # of this identity, so the same bytes wherever they are read today
+        declared = {"weights": stored["weights"], **declared}
+    differing = games.differing_settings(_deciding(declared), _deciding(stored))
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
@@ -138,7 +140,7 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 
 def _deciding(declared: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of `row.json` without what decides nothing, which earlier versions did not write."""
-    return {name: value for name, value in declared.items() if name != "facts"}
+    return {name: value for name, value in declared.items() if name not in ("facts", "weights")}
 
 
 def _declared(row: RequestedRow) -> dict[str, Any]:
@@ -164,6 +166,7 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         **({"custom_code": entry.custom_code.model_dump()} if entry.custom_code else {}),
         **({"in_memory": entry.in_memory} if entry.in_memory else {}),
         **({"facts": _facts(entry.facts)} if entry.facts else {}),
+        **({"weights": entry.weights} if entry.weights else {}),
     }
 
 

@@ -56,8 +56,9 @@ def require_same_scores(hub, submission, tmp_path, monkeypatch, capsys, *tasks):
     name = from_the_hub(hub, submission, tmp_path, monkeypatch, capsys)
     score(name, tmp_path / "there", *tasks)
     here, there = (tmp_path / results / BENCHMARK / "quick" / "mine" for results in ("here", "there"))
-    for file in ("scores.json", "row.json"):
-        assert (here / file).read_bytes() == (there / file).read_bytes()
+    assert (here / "scores.json").read_bytes() == (there / "scores.json").read_bytes()
+    from_folder, from_hub = (json.loads((row / "row.json").read_text("utf-8")) for row in (here, there))
+    assert from_hub == {**from_folder, "weights": name}
     return json.loads((there / "scores.json").read_text())["verdicts"]
 
 
