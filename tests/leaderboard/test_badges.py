@@ -95,7 +95,10 @@ def test_the_command_writes_a_badge_beside_the_citation(results, tmp_path, capsy
     of_row = ["cite", "random", "--benchmark", "darkroom-v1", "--budget", "quick", "--results", str(results)]
     assert cli.main([*of_row, "--badge", str(path), "--task", "skill"]) == cli.DONE
     out, err = capsys.readouterr()
-    assert out.startswith("@misc{understudy-darkroom-v1-quick-random,\n")
+    sentence, empty, entry = out.split("\n")[:3]
+    assert sentence.startswith("Understudy ")
+    assert sentence.endswith("; a control; exploratory. Intervals: 95 %.")
+    assert (empty, entry) == ("", "@misc{understudy-darkroom-v1-quick-random,")
     assert err == f"{path}: badge\n"
     assert texts(path.read_text())[0] == "understudy Q1 darkroom-v1 quick"
     assert cli.main([*of_row, "--badge", str(tmp_path / "b.png"), "--task", "skill"]) == cli.BAD_INPUT

@@ -15,7 +15,7 @@ from support import ROOT, rows
 
 import understudy
 from understudy import cli
-from understudy.leaderboard import citations, releases
+from understudy.leaderboard import citations, releases, scores, stored_rows
 from understudy.leaderboard.citations import Citation
 from understudy.suite import escaping
 from understudy.suite.errors import CheckFailed, InputError
@@ -23,6 +23,7 @@ from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.verdicts import Verdict
 
 CFF = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 SPELLED = {
     r"\textbackslash{}": "\\",
     r"\textbraceleft{}": "{",
@@ -109,7 +110,8 @@ def test_a_row_is_cited_with_its_answers(tmp_path):
     assert typeset(found["note"]) == (
         f"identity {rows.SHA256[:16]}; round 1; benchmark identity {rows.SHA256[:16]}; "
         "Q1 skill (points an episode): not played (checkpoint claim); "
-        "Q3 transfer (normalised gain): yes (unverified) 0.78 [0.72, 0.84] (method claim, n = 16, m = 12)"
+        "Q3 transfer (normalised gain): yes (unverified) 0.78 [0.72, 0.84] "
+        "(method claim, n = 16, m = 12, leaks)"
     )
 
 
@@ -133,6 +135,67 @@ def test_a_hostile_text_stays_one_value(text):
     found = parsed(str(Citation("key", (("title", text), ("note", "x")))))[2]
     assert found["note"] == "x"
     assert typeset(found["title"]) == " ".join(text.split())
+
+
+# Sentences
+
+
+def test_a_report_says_all_that_a_reader_needs(tmp_path):
+    points = {
+        "gain": Interval(10.04, 9.24, 10.85, 0.95),
+        "teacher's gain": Interval(12.88, 12.37, 13.38, 0.95),
+    }
+    verdict = replace(VERDICT, numbers={**VERDICT.numbers, **points}, marks=("provisional",))
+    settings = {"search_trials": 10, "round": "2"}
+    one = rows.scored(tmp_path, "mine", (verdict,), budget="full", row=settings, rechecked=True)
+    setting = f"Understudy {understudy.__version__}, darkroom-v1, budget full, round 2, track frozen, "
+    assert citations.report(one, "transfer") == (
+        f"{setting}watched multi, greedy decoding: mine ({rows.SHA256[:16]}): Q3 transfer yes (unverified), "
+        "method claim, n = 16, m = 12, leaks, provisional, gain +10.0 [+9.2, +10.8] points an episode, "
+        "teacher's gain +12.9 [+12.4, +13.4] points an episode, normalised gain 0.78 [0.72, 0.84]; "
+        "controls not run; the best of 10 settings; rechecked; exploratory. Intervals: 95 %."
+    )
+
+
+def test_a_report_says_what_speaks_against_an_answer(tmp_path):
+    bracketed = Verdict("improvement", "method", "no", bracketed=True)
+    absent = Verdict("skill", "method", None, "not played")
+    one = rows.scored(tmp_path, "mine", (bracketed, absent), row={"round": "dev"})
+    assert "Q2 improvement (no), method claim;" in citations.report(one, "improvement")
+    assert "; not ranked: self-reported; exploratory." in citations.report(one, "improvement")
+    assert "Q1 skill no verdict (not played), method claim;" in citations.report(one, "skill")
+
+
+def test_only_the_declared_cell_is_the_primary_result(tmp_path):
+    def said(claim="method", task="transfer", budget="full", **row):
+        verdict = Verdict(task, claim, "no")
+        declared = {"watched": "single", **row}
+        one = rows.scored(tmp_path, "mine", (verdict,), "atari-v1", budget, row=declared)
+        return citations.report(one, task).split("; ")[-1]
+
+    assert said() == said(task="improvement") == "primary result. Intervals: 95 %."
+    others = [
+        said(claim="checkpoint"),
+        said(task="skill"),
+        said(budget="tenth"),
+        said(watched="multi"),
+        said(decoding="sample"),
+    ]
+    assert set(others) == {"exploratory. Intervals: 95 %."}
+
+
+@pytest.mark.parametrize(
+    ("of", "budget", "name", "task", "sentence"),
+    re.findall(r"^<!-- (\S+) (\S+) (\S+) (\S+) -->\n> (.*)$", REPORTING, re.MULTILINE),
+)
+def test_an_example_of_the_page_is_what_a_stored_row_says(of, budget, name, task, sentence):
+    results = ROOT / "leaderboard" / "results"
+    row = stored_rows.RowFolder(results / of / budget / name, of, budget, name)
+    assert sentence == citations.report(scores.score_row(results, row), task)
+
+
+def test_the_page_has_examples():
+    assert REPORTING.count("<!-- ") == REPORTING.count("\n> ") == 2
 
 
 # Of stored rows
@@ -188,7 +251,10 @@ def test_a_row_that_is_not_what_a_release_froze_is_not_cited_with_it(frozen, tmp
         (["rando", "--benchmark", "darkroom-v1", "--budget", "quick"], "did you mean 'random'?"),
         (["random", "--benchmark", "darkroom-v9", "--budget", "quick"], "did you mean 'darkroom-v1'?"),
         (["random", "--benchmark", "darkroom-v1", "--budget", "slow"], "slow"),
-        (["random", "--benchmark", "darkroom-v1", "--budget", "quick", "--badge", "a.svg"], "expected both"),
+        (
+            ["random", "--benchmark", "darkroom-v1", "--budget", "quick", "--badge", "a.svg"],
+            "--badge: expected --task",
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(results, arguments, said, capsys):

@@ -33,9 +33,16 @@ def cite(
         Path | None,
         typer.Option(parser=arguments.file, help="Also write the row's answer to --task as an SVG badge."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Of the badge: skill, improvement or transfer.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="First print a sentence that reports this answer: skill, improvement or transfer."),
+    ] = None,
 ) -> None:
-    """Print BibTeX for the suite, for a frozen release, or for one row with its answers."""
+    """Print BibTeX for the suite, for a frozen release, or for one row with its answers.
+
+    BibTeX takes text before an entry, as the sentence of --task, for a comment.
+    """
+    from understudy import screen
     from understudy.leaderboard import citations, releases, stored_rows
     from understudy.suite.errors import InputError
 
@@ -52,12 +59,15 @@ def cite(
     missing = [option for option, value in of_row.items() if not value]
     if missing:
         raise InputError(f"{name}: expected {missing[0]} too, which with the name says which row is meant")
-    if (badge is None) != (task is None):
-        raise InputError("--badge and --task: expected both, or neither")
+    if badge is not None and task is None:
+        raise InputError("--badge: expected --task too, which says what is on the badge")
     one = _scored(chosen, str(benchmark), str(budget), name)
     text = str(citations.of_row(one, frozen))
     if badge is not None:
         _write_badge(one, str(task), badge)
+    if task is not None:
+        screen.echo(citations.report(one, task))
+        typer.echo()
     typer.echo(text, nl=False)
 
 
