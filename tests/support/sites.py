@@ -127,6 +127,7 @@ def table(rows: list[dict[str, Any]], **values: Any) -> dict[str, Any]:
         "controls": "controls: 20 of 20 as expected",
         "tasks": TASKS,
         "teacher": {"skill": started, "improvement": gained, "transfer": gained},
+        "comparison": None,
         "watched_curve": {key: curve(8.0)[key] for key in ("units", "blocks", "few_ends")} | {"edges": edges},
         "rows": rows,
         **values,
