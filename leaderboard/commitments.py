@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from understudy.leaderboard.pull_request import PullRequest
+from understudy.leaderboard.pull_request import PLAIN_FILE, REMOVED, PullRequest
 from understudy.leaderboard.review import Review
 from understudy.suite import benchmarks, reserved_names
 from understudy.suite.errors import InputError
@@ -24,6 +24,10 @@ def is_commitment(pull: PullRequest) -> bool:
 def review(pull: PullRequest) -> Review:
     """Review a pull request that changes nothing but the file of the rounds."""
     found = Review("a commitment to a round")
+    (change,) = pull.changes()
+    if change.kind == REMOVED or change.mode != PLAIN_FILE:
+        found.refusals.append(f"{PATH}: expected a plain file, as on the target branch; take it back")
+        return found
     try:
         before, after = _rounds(pull, pull.target), _rounds(pull, pull.head)
     except InputError as error:

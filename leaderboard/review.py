@@ -29,7 +29,9 @@ MAX_FILE_BYTES: Final = 100 * 2**20  # of one file; GitHub refuses larger ones
 
 _NAME: Final = reserved_names.NAME.pattern
 _IN_ROW: Final = re.compile(rf"{RESULTS}/({_NAME})/({_NAME})/({_NAME})/(.+)", re.DOTALL)
-_IN_ENTRY: Final = re.compile(rf"{ENTRIES}/({_NAME})/({_NAME})/(.+)", re.DOTALL)
+# Each part begins with a letter, a digit or `_`: a tree of git may hold `..`, and its files are written here.
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_IN_ENTRY: Final = re.compile(rf"{ENTRIES}/({_NAME})/({_NAME})/((?:{_PART}/)*{_PART})")
 
 
 @dataclass(frozen=True, order=True)

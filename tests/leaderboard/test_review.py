@@ -14,7 +14,7 @@ from support import ROOT, rows
 
 from understudy import review as command
 from understudy.leaderboard import commitments, review, review_comment
-from understudy.leaderboard.pull_request import ADDED, CHANGED, REMOVED, PullRequest
+from understudy.leaderboard.pull_request import ADDED, CHANGED, REMOVED, Change, PullRequest
 from understudy.leaderboard.review import Place, Rechecked, Review
 from understudy.suite.errors import InputError, MachineError
 
@@ -167,6 +167,18 @@ def test_a_link_and_a_program_are_refused(repository):
     assert all("expected a plain file" in line for line in found)
 
 
+@pytest.mark.parametrize("inner", ["../../x", "all/../../x", ".git/hooks/x", "./x", "all//x", "a\nb"])
+def test_a_path_that_leads_elsewhere_is_refused(repository, inner):
+    """Git writes no such path into a working tree; a tree that a stranger made may hold it."""
+    repository.commit(FILES)
+    made = Change(f"{ENTRY}/{inner}", ADDED)
+    changes = [*repository.pull.changes(), made]
+    (line,) = review._refused_changes(repository.pull, changes, 1000)
+    assert line == f"{ENTRY}/{inner}: outside of the row's folder; make it a pull request of its own"
+    sound = [*repository.pull.changes(), Change(f"{ENTRY}/all/model.safetensors", ADDED)]
+    assert list(review._refused_changes(repository.pull, sound, 1000)) == []
+
+
 def test_one_row_is_brought_and_not_two_or_none(repository):
     assert repository.refusals({"notes.md": ""})[0].endswith("found none")
     found = repository.refusals({**FILES, f"{ROW}-two/row.json": ""})
@@ -274,6 +286,19 @@ def test_a_commitment_says_what_is_committed(repository, capsys):
     repository.commit(rounds(FIRST, ([committed()], None)))
     (line,) = commitments.review(repository.pull).refusals
     assert "a commitment of the open round is gone" in line
+
+
+def test_the_file_of_the_rounds_stays_a_file(repository):
+    repository.git("switch", "--quiet", "main")
+    repository.commit(rounds(FIRST))
+    repository.git("switch", "--quiet", "--create", "round")
+    repository.commit({}, commitments.PATH)
+    (line,) = commitments.review(repository.pull).refusals
+    assert "expected a plain file" in line
+    (repository.path / commitments.PATH).symlink_to("../README.md")
+    repository.commit({})
+    (line,) = commitments.review(repository.pull).refusals
+    assert "expected a plain file" in line
 
 
 def test_a_row_with_its_own_commitment_is_refused(repository):
