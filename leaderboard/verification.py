@@ -28,7 +28,7 @@ from understudy.suite.histories import derived_segments, history_format, replay
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.replay_notes import ReplayNotes
-from understudy.suite.io import file_names, walks
+from understudy.suite.io import bounded, file_names, walks
 
 Report = Callable[[int, int], None]  # moves done and to do
 Begin = Callable[[int, int, int], None]  # runs and moves to replay, runs that were replayed before
@@ -320,7 +320,7 @@ def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
         yield str(error)
         return
     for path in written:
-        if path.read_text(encoding="utf-8") != tables[path.name]:
+        if bounded.read_text(path) != tables[path.name]:
             yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
 
 

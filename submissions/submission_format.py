@@ -20,7 +20,7 @@ from understudy.submissions import regular_files, tensors
 from understudy.suite import registry, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, walks
+from understudy.suite.io import files, json_text, walks
 from understudy.suite.io.file_names import CARD, CONFIG, TRAINING_LOG, TRAINING_PICTURE, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.validation import Sha256
@@ -242,13 +242,13 @@ def parsed(kind: type[Document], path: Path, limit_bytes: int, folder: Path) -> 
     data = regular_files.read(path, limit_bytes, folder)
     try:
         found = kind.model_validate_json(data)
-        validation.json_values(data)
+        json_text.values(data)
         return found
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(_message(kind, path, (of_format or problems)[0])) from error
-    except ValueError as error:  # a key stands twice
+    except ValueError as error:  # no value that pydantic refuses, e.g. a key that stands twice
         raise InputError(f"{path}: not readable JSON ({error}); make it again") from error
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from understudy.leaderboard.figures.printing import GREY, LINES
 from understudy.suite import escaping
+from understudy.suite.io import bounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ MOST_LINES = 6  # checkpoints drawn distinctly; the others are thin and grey
 
 def of_log(path: Path) -> Figure:
     """Return the figure of a `training.csv`; raises OSError if there is none."""
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(bounded.read_text(path))))
     return training_curve(
         {
             checkpoint: [

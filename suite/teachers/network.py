@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from understudy.suite import draws
 from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import bounded, git_lfs
 from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import layers
@@ -201,7 +201,7 @@ def load_parameters(path: Readable, game: Game) -> Parameters:
 
     data = b""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
         stored = load(data)
     except (OSError, SafetensorError) as error:
         git_lfs.refuse_pointer_bytes(data, path)

@@ -35,12 +35,11 @@ def made(number: int) -> Case:
     target = targets.chosen(rng)
     files = dict(originals.EVERY[target.original]())
     on_disk = bool(rng.random() < OF_FOLDERS)
-    changed = []
-    for _ in range(0 if on_disk else int(rng.choice([1, 1, 1, 2]))):
-        name = list(files)[int(rng.integers(len(files)))]
+    count = 0 if on_disk else min(len(files), int(rng.choice([1, 1, 1, 2])))
+    names = [list(files)[int(index)] for index in rng.choice(len(files), size=count, replace=False)]
+    for name in names:
         files[name] = mutator_of(name)(files[name], rng)
-        changed.append(name)
-    return Case(number, target, files, tuple(changed), rng, on_disk)
+    return Case(number, target, files, tuple(names), rng, on_disk)
 
 
 def run(case: Case, folder: Path) -> Outcome:

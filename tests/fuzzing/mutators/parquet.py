@@ -17,7 +17,7 @@ from tests.fuzzing.mutators import json_documents, raw_bytes
 
 HEADER, FILE_HASH, NO_HASH = "understudy", "understudy_file_sha256", "0" * 64
 DTYPES = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}
-BOMB_ROWS = 2**28  # 2 GB when read, a few kB as a file
+BOMB_ROWS = 2**27  # 1 GB when read, a few kB as a file
 BOMB_GROUP_ROWS = 2**24
 SEAL = re.compile(FILE_HASH.encode() + rb"\x18\x40([0-9a-f]{64})")
 

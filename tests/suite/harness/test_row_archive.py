@@ -14,7 +14,7 @@ import pytest
 
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
-from understudy.suite.io import archives
+from understudy.suite.io import archives, bounded
 
 FILES = {
     "start/all/job.json": json.dumps({"lanes": [1, 2]}).encode(),
@@ -186,7 +186,7 @@ def test_the_bounds_hold(tmp_path, monkeypatch):
         assert "expected at most 3,999 bytes in it, found 4,000" in refusal(padded)
     for suffix, name in ((".parquet", "history.parquet"), (".safetensors", "safetensors"), (".json", "json")):
         with monkeypatch.context() as bound:
-            bound.setattr(archives, "MAX_BYTES", {**archives.MAX_BYTES, suffix: 1})
+            bound.setattr(bounded, "MAX_BYTES", {**bounded.MAX_BYTES, suffix: 1})
             archives._kept_directory.cache_clear()
             text = refusal(path)
             assert name in text
