@@ -23,6 +23,7 @@ MAX_BYTES: Final[Mapping[str, int]] = MappingProxyType(  # of a file, by the end
 )
 MAX_OTHER_BYTES: Final = 1 << 26  # of text in other files: lists of hashes, TOML, CSV
 NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
+_NO_FILE: Final = (errno.ELOOP, errno.ENXIO, errno.ENODEV)  # a link to itself, a socket, a device that is gone
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows: no line ends are changed
 
 
@@ -51,7 +52,12 @@ def read_text(path: Readable) -> str:
 @contextmanager
 def opened(path: Path, limit_bytes: int, flags: int = 0) -> Iterator[BinaryIO]:
     """Open a regular file of at most so many bytes; `flags` of `os.open` are added. Raises as `read`."""
-    descriptor = os.open(path, os.O_RDONLY | NO_WAIT | _BINARY | flags)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT | _BINARY | flags)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise InputError(f"{path}: expected a regular file, found none ({error.strerror})") from error
+        raise
     try:
         _require(path, os.fstat(descriptor), limit_bytes)
     except BaseException:
