@@ -253,7 +253,7 @@ def parsed(kind: type[Document], path: Path, limit_bytes: int, folder: Path) -> 
 
 
 def _message(kind: type[_Document], path: Path, problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = validation.place_of(problem)
     if problem["type"] == "json_invalid":
         return f"{path}: not readable JSON ({problem['ctx']['error']}); make it again"
     if problem["type"] == "missing":
@@ -266,9 +266,7 @@ def _message(kind: type[_Document], path: Path, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {where!r}; remove it"
     if where == "format":
-        return (
-            f"{path}: submission format {problem['input']!r}, this version reads {FORMAT}; update understudy"
-        )
+        return f"{path}: submission format {problem['input']!r:.80}, this version reads {FORMAT}; update understudy"
     return f"{path}: {validation.problem_text(problem)}"
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, cast
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.suite import registry
+from understudy.suite import escaping, registry
 from understudy.suite.errors import InputError
 from understudy.suite.io import json_text
 
@@ -124,7 +124,7 @@ def _checked(kind: type[Model], data: bytes, where: object, advice: str) -> tupl
 
 def _document_text(problem: Any) -> str:
     """Return one of pydantic's problems with a document in words."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = place_of(problem)
     if problem["type"] == "missing":
         return f"expected the key {place!r}, found none"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -136,9 +136,14 @@ def _document_text(problem: Any) -> str:
     return problem_text(problem)
 
 
+def place_of(problem: Any) -> str:
+    """Return where one of pydantic's problems is, as keys and numbers with dots between them."""
+    return escaping.shortened(".".join(str(part) for part in problem["loc"]))
+
+
 def problem_text(problem: Any) -> str:
     """Return one of pydantic's problems in words: the place, what was expected, what was found."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = place_of(problem)
     found = repr(problem["input"])
     found = found if len(found) <= 80 else f"{found[:77]}..."
     context = problem.get("ctx", {})

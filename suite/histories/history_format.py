@@ -93,7 +93,9 @@ class History:
         finite = np.isfinite(self.reward)
         if not finite.all():
             move = int(finite.argmin())
-            raise ValueError(f"column reward: expected finite numbers, found {self.reward[move]} at move {move}")
+            raise ValueError(
+                f"column reward: expected finite numbers, found {self.reward[move]} at move {move}"
+            )
         next_move = 0
         for segment in self.header.segments:
             if segment.first_move != next_move:

@@ -23,7 +23,11 @@ MAX_BYTES: Final[Mapping[str, int]] = MappingProxyType(  # of a file, by the end
 )
 MAX_OTHER_BYTES: Final = 1 << 26  # of text in other files: lists of hashes, TOML, CSV
 NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)
-_NO_FILE: Final = (errno.ELOOP, errno.ENXIO, errno.ENODEV)  # a link to itself, a socket, a device that is gone
+_NO_FILE: Final = (
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ENODEV,
+)  # a link to itself, a socket, a device that is gone
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows: no line ends are changed
 
 
@@ -31,8 +35,8 @@ def read(path: Readable) -> bytes:
     """Return a file's content; of a place in an archive, as the archive gives it.
 
     Raises:
-        OSError: there is no such file, it is a folder, or it may not be read.
-        InputError: it is a pipe or a device, or has more bytes than a file of its name may have.
+        OSError: there is no such file, or it may not be read.
+        InputError: it is a folder, a pipe or a device, or has more bytes than a file of its name may have.
     """
     if not isinstance(path, Path):
         return path.read_bytes()
@@ -46,7 +50,9 @@ def read_text(path: Readable) -> str:
     try:
         return read(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, found another byte at {error.start}; save it so") from error
+        raise InputError(
+            f"{path}: expected UTF-8, found another byte at {error.start}; save it so"
+        ) from error
 
 
 @contextmanager
@@ -68,10 +74,9 @@ def opened(path: Path, limit_bytes: int, flags: int = 0) -> Iterator[BinaryIO]:
 
 
 def _require(path: Path, found: os.stat_result, limit_bytes: int) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path}: expected a regular file, found a device or pipe; remove it")
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or pipe"
+        raise InputError(f"{path}: expected a regular file, found {kind}; move it away")
     if found.st_size > limit_bytes:
         raise InputError(
             f"{path}: expected at most {limit_bytes:,} bytes, found {found.st_size:,}; fetch or make it again"

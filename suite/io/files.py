@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from understudy.suite.errors import InputError
-from understudy.suite.io import bounded, git_lfs, json_text, parts, walks
+from understudy.suite.io import bounded, git_lfs, json_text, parts, tensor_files, walks
 from understudy.suite.io.readable import Readable
 
 try:
@@ -112,14 +112,8 @@ def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 def read_columns(path: Readable) -> dict[str, np.ndarray]:
     """Read the arrays that `write_columns` wrote; raise InputError if the file is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    data = b""
     try:
         data = bounded.read(path)
-        columns: dict[str, np.ndarray] = load(data)
-    except (FileNotFoundError, SafetensorError) as error:
-        git_lfs.refuse_pointer_bytes(data, path)
-        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
-    return columns
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error.strerror}); make it again") from error
+    return tensor_files.arrays(data, path)
