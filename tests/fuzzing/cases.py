@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from tests.fuzzing import originals, targets
 from tests.fuzzing.mutators import folders, mutator_of
 from tests.fuzzing.outcomes import Outcome, of_call, of_command

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.support import sound_submissions, torch_files
-
 from understudy import baselines
 from understudy.leaderboard import stored_rows
 from understudy.submissions import training_log
@@ -41,7 +40,7 @@ def submission() -> Files:
     """A small, untrained submission."""
     with tempfile.TemporaryDirectory() as folder:
         written = sound_submissions.write(Path(folder) / "mine", baselines.load("bc"), EMBEDDED)
-        return {name: data for name, data in sound_submissions.content(written).items()}
+        return sound_submissions.content(written)
 
 
 @functools.cache

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tests.fuzzing import originals
 
+from tests.fuzzing import originals
 from understudy import cli
 from understudy.leaderboard import board, scores, verification
 from understudy.leaderboard.figures import learning_curves, training_curves

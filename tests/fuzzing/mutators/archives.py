@@ -161,7 +161,7 @@ def _with_bomb(members: dict[str, bytes], rng: np.random.Generator) -> bytes:
 
 def _with_field(data: bytes, rng: np.random.Generator) -> bytes:
     """Return an archive with another number in its directory, and half the time in the local header too."""
-    places = [place for place in _found(data, CENTRAL)]
+    places = _found(data, CENTRAL)
     if not places:
         return raw_bytes.mutate(data, rng)
     found, place = bytearray(data), places[int(rng.integers(len(places)))]

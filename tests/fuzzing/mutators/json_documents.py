@@ -1,4 +1,4 @@
-"""JSON documents: values of other types and sizes, missing, unknown and repeated keys, texts that are not JSON."""
+"""JSON documents: values of other types and sizes, missing, unknown and repeated keys, texts that are no JSON."""
 
 from __future__ import annotations
 

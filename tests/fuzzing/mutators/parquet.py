@@ -1,4 +1,4 @@
-"""Histories: other headers, columns and Parquet structure, with hashes that hold, as a hostile writer's would."""
+"""Histories: other headers, columns and Parquet structure, under hashes that hold, as a hostile writer has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safetensors: headers with other names, dtypes, shapes and offsets, wrong lengths, numbers that are not finite."""
+"""Safetensors: other names, dtypes, shapes and offsets, wrong lengths, numbers that are not finite."""
 
 from __future__ import annotations
 
