@@ -28,8 +28,8 @@ def of_log(path: Path) -> Figure:
             curves.setdefault(str(line["checkpoint"]), []).append(point)
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: line {lines.line_num}: expected the log of a training ({error!s:.200}); write it again: "
-            "understudy train"
+            f"{path}: line {lines.line_num}: expected the log of a training ({error!s:.200}); write it "
+            "again: understudy train"
         ) from error
     return training_curve(curves)
 

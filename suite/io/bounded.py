@@ -75,8 +75,8 @@ def opened(path: Path, limit_bytes: int, flags: int = 0) -> Iterator[BinaryIO]:
 
 def _require(path: Path, found: os.stat_result, limit_bytes: int) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or pipe"
-        raise InputError(f"{path}: expected a regular file, found {kind}; move it away")
+        kind = "a folder; name a file" if stat.S_ISDIR(found.st_mode) else "a device or pipe; move it away"
+        raise InputError(f"{path}: expected a regular file, found {kind}")
     if found.st_size > limit_bytes:
         raise InputError(
             f"{path}: expected at most {limit_bytes:,} bytes, found {found.st_size:,}; fetch or make it again"

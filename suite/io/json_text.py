@@ -20,8 +20,8 @@ def values(data: bytes) -> Any:
     Args:
         data: the text, in UTF-8.
 
-    Raises ValueError where it is not JSON, is nested too deeply, has a key twice, a number that is not finite,
-    a whole number of more than MAX_DIGITS digits, or half a character.
+    Raises ValueError where it is not JSON, is nested too deeply, has a key twice, a number that is not
+    finite, a whole number of more than MAX_DIGITS digits, or half a character.
     """
     try:
         found = json.loads(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `support`
 
-from tests.fuzzing import cases, worker
-from tests.fuzzing.outcomes import ACCEPTED, FAULT, REFUSED
+from fuzzing import cases, worker
+from fuzzing.outcomes import ACCEPTED, FAULT, REFUSED
 
 
 def main() -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzzing import originals, targets
-from tests.fuzzing.mutators import folders, mutator_of
-from tests.fuzzing.outcomes import Outcome, of_call, of_command
-from tests.fuzzing.targets import Target
+from fuzzing import originals, targets
+from fuzzing.mutators import folders, mutator_of
+from fuzzing.outcomes import Outcome, of_call, of_command
+from fuzzing.targets import Target
 
 SEED = 22  # of all cases
 OF_FOLDERS = 0.12  # share of the cases that change a folder rather than a file's content

@@ -14,7 +14,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.support import sound_submissions, torch_files
+from support import sound_submissions, torch_files
+
 from understudy import baselines
 from understudy.leaderboard import stored_rows
 from understudy.submissions import training_log

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzzing import originals
+from fuzzing import originals
 from understudy import cli
 from understudy.leaderboard import board, scores, verification
 from understudy.leaderboard.figures import learning_curves, training_curves

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fuzzing import cases, originals, targets
-from tests.fuzzing.outcomes import ACCEPTED, FAULT, HangError, Outcome
+from fuzzing import cases, originals, targets
+from fuzzing.outcomes import ACCEPTED, FAULT, HangError, Outcome
 
 MORE_BYTES = 3 << 29  # of address space that a case may take, 1.5 GiB
 CASE_SECONDS = 60  # after which a case is interrupted: a guard against hangs, no measurement

@@ -11,7 +11,7 @@ Mutator = Callable[[bytes, np.random.Generator], bytes]
 
 def mutator_of(name: str) -> Mutator:
     """Return what mutates a file of this name."""
-    from tests.fuzzing.mutators import (
+    from fuzzing.mutators import (
         archives,
         json_documents,
         parquet,

@@ -10,8 +10,8 @@ import zlib
 
 import numpy as np
 
-from tests.fuzzing import mutators
-from tests.fuzzing.mutators import raw_bytes
+from fuzzing import mutators
+from fuzzing.mutators import raw_bytes
 
 NAMES = (
     *(

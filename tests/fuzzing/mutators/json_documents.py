@@ -1,4 +1,4 @@
-"""JSON documents: values of other types and sizes, missing, unknown and repeated keys, texts that are no JSON."""
+"""JSON documents: values of other types and sizes, missing, unknown, repeated keys, texts that are none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzzing.mutators import raw_bytes
+from fuzzing.mutators import raw_bytes
 
 DEEP = 100_000  # brackets within each other
 TEXTS = (

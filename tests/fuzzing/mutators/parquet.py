@@ -1,4 +1,4 @@
-"""Histories: other headers, columns and Parquet structure, under hashes that hold, as a hostile writer has."""
+"""Histories: other headers, columns and Parquet structure, under hashes that hold, as a liar writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.fuzzing.mutators import json_documents, raw_bytes
+from fuzzing.mutators import json_documents, raw_bytes
 
 HEADER, FILE_HASH, NO_HASH = "understudy", "understudy_file_sha256", "0" * 64
 DTYPES = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}

@@ -6,7 +6,7 @@ import pickletools
 
 import numpy as np
 
-from tests.fuzzing.mutators import raw_bytes
+from fuzzing.mutators import raw_bytes
 
 OPCODES = tuple(opcode.code.encode("latin-1") for opcode in pickletools.opcodes)
 PIECES = (

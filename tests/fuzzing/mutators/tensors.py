@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzzing.mutators import json_documents, raw_bytes
+from fuzzing.mutators import json_documents, raw_bytes
 
 DTYPES = (
     "F64",

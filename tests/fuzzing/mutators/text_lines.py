@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.fuzzing.mutators import json_documents, raw_bytes
+from fuzzing.mutators import json_documents, raw_bytes
 
 LINES = (
     "",
