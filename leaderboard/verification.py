@@ -320,7 +320,7 @@ def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
         yield str(error)
         return
     for path in written:
-        if bounded.read_text(path) != tables[path.name]:
+        if bounded.text(path) != tables[path.name]:
             yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
 
 

@@ -173,7 +173,8 @@ def _refuse_wrapped(found: Mapping[str, Tensor], expected: Mapping[str, Tensor],
             else f"save `model.{wrapper}.state_dict()`"
         )
         raise InputError(
-            f"{path}: {escaping.shortened(name)}: expected {plain!r}, found the prefix `{wrapper}.` of a compiled or "
+            f"{path}: {escaping.shortened(name)}: expected {plain!r}, found the prefix `{wrapper}.` of a "
+            "compiled or "
             f"data-parallel module; {advice}"
         )
 

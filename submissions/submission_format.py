@@ -17,10 +17,10 @@ import pydantic
 from pydantic import BaseModel, Field
 
 from understudy.submissions import regular_files, tensors
-from understudy.suite import registry, validation
+from understudy.suite import json_text, registry, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, json_text, walks
+from understudy.suite.io import files, walks
 from understudy.suite.io.file_names import CARD, CONFIG, TRAINING_LOG, TRAINING_PICTURE, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 from understudy.suite.validation import Sha256

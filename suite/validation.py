@@ -14,9 +14,8 @@ from typing import Annotated, Any, TypeVar, cast
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.suite import escaping, registry
+from understudy.suite import escaping, json_text, registry
 from understudy.suite.errors import InputError
-from understudy.suite.io import json_text
 
 Checked = TypeVar("Checked")
 Model = TypeVar("Model", bound=BaseModel)

@@ -20,7 +20,7 @@ MOST_LINES = 6  # checkpoints drawn distinctly; the others are thin and grey
 
 def of_log(path: Path) -> Figure:
     """Return the figure of a `training.csv`; raises OSError if there is none, InputError if it is no log."""
-    lines = csv.DictReader(io.StringIO(bounded.read_text(path), newline=""), strict=True)
+    lines = csv.DictReader(io.StringIO(bounded.text(path), newline=""), strict=True)
     curves: dict[str, list[tuple[int, float, float | None]]] = {}
     try:
         for line in lines:

@@ -41,7 +41,7 @@ def load(name: str) -> Benchmark:
     """Return a benchmark by name; InputError with a suggestion if there is none."""
     registry.choose(name, names(), "benchmark")
     path = next(path for folder in __path__ if (path := Path(folder) / f"{name}.toml").is_file())
-    benchmark = declaration.parse(bounded.read_text(path), str(path))
+    benchmark = declaration.parse(bounded.text(path), str(path))
     if benchmark.name != name:
         raise InputError(f"{path}: expected name = {name!r}, the file's name; found {benchmark.name!r}")
     return benchmark

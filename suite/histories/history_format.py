@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from understudy.suite import stored_names
+from understudy.suite import json_text, stored_names
 from understudy.suite.errors import InputError
-from understudy.suite.io import bounded, files, git_lfs, json_text
+from understudy.suite.io import bounded, files, git_lfs
 from understudy.suite.io.readable import Readable
 
 FORMAT = 1

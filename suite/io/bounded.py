@@ -45,7 +45,7 @@ def read(path: Readable) -> bytes:
         return content(file, path, limit_bytes)
 
 
-def read_text(path: Readable) -> str:
+def text(path: Readable) -> str:
     """Return a file's text, in UTF-8; raises as `read`, and InputError where it is not UTF-8."""
     try:
         return read(path).decode("utf-8")

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from understudy.suite import json_text
 from understudy.suite.errors import InputError
-from understudy.suite.io import bounded, git_lfs, json_text, parts, tensor_files, walks
+from understudy.suite.io import bounded, git_lfs, parts, tensor_files, walks
 from understudy.suite.io.readable import Readable
 
 try:

@@ -62,9 +62,10 @@ def read(path: Readable, history: History) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         found, expected = tuple(tensor.shape), shapes.get(".".join(name.split(".")[-2:]))
         if expected is None or (found and found != expected):  # a scalar: Adam's number of updates
+            needed = "no such tensor" if expected is None else str(list(expected))
             raise InputError(
-                f"{path}: not a {game.family} teacher's checkpoint: {escaping.shortened(name)} is {list(found)}, "
-                f"expected {'no such tensor' if expected is None else list(expected)}; put the run's own file there"
+                f"{path}: not a {game.family} teacher's checkpoint: {escaping.shortened(name)} is "
+                f"{list(found)}, expected {needed}; put the run's own file there"
             )
     return tensors
 

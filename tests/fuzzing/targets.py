@@ -122,7 +122,7 @@ def check_hub_folder(folder: Path) -> None:
 def read_benchmark(folder: Path) -> None:
     path = folder / "darkroom-v1.toml"
     if path.exists():  # the names of benchmarks are those of the files that are there
-        declaration.parse(bounded.read_text(path), str(path))
+        declaration.parse(bounded.text(path), str(path))
 
 
 def read_state_dict(folder: Path) -> None:

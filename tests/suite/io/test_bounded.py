@@ -92,7 +92,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_whole_or_refused(tmp_path):
 def test_text_is_utf8(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("é\r\n".encode())
-    assert bounded.read_text(path) == "é\r\n"
+    assert bounded.text(path) == "é\r\n"
     path.write_bytes(b"a\xff")
     with pytest.raises(InputError, match="expected UTF-8, found another byte at 1"):
-        bounded.read_text(path)
+        bounded.text(path)

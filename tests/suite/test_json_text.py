@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy.suite import json_text
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, json_text
+from understudy.suite.io import files
 
 SCALARS = (
     st.none()
