@@ -12,7 +12,7 @@ from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.stored_rows import LeftOut
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_storage
-from understudy.suite.io import files
+from understudy.suite.io import bounded, files
 
 MARKDOWN: Final = "table.md"
 STORED: Final = (MARKDOWN, table_files.CSV)  # in a results folder: few files, whose bytes are always the same
@@ -81,7 +81,7 @@ def differs(path: Path, expected: bytes) -> bool:
     Raises InputError if it cannot be read.
     """
     if path.name != table_files.PARQUET:
-        return path.read_bytes() != expected
+        return bounded.read(path) != expected
     return table_files.to_json(table_files.read(path)) != table_files.to_json(
         table_files.from_bytes(expected, path)
     )

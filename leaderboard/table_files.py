@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from understudy.leaderboard import table_columns
 from understudy.leaderboard.table_columns import NUMBER, TEXT, TRUTH, WHOLE, Column
-from understudy.suite import escaping, validation
+from understudy.suite import escaping, json_text
 from understudy.suite.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read_csv(data: bytes, path: Path) -> pd.DataFrame:
 
 
 def _read_json(data: bytes, path: Path) -> pd.DataFrame:
-    document = validation.json_values(data)  # refuses NaN, and a key that stands twice
+    document = json_text.values(data)  # refuses NaN, and a key that stands twice
     if not isinstance(document, Mapping) or document.get("table") != table_columns.NAME:
         raise ValueError(f"expected {table_columns.NAME!r} as its table")
     _require_version(document["version"], path)

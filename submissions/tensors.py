@@ -8,8 +8,7 @@ from pathlib import Path
 
 import safetensors
 
-from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import tensor_files
 
 
 def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]]:
@@ -20,7 +19,7 @@ def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]
     try:
         found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError) as error:
-        raise unreadable(data, where, error) from error
+        raise tensor_files.unreadable(data, where, error) from error
     return sorted(
         (name, str(each["dtype"]), list(each["shape"]), hashlib.sha256(each["data"]).hexdigest())
         for name, each in found
@@ -33,10 +32,4 @@ def count(path: Path) -> int:
         with safetensors.safe_open(path, "numpy") as found:
             return sum(math.prod(found.get_slice(name).get_shape()) for name in found.keys())  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError) as error:
-        raise unreadable(b"", path, error) from error
-
-
-def unreadable(data: bytes, where: Path, error: Exception) -> InputError:
-    """Return what to say of bytes that are not a whole safetensors file."""
-    git_lfs.refuse_pointer_bytes(data, where)
-    return InputError(f"{where}: not a whole safetensors file ({error}); make it again")
+        raise tensor_files.unreadable(b"", path, error) from error

@@ -29,6 +29,11 @@ LATEX: Final = {  # characters that LaTeX would not print as they are
 FORMULA: Final = "=+-@＝＋－＠"  # first characters of a spreadsheet's formulas, also in their wide forms
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """Return a stranger's text for a message: its beginning, and how long it is if it has more characters."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
 def terminal(text: str) -> str:
     """Return text for a line of a terminal, without rich's markup: what is not printable is escaped.
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from understudy.suite import validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import bounded, files
 from understudy.suite.io.readable import Readable
 from understudy.suite.validation import Sha256
 
@@ -382,7 +382,7 @@ CHECKS: Final[Mapping[str, type[Isolation | Rechecked]]] = {  # by the file's na
 def read(kind: type[Document], path: Readable) -> dict[str, Any]:
     """Return the content of a document; InputError, in one line, if it is missing or refused by its model."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -84,5 +85,6 @@ class Evidence:
         for name, value in vars(self).items():
             if isinstance(value, tuple) and name != "predictions":
                 keys = [(run.unit, run.checkpoint, run.lane) for run in value]
-                if len(keys) != len(set(keys)):
-                    raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {keys}")
+                twice = next((key for key, count in Counter(keys).items() if count > 1), None)
+                if twice is not None:
+                    raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {twice}")

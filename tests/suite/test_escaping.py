@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from understudy.suite import escaping
+from understudy.suite import escaping, registry
+from understudy.suite.errors import InputError
 
 HOSTILE = (
     "[red]bold[/red] :smile:",
@@ -251,3 +252,16 @@ def test_latex_by_hand():
         r"a\_b \& 5 \% of \$x\$ \textbackslash{} \{\textasciitilde{}\}"
     )
     assert escaping.latex("--[") == "-{}-["
+
+
+def test_a_text_without_end_is_shown_in_part():
+    assert escaping.shortened("a" * 120) == "a" * 120
+    assert escaping.shortened("é" * 1_234_567, 5) == "ééééé... (1,234,567 characters)"
+
+
+def test_an_unknown_name_without_end_is_refused_at_once():
+    """The search for the nearest name takes time with the square of its length."""
+    with pytest.raises(
+        InputError, match=r"^unknown thing 'a{120}\.\.\. \(1,000,000 characters\)'; known: b$"
+    ):
+        registry.choose("a" * 1_000_000, ["b"], "thing")
