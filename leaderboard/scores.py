@@ -153,9 +153,16 @@ def isolation_holds(folder: RowFolder, role: str) -> bool | None:
 
 
 def rechecked(folder: RowFolder) -> bool | None:
-    """Return whether the player, given the logs, chose the same moves in every scored run; None: unknown."""
-    jobs = [path for path in stored_rows.job_folders(folder) if "@" not in path.parent.name]
-    return _holds(jobs, records.RECHECKED)
+    """Return whether the player is reported to have chosen the same moves, given the logs; None: unknown.
+
+    It is known of every scored run; of an intervention's runs a failure counts where it is reported.
+    """
+    jobs = stored_rows.job_folders(folder)
+    of_interventions = [path for path in jobs if "@" in path.parent.name]
+    found = [stored_rows.check_result(path, records.RECHECKED) for path in of_interventions]
+    if any(one is not None and one.mismatch is None and not one.holds for one in found):
+        return False
+    return _holds([path for path in jobs if "@" not in path.parent.name], records.RECHECKED)
 
 
 def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:

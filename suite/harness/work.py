@@ -43,7 +43,7 @@ def run(item: WorkItem, report: Report) -> None:
     elif item.what == ISOLATION:
         player.check_isolation(item.role)
     elif item.what == RECHECK:
-        player.recheck(item.role)
+        player.recheck(item.role, _intervention(item))
     else:
         player.play(item.role, item.player, _intervention(item))
 
@@ -73,15 +73,22 @@ def check_items(row: RequestedRow, what: str) -> list[WorkItem]:
 
     Args:
         row: the row, played.
-        what: ISOLATION, of runs whose memory is not restored at episode starts; or RECHECK, of all runs.
+        what: ISOLATION, of scored runs whose memory is not restored at episode starts; or RECHECK, of all
+            runs, those of interventions too.
 
     Raises InputError if no such run has been played.
     """
     roles = [role for role, each in protocols.ROLES.items() if what == RECHECK or each.kind != "start"]
-    played = [role for role in roles if row_files.find(row.folder, f"{role}/*/lane-*/{records.RECORD}")]
+    applied = [None, *(interventions.INTERVENTIONS.values() if what == RECHECK else ())]
+    stored = {(role, each): interventions.role_of(role, each) for each in applied for role in roles}
+    played = [
+        key
+        for key, stored_as in stored.items()
+        if row_files.find(row.folder, f"{stored_as}/*/lane-*/{records.RECORD}")
+    ]
     if not played:
         raise InputError(f"{row.folder}: no runs of kind {' or '.join(roles)} here; score them first")
-    return [WorkItem(row, what, role) for role in played]
+    return [WorkItem(row, what, role, intervention=each.name if each else None) for role, each in played]
 
 
 def refuse_other_jobs(items: Sequence[WorkItem]) -> None:

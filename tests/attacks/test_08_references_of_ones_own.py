@@ -45,7 +45,8 @@ def test_one_run_under_eight_names_is_one_teacher(tmp_path, monkeypatch, own_dat
 def test_weaker_teachers_with_pins_of_their_own_are_named_in_the_row(
     make_submission, data, here, monkeypatch
 ):
-    """Random play as the reference, pinned by the claimant: a row compared with it says so and never ranks."""
+    """Random play as the reference, pinned by the claimant: a row compared with it says so and never
+    ranks."""
     shutil.copytree(data, here / "weak")
     pinning.pin(BENCHMARK, here / "weak")
     monkeypatch.setenv("UNDERSTUDY_DATA", str(here / "weak"))

@@ -1,7 +1,7 @@
 """NaN or -inf logits late in a run, NaN in stored predictions, a state that grows in mid-run.
 
-At commit 926ded31, before every answer was checked (9693d331), NaN logits chose action 0, and a record named the
-state's size of before the first move. There, and still at 4a4ea00d, a NaN in one row's predictions was a
+At commit 926ded31, before every answer was checked (9693d331), NaN logits chose action 0, and a record named
+the state's size of before the first move. There, and still at 4a4ea00d, a NaN in one row's predictions was a
 ValueError that left every row without its table.
 """
 

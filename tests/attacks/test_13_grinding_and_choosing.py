@@ -1,8 +1,8 @@
 """New seeds for a new description; a salt known before the weights; the kindest teachers chosen to watch.
 
 At commit 926ded31, before identities were hashes of what plays and rounds had salts (4c70dd28), another
-description drew other seeds, so a claimant could describe a submission until its luck was good. Changed weights
-still draw anew: only a salt that is drawn after the commitment stops that.
+description drew other seeds, so a claimant could describe a submission until its luck was good. Changed
+weights still draw anew: only a salt that is drawn after the commitment stops that.
 """
 
 from __future__ import annotations
