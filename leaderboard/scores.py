@@ -250,6 +250,11 @@ class _StoredRuns:
         """Whether the player's rule is declared to learn, or its weights changed while it played."""
         return bool(self.track == "learning")
 
+    @property
+    def declares_training(self) -> bool:
+        """Whether the submission declares its training; of what is not trained by it, nothing can be."""
+        return self.row["training_targets"] is not None
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
         stored_as = f"{role}@{intervention}" if intervention else role
@@ -270,8 +275,13 @@ class _StoredRuns:
         return isolation_holds(self.folder, role)
 
     def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
-        drawn = {"redrawn": interventions.REDRAWN, "shuffled": interventions.SHUFFLED}
+        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
+        parameters."""
+        drawn = {
+            "redrawn": interventions.REDRAWN,
+            "shuffled": interventions.SHUFFLED,
+            "retrained": interventions.RETRAINED,
+        }
         found = {
             kind: [self._gain(roles, intervention.name) for intervention in of_kind]
             for kind, of_kind in drawn.items()

@@ -54,6 +54,7 @@ class Feed:
         rows = [f"row {row} ({game.name})" for row, game in enumerate(self.games)]
         name = player_checks.name_of(job.labels)
         form, device = start_state.state, start_state.device
+        self._cursor: tuple[int, State] | None = None  # the last state made of all moves before a move
         self._checks = PlayerChecks(name, rows, self.legal.shape[1], form, "repeated move", device)
 
     def decisions(self, state: State, begin: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -83,7 +84,7 @@ class Feed:
         if move == 0:
             return self.start_state.state
         if self.job.kind != "start":
-            return self._unrolled(list(range(len(self.runs))), self._first_in_reach(move), move)
+            return self._continued(list(range(len(self.runs))), move)
         begun = [int(np.flatnonzero(run.log.first[: move + 1])[-1]) for run in self.runs]
         return _joined([self._unrolled([row], first, move) for row, first in enumerate(begun)])
 
@@ -93,17 +94,28 @@ class Feed:
         masked: np.ndarray = np.where(self.legal, drawn, -np.inf)
         return masked
 
-    def _first_in_reach(self, move: int) -> int:
-        """Return from which move on an empty memory comes to the same logits as the whole run's."""
+    def _continued(self, rows: Sequence[int], move: int) -> State:
+        """Return the state before a move of a run; where all moves matter, on from the last that was made."""
         reach = self.imitator.reach_moves
-        return 0 if reach is None else max(0, move - reach)
+        if reach is not None:
+            return self._unrolled(rows, max(0, move - reach), move)
+        done, state = self._cursor or (0, None)
+        if done > move:
+            done, state = 0, None
+        made = self._unrolled(rows, done, move, state)
+        self._cursor = move, states.clone(made)
+        return made
 
-    def _unrolled(self, rows: Sequence[int], begin: int, end: int) -> State:
-        """Return the state of some rows before move `end`: from the start state, or an empty memory."""
-        is_start = begin == 0 or self.job.kind == "start"
-        with torch.inference_mode():
-            empty = self.imitator.initial_state(len(rows))
-        state = states.take(self.start_state.state, rows) if is_start else empty
+    def _unrolled(self, rows: Sequence[int], begin: int, end: int, state: State | None = None) -> State:
+        """Return the state of some rows before move `end`: from a state, the start state, or empty memory."""
+        is_start = begin == 0 or self.job.kind == "start" or state is not None
+        if state is not None:
+            state = states.clone(state)
+        elif is_start:
+            state = states.take(self.start_state.state, rows)
+        else:
+            with torch.inference_mode():
+                state = self.imitator.initial_state(len(rows))
         stores = [open_store(self.runs[row].log, begin, end) for row in rows]
         for start in range(begin, end, PRIMING_CHUNK_MOVES):
             stop = min(end, start + PRIMING_CHUNK_MOVES)

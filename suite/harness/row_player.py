@@ -122,7 +122,9 @@ class RowPlayer:
         """Return what a job's `isolation.json` holds of its windows; they are drawn now, or by `salt`."""
         windows = self.windows(planned, player, salt or drawn_windows.new_salt())
         start_state = self._start_state_of_job(player, planned)
-        found = isolation.first_difference(planned.job, player, start_state, histories, windows)
+        found = isolation.first_difference(
+            planned.job, player, start_state, histories, windows, in_place=self.row.entry.is_control
+        )
         return {
             "first_moves": 0,
             "last_moves": 0,
@@ -152,7 +154,10 @@ class RowPlayer:
             cap = games.load(job.lanes[0].game).episode_cap_moves
             reach = cap if reach is None else min(reach, cap)
         before = None if reach is None else min(reach, job.moves)
-        return drawn_windows.drawn(salt, planned.path, job.moves, len(job.lanes), before)
+        found = drawn_windows.drawn(salt, planned.path, job.moves, len(job.lanes), before)
+        if self.row.entry.is_control:  # its rows may have networks of their own
+            return replace(found, lanes=tuple(range(len(job.lanes))))
+        return found
 
     def _report_making(self, what: str, done: int, total: int) -> None:
         self.report(PlayProgress(self.row.entry.name, what, done, total))

@@ -128,19 +128,20 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 
     Raises InputError if another entry's row is stored there.
     """
-    path, declared = row.folder / records.ROW, _declared(row)
+    path, values = row.folder / records.ROW, declared(row)
     if row.request.restart or not path.exists():
-        return path, declared
-    differing = games.differing_settings(declared, row_documents.read(row_documents.Row, path))
+        return path, values
+    differing = games.differing_settings(values, row_documents.read(row_documents.Row, path))
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
             "for --out, or --restart to play its runs again (in Python: out=, restart=True)"
         )
-    return path, declared
+    return path, values
 
 
-def _declared(row: RequestedRow) -> dict[str, Any]:
+def declared(row: RequestedRow) -> dict[str, Any]:
+    """Return what `row.json` holds of a row."""
     entry, benchmark = row.entry, row.benchmark
     return {
         "format": row_documents.Row.number,
