@@ -95,7 +95,7 @@ def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
         "watched": row.get("watched"),
         "primed_moves": row["priming_moves"],
         "search_trials": row.get("search_trials"),
-        "rechecked": one.rechecked,
+        "rechecked": _reported(one.rechecked),
         "state_bytes": one.state_bytes,
         "notes": "; ".join(_notes(one)),
     }
@@ -137,6 +137,11 @@ def _cell(one: ScoredRow, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _reported(rechecked: bool | None) -> str | None:
+    """Return what a row's notes say of its recheck: `understudy verify --recheck` computes it."""
+    return None if rechecked is None else "as reported" if rechecked else "failed, as reported"
+
+
 def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | None]]:
     yield name, None if found is None else found.estimate
     yield f"{name}_low", None if found is None else found.low
@@ -160,8 +165,12 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
+    if one.teachers is not None:
+        yield f"watched {one.teachers[0]} of {one.teachers[1]} teachers"
     if one.rechecked is False:
-        yield "recheck failed: its weights choose other moves"
+        yield "recheck failed, as reported: its weights choose other moves"
+    elif one.rechecked:
+        yield "rechecked, as reported"
     if (one.state_bytes or 0) > benchmark.state_cap_bytes:
         yield f"state of {one.state_bytes:,} bytes is over the cap: not ranked"
     if one.leak is not None and one.leak.suspected:

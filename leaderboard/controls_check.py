@@ -67,6 +67,10 @@ EXPECTATIONS: Final = (
         for task in ("improvement", "transfer")
     ),
     *(Expectation("sandbagger", task, NOT_YES) for task in ("improvement", "transfer")),
+    *(
+        Expectation("checking-sandbagger", task, MEASURED, families=("darkroom",))
+        for task in ("improvement", "transfer")
+    ),
 )
 
 

@@ -47,6 +47,7 @@ class ScoredRow:
     gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+    teachers: tuple[int, int] | None = None  # in mode single: those watched, and those that could be
     other_data: bool = False  # whether its references are of a data folder of one's own
 
     def verdict(self, task: str) -> Verdict | None:
@@ -201,6 +202,7 @@ class _BudgetScorer:
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
+            self._teachers(runs.row, folder),
             not self.references.pins.come_with(self.benchmark),
         )
 
@@ -227,6 +229,15 @@ class _BudgetScorer:
 
     def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
         return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
+
+    def _teachers(self, row: dict[str, Any], folder: RowFolder) -> tuple[int, int] | None:
+        """Return how many teachers checkpoints of one each watched, of how many; None in other modes."""
+        if row["control"] or row["watched"] != "single":
+            return None
+        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
+        watched = {lane["teacher"] for job in jobs for lane in job["lanes"]}
+        pinned = self.references.pins.names(self.benchmark, self.benchmark.watched_games)
+        return len(watched), len(pinned)
 
     def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
         jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))

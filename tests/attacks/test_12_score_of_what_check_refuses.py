@@ -27,10 +27,8 @@ def test_an_honest_submission_is_checked_and_scored(make_submission):
 def test_what_one_refuses_the_other_refuses_with_the_same_line(make_submission, capsys, monkeypatch, fault):
     folder = make_submission()
     if fault == "unroll is another player":
-        plain = bc.BehaviourCloning.unroll
-        monkeypatch.setattr(
-            bc.BehaviourCloning, "unroll", lambda *given: (1 - plain(*given)[0], plain(*given)[1])
-        )
+        plain = bc.BC.unroll
+        monkeypatch.setattr(bc.BC, "unroll", lambda *given: (1 - plain(*given)[0], plain(*given)[1]))
     else:
         path = folder / "submission.json"
         files.write_json(path, {**files.read_json(path), "priming_moves": 10**6})

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from support import rows
 
+from understudy.leaderboard import cells, scores, stored_rows
 from understudy.suite import protocols
 from understudy.suite.errors import InputError
 from understudy.suite.harness import rounds
@@ -48,10 +49,13 @@ def test_the_salt_of_a_round_comes_after_the_weights(tmp_path):
         rounds.load("1", path).require(replace(ONE, identity="2" * 64))
 
 
-def test_who_watched_few_of_the_teachers_shows_it_in_its_cell(tmp_path):
-    """n, m and how many of the pinned teachers were watched stand in the row."""
-    from understudy.leaderboard import cells
-
+def test_who_chose_among_the_teachers_shows_how_many(tmp_path):
+    """n, m and how many of the teachers were watched stand in the row."""
     verdict = Verdict("improvement", METHOD, "no", n=3, m=8)
-    line = cells.frame([rows.scored(tmp_path, verdicts=[verdict])]).iloc[0]
+    line = cells.frame([rows.scored(tmp_path, verdicts=[verdict], teachers=(3, 8))]).iloc[0]
     assert (line["n"], line["m"]) == (3, 8)
+    assert "watched 3 of 8 teachers" in line["notes"]
+    stored = {(row.budget, row.name): row for row in stored_rows.rows_in(stored_rows.RESULTS)}
+    single = scores.score_row(stored_rows.RESULTS, stored["tenth", "bc"])
+    assert (single.row["watched"], single.teachers) == ("single", (1, 8))
+    assert scores.score_row(stored_rows.RESULTS, stored["quick", "transformer"]).teachers is None
