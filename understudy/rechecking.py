@@ -200,10 +200,14 @@ def _jobs(row: RowFolder, submission: str) -> Iterator[tuple[RequestedRow, Plann
     from understudy.suite.errors import CheckFailed
     from understudy.suite.harness import interventions, records
 
+    known: dict[tuple[Any, ...], RequestedRow] = {}
     for folder in stored_rows.job_folders(row):
         job = records.read_job(folder)
-        requested = _requested(row, submission, job)
-        _require_same(requested, stored_rows.row_of(row), row)
+        key = len(job["lanes"]), job["threads"], job["round"], job["device"]
+        if key not in known:
+            known[key] = _requested(row, submission, job)
+            _require_same(known[key], stored_rows.row_of(row), row)
+        requested = known[key]
         role, _, name = folder.parent.name.partition("@")
         applied = interventions.chosen([name])[0] if name else None
         planned = next(

@@ -7,6 +7,9 @@ them. A longer stretch is found for certain once it spans two strata.
 
 from __future__ import annotations
 
+import bisect
+import functools
+import itertools
 import secrets
 from dataclasses import dataclass
 
@@ -61,9 +64,8 @@ def drawn(salt: str, job: str, moves: int, num_lanes: int, moves_before: int | N
 
 def spans_of(moves: int, count: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
     """Return one window [begin, end) at a uniform place in each of `count` equal strata of the moves."""
-    edges = np.linspace(0, moves, count + 1).astype(np.int64)
     found = []
-    for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for begin, end in itertools.pairwise(_edges(moves, count)):
         length = min(WINDOW_MOVES, end - begin)
         start = begin + int(rng.integers(end - begin - length + 1))
         found.append((start, start + length))
@@ -76,14 +78,16 @@ def missed(first: int, length: int, moves: int, count: int) -> float:
     Each stratum's window is placed on its own, so it is the product over strata of the share of places of the
     window that lie before or behind the altered moves. It is of a lane whose windows are checked.
     """
-    edges = np.linspace(0, moves, count + 1).astype(np.int64)
+    edges = _edges(moves, count)
+    touched = slice(bisect.bisect_right(edges, first) - 1, bisect.bisect_left(edges, first + length))
     probability = 1.0
-    for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        window = min(WINDOW_MOVES, end - begin)
-        last = end - window
-        before = max(0, min(last, first - window) - begin + 1)
+    for begin, end in zip(edges[touched], edges[1:][touched], strict=True):
+        last = end - min(WINDOW_MOVES, end - begin)
+        before = max(0, min(last, first - (end - last)) - begin + 1)
         behind = max(0, last - max(begin, first + length) + 1)
-        probability *= min(1.0, (before + behind) / (last - begin + 1))
+        probability *= (before + behind) / (last - begin + 1)
+        if not probability:
+            break
     return probability
 
 
@@ -91,3 +95,9 @@ def mean_missed(length: int, moves: int, count: int) -> float:
     """Return the mean of `missed` over all places of an altered stretch of `length` moves."""
     places = np.unique(np.linspace(0, moves - length, 2001).astype(np.int64))
     return float(np.mean([missed(int(first), length, moves, count) for first in places]))
+
+
+@functools.lru_cache(maxsize=16)
+def _edges(moves: int, count: int) -> tuple[int, ...]:
+    """Return where the strata begin, and the end of the last."""
+    return tuple(np.linspace(0, moves, count + 1).astype(np.int64).tolist())

@@ -84,9 +84,16 @@ class Feed:
         if move == 0:
             return self.start_state.state
         if self.job.kind != "start":
-            return self._continued(list(range(len(self.runs))), move)
-        begun = [int(np.flatnonzero(run.log.first[: move + 1])[-1]) for run in self.runs]
-        return _joined([self._unrolled([row], first, move) for row, first in enumerate(begun)])
+            return self._continued(move)
+        begun = np.array([np.flatnonzero(run.log.first[: move + 1])[-1] for run in self.runs])
+        state, at = states.clone(self.start_state.state), int(begun.min())
+        for point in sorted(
+            {int(each) for each in begun}
+        ):  # where rows are put back; before it they don't count
+            state = self._unrolled(state, at, point)
+            state = states.copy_rows(state, self.start_state.state, torch.from_numpy(begun == point))
+            at = point
+        return self._unrolled(state, at, move)
 
     def values(self, move: int, logits: np.ndarray) -> np.ndarray:
         """Return the values [B, A] whose maximum is chosen: legal logits, plus Gumbel noise if sampled."""
@@ -94,33 +101,28 @@ class Feed:
         masked: np.ndarray = np.where(self.legal, drawn, -np.inf)
         return masked
 
-    def _continued(self, rows: Sequence[int], move: int) -> State:
-        """Return the state before a move of a run; where all moves matter, on from the last that was made."""
+    def _continued(self, move: int) -> State:
+        """Return the state before a move of runs; where all moves matter, on from the last that was made."""
         reach = self.imitator.reach_moves
-        if reach is not None:
-            return self._unrolled(rows, max(0, move - reach), move)
-        done, state = self._cursor or (0, None)
-        if done > move:
-            done, state = 0, None
-        made = self._unrolled(rows, done, move, state)
-        self._cursor = move, states.clone(made)
+        if reach is not None and reach < move:
+            with torch.inference_mode():
+                empty = self.imitator.initial_state(len(self.runs))
+            return self._unrolled(empty, move - reach, move, is_empty=True)
+        done, known = (
+            self._cursor if self._cursor and self._cursor[0] <= move else (0, self.start_state.state)
+        )
+        made = self._unrolled(states.clone(known), done, move)
+        if reach is None:
+            self._cursor = move, states.clone(made)
         return made
 
-    def _unrolled(self, rows: Sequence[int], begin: int, end: int, state: State | None = None) -> State:
-        """Return the state of some rows before move `end`: from a state, the start state, or empty memory."""
-        is_start = begin == 0 or self.job.kind == "start" or state is not None
-        if state is not None:
-            state = states.clone(state)
-        elif is_start:
-            state = states.take(self.start_state.state, rows)
-        else:
-            with torch.inference_mode():
-                state = self.imitator.initial_state(len(rows))
-        stores = [open_store(self.runs[row].log, begin, end) for row in rows]
+    def _unrolled(self, state: State, begin: int, end: int, is_empty: bool = False) -> State:
+        """Return the state before move `end` from the one before move `begin`, which may be empty."""
+        stores = [open_store(run.log, begin, end) for run in self.runs]
         for start in range(begin, end, PRIMING_CHUNK_MOVES):
-            stop = min(end, start + PRIMING_CHUNK_MOVES)
-            here = self._timesteps(stores, start, stop, rows)
-            if start == begin and not is_start:
+            here = self._timesteps(stores, start, min(end, start + PRIMING_CHUNK_MOVES))
+            here.first_of_run[:, 1:] = False
+            if start == begin and is_empty:
                 here.first_of_run[:, 0] = True
                 here.previous_action[:, 0], here.previous_reward[:, 0] = 0, 0
             with torch.inference_mode():
@@ -128,18 +130,14 @@ class Feed:
                 _, state = self.imitator.unroll(chunk, state)
         return state
 
-    def _timesteps(
-        self, stores: Sequence[FrameStore], start: int, stop: int, rows: Sequence[int] | None = None
-    ) -> Timestep:
-        """Return the timesteps [B, T, ...] of some rows, or all, as their player was given them, on the
-        CPU."""
-        chosen = list(range(len(self.runs))) if rows is None else list(rows)
+    def _timesteps(self, stores: Sequence[FrameStore], start: int, stop: int) -> Timestep:
+        """Return the timesteps [B, T, ...] as the player was given them, on the CPU."""
         parts = [
-            timesteps.timesteps(self.runs[row].told, store, start, stop)
-            for row, store in zip(chosen, stores, strict=True)
+            timesteps.timesteps(run.told, store, start, stop)
+            for run, store in zip(self.runs, stores, strict=True)
         ]
         here = Timestep(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
-        self._feedback.blank(here.observation.numpy(), chosen)
+        self._feedback.blank(here.observation.numpy(), range(len(self.runs)))
         restored = here.first.clone() if self.job.kind == "start" else torch.zeros_like(here.first)
         if start == 0:
             restored[:, 0] = True
@@ -149,7 +147,7 @@ class Feed:
             (here.previous_reward, began.previous_reward),
             (here.first_of_run, began.first_of_run),
         ):
-            of_rows = torch.from_numpy(values[chosen])[:, None].expand_as(column)
+            of_rows = torch.from_numpy(values)[:, None].expand_as(column)
             column[restored] = of_rows[restored]
         here.first_of_run[~restored] = False
         return here
@@ -186,7 +184,3 @@ def start_state_of(start_state: StartState, rows: Sequence[int]) -> StartState:
         start_state.first_of_run[chosen],
         start_state.device,
     )
-
-
-def _joined(parts: Sequence[State]) -> State:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

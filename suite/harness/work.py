@@ -118,6 +118,8 @@ def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None
         return f"{row.entry.name} is a control and has no trained parameters"
     if intervention.parameters != "own" and row.entry.in_memory:
         return f"{row.entry.name} is a model in memory, whose training cannot be repeated"
+    if intervention.parameters in interventions.TRAINED and row.entry.training_targets is None:
+        return f"{row.entry.name} declares no training that could be repeated"
     if not intervention.concerns([games.load(name) for name in row.benchmark.games]):
         return f"no game of {row.benchmark.name} shows its score"
     return None

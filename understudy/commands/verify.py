@@ -51,7 +51,7 @@ def verify(
     ] = None,
     record: Annotated[
         Path | None,
-        typer.Option(parser=arguments.folder, help="With --recheck: a JSON file of what was found."),
+        typer.Option(parser=arguments.file, help="With --recheck: a JSON file of what was found."),
     ] = None,
 ) -> None:
     """Replay every logged run and recompute every stored number; exit code 1 if anything differs.
