@@ -356,7 +356,7 @@ def test_a_cell_holds_the_verdicts_numbers(tmp_path):
     first, second = csv.DictReader(io.StringIO(tables.to_csv(cells.frame([scored]))))
     for line in (first, second):
         shared = ("name", "kind", "architecture", "track", "decoding", "watched", "rechecked")
-        expected = ("bc", "imitator", "bc", "frozen", "greedy", "multi", "True")
+        expected = ("bc", "imitator", "bc", "frozen", "greedy", "multi", "as reported")
         assert tuple(line[key] for key in shared) == expected
         counted = ("primed_moves", "search_trials", "state_bytes")
         assert tuple(float(line[key]) for key in counted) == (256, 7, 99)
@@ -421,7 +421,7 @@ def test_what_a_reader_must_know_of_a_row_is_in_its_notes(tmp_path):
     budget = benchmarks.load(frozen).budget("quick")
     assert cells.frame([scored]).iloc[0]["notes"].split("; ") == [
         "the best of 1,200 settings",
-        "recheck failed: its weights choose other moves",
+        "recheck failed, as reported: its weights choose other moves",
         f"state of {scored.state_bytes:,} bytes is over the cap: not ranked",
         "leak suspected: not citable",
         "declared frozen, but its parameters changed in play",
