@@ -137,6 +137,10 @@ def notes(one: ScoredRow) -> Iterator[str]:
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
+    if one.teachers is not None:
+        yield f"watched {one.teachers[0]} of {one.teachers[1]} teachers"
+    if one.rechecked:
+        yield "rechecked, as reported"
     if one.leak is not None and one.leak.suspected:
         yield "leak suspected: not citable"
     if one.track != row["track"]:

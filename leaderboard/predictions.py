@@ -33,15 +33,12 @@ def of_row(
 ) -> tuple[Predictions, ...]:
     """Return a row's predictions; none unless they are stored for every teacher of its start jobs.
 
-    Raises InputError if a file cannot be read.
+    Raises InputError if a file cannot be read, or holds other columns or a number that is not finite.
     """
     due = list(_due(folder, benchmark, teacher_runs))
     if not all(path.exists() for path, *_ in due):
         return ()
-    return tuple(
-        Predictions(unit=benchmark.unit(run.name), checkpoint=number, **_columns(path))
-        for path, number, run in due
-    )
+    return tuple(_read(path, benchmark.unit(run.name), number) for path, number, run in due)
 
 
 def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]) -> Iterator[str]:
@@ -77,6 +74,14 @@ def _columns(path: RowPath) -> dict[str, np.ndarray]:
     return columns
 
 
+def _read(path: RowPath, unit: str, number: int) -> Predictions:
+    columns = _columns(path)
+    try:
+        return Predictions(unit=unit, checkpoint=number, **columns)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}; score its agreement again") from error
+
+
 def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRun) -> Iterator[str]:
     benchmark = benchmarks.load(folder.benchmark)
     start, moves = benchmark.watched_moves, benchmark.budget(folder.budget).agreement_moves
@@ -89,6 +94,8 @@ def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRu
     legal = np.flatnonzero(games.load(run.game).legal_actions)
     if columns["predicted"].shape != (moves,) or not np.isin(columns["predicted"], legal).all():
         yield f"predicted: expected {moves:,} legal actions"
+    if not np.isfinite(columns["loss_nats"]).all():
+        yield "loss_nats: expected finite numbers"
 
 
 @functools.lru_cache(maxsize=KEPT_TEACHERS)

@@ -49,6 +49,7 @@ class ScoredRow:
     gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+    teachers: tuple[int, int] | None = None  # in mode single: those watched, and those that could be
     other_data: bool = False  # whether its references are of a data folder of one's own
     comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
 
@@ -169,9 +170,16 @@ def isolation_holds(folder: RowFolder, role: str) -> bool | None:
 
 
 def rechecked(folder: RowFolder) -> bool | None:
-    """Return whether the player, given the logs, chose the same moves in every scored run; None: unknown."""
-    jobs = [path for path in stored_rows.job_folders(folder) if "@" not in path.parent.name]
-    return _holds(jobs, records.RECHECKED)
+    """Return whether the player is reported to have chosen the same moves, given the logs; None: unknown.
+
+    It is known of every scored run; of an intervention's runs a failure counts where it is reported.
+    """
+    jobs = stored_rows.job_folders(folder)
+    of_interventions = [path for path in jobs if "@" in path.parent.name]
+    found = [stored_rows.check_result(path, records.RECHECKED) for path in of_interventions]
+    if any(one is not None and one.mismatch is None and not one.holds for one in found):
+        return False
+    return _holds([path for path in jobs if "@" not in path.parent.name], records.RECHECKED)
 
 
 def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:
@@ -210,6 +218,7 @@ class _BudgetScorer:
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
+            self._teachers(runs.row, folder),
             not self.references.pins.come_with(self.benchmark),
             {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
         )
@@ -244,6 +253,15 @@ class _BudgetScorer:
     def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
         return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
 
+    def _teachers(self, row: dict[str, Any], folder: RowFolder) -> tuple[int, int] | None:
+        """Return how many teachers checkpoints of one each watched, of how many; None in other modes."""
+        if row["control"] or row["watched"] != "single":
+            return None
+        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
+        watched = {lane["teacher"] for job in jobs for lane in job["lanes"]}
+        pinned = self.references.pins.names(self.benchmark, self.benchmark.watched_games)
+        return len(watched), len(pinned)
+
     def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
         jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
         return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
@@ -266,6 +284,11 @@ class _StoredRuns:
         """Whether the player's rule is declared to learn, or its weights changed while it played."""
         return bool(self.track == "learning")
 
+    @property
+    def declares_training(self) -> bool:
+        """Whether the submission declares its training; of what is not trained by it, nothing can be."""
+        return self.row["training_targets"] is not None
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
         stored_as = f"{role}@{intervention}" if intervention else role
@@ -286,8 +309,13 @@ class _StoredRuns:
         return isolation_holds(self.folder, role)
 
     def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
-        drawn = {"redrawn": interventions.REDRAWN, "shuffled": interventions.SHUFFLED}
+        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
+        parameters."""
+        drawn = {
+            "redrawn": interventions.REDRAWN,
+            "shuffled": interventions.SHUFFLED,
+            "retrained": interventions.RETRAINED,
+        }
         found = {
             kind: [self._gain(roles, intervention.name) for intervention in of_kind]
             for kind, of_kind in drawn.items()

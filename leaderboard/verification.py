@@ -52,6 +52,7 @@ class Finding:
     failures: tuple[str, ...]  # each names the file and the key
     not_played: tuple[str, ...] = ()  # tasks of the budget without any runs of their roles
     replayed_before: int = 0  # of the runs, those that a note spared another replay
+    reported: tuple[str, ...] = ()  # what notes beside the runs say, which nothing here has computed
 
 
 def verify(
@@ -112,6 +113,7 @@ def verify(
             moves=sum(history.num_moves for each, _, history in histories if each == row),
             failures=tuple(dict.fromkeys(failures[row])),
             not_played=_not_played(row),
+            reported=_reported(row),
             replayed_before=sum(
                 known for (each, *_), known in zip(histories, before, strict=True) if each == row
             ),
@@ -307,6 +309,23 @@ def _not_played(row: RowFolder) -> tuple[str, ...]:
     except InputError:  # a failure of this row already
         return ()
     return tuple(name for name in named if not set(tasks.load(name).roles) <= roles)
+
+
+def _reported(row: RowFolder) -> tuple[str, ...]:
+    """Return what the stored notes of a row's jobs say: no proof, since anybody could write them."""
+    found = []
+    for name, holds, fails in (
+        (records.RECHECKED, "rechecked", "recheck failed"),
+        (records.ISOLATION, "isolated", "not isolated"),
+    ):
+        try:
+            notes = [stored_rows.check_result(folder, name) for folder in stored_rows.job_folders(row)]
+        except InputError:  # a failure of this row already
+            continue
+        counted = [note for note in notes if note is not None and note.mismatch is None]
+        if counted:
+            found.append(f"{holds if all(note.holds for note in counted) else fails} ({len(counted)} jobs)")
+    return tuple(found)
 
 
 def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Iterator[str]:

@@ -112,6 +112,7 @@ class Intervention(Part):
     decoding: Text
     parameters: Text
     draw: Count
+    actions: Literal["permuted"] | None = None  # left out where they are the player's own
 
 
 class Labels(Part):
@@ -218,9 +219,12 @@ class Isolation(Document, Checked):
 
     advice = "check again: understudy score --isolation"
     holds: bool
-    first_moves: Count  # checked from the start
-    last_moves: Count  # checked up to the end
-    differs_at: Count | None  # first move at which the player, alone, chooses otherwise
+    first_moves: Count  # of lane 0, checked from the start; 0 where windows were drawn
+    last_moves: Count  # of lane 0, checked up to the end; 0 where windows were drawn
+    differs_at: Count | None  # first move found at which the player, in another batch, answers otherwise
+    # Keys that rows of before windows were drawn have not:
+    salt: Text | None = None  # that the windows were drawn by
+    windows: tuple[tuple[Count, Count], ...] | None = None  # [begin, end), of all lanes
 
 
 class Rechecked(Document, Checked):

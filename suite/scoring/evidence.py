@@ -71,6 +71,7 @@ class Evidence:
         default_factory=dict
     )
     isolation_holds: bool | None = None  # None: not checked
+    declares_training: bool = True  # whether it can be trained anew by settings that are declared
     learns_by_construction: bool = False  # a learning rule is declared, or the weights moved in play
 
     def __post_init__(self) -> None:

@@ -26,6 +26,10 @@ class RowRuns(Protocol):
     def learns_by_construction(self) -> bool:
         """Whether the player's rule is declared to learn, or its weights changed while it played."""
 
+    @property
+    def declares_training(self) -> bool:
+        """Whether the player is a submission that declares the settings of its training."""
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are whole."""
 
@@ -39,7 +43,8 @@ class RowRuns(Protocol):
         """Return whether no information leaked between the lanes of a role; None where not checked."""
 
     def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
+        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
+        parameters."""
 
     def verdict(self, task: str) -> Verdict:
         """Return the row's verdict on another task."""

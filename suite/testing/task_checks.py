@@ -110,7 +110,11 @@ def made_up(rng: np.random.Generator, claim: str, units: int = 5, lanes: int = 3
         yoked=runs(5.0, 12.0),
         flipped=runs(5.0, 6.0),
         ends_by_failure=True,
-        gains_of_draws={"redrawn": (0.1, 0.0, -0.2), "shuffled": (0.3, 0.2, 0.1)},
+        gains_of_draws={
+            "redrawn": (0.1, 0.0, -0.2),
+            "shuffled": (0.3, 0.2, 0.1),
+            "retrained": (9.0, 9.5, 8.0),
+        },
         isolation_holds=True,
     )
 
