@@ -69,7 +69,11 @@ COLUMNS: Final = (
     Column("watched", TEXT, "what it watched: single, multi or multi-game; null: a control"),
     Column("primed_moves", WHOLE, "K, the watched moves that prime it", "moves", always=True),
     Column("search_trials", WHOLE, "size of its declared search of settings", "settings"),
-    Column("rechecked", TRUTH, "whether its weights, given the logs, choose the same moves, as its notes report; null: unknown"),
+    Column(
+        "rechecked",
+        TRUTH,
+        "whether its weights, given the logs, choose the same moves, as its notes report; null: unknown",
+    ),
     Column("state_bytes", WHOLE, "largest state of a run; null: nothing was played", "bytes"),
     Column("ranked", TRUTH, "whether the row may stand in a ranking", always=True),
     Column("not_ranked_because", TEXT, "reasons, separated by `; `; null: ranked, or a control"),
