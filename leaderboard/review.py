@@ -184,7 +184,7 @@ def _review_files(
         )
         return
     review.checked.append(
-        ("files", f"{_count(len(list(row.path.iterdir())), 'file')}, each as docs/row-format.md has it")
+        ("files", f"{_count(len(walks.unfollowed(row.path)), 'file')}, each as docs/row-format.md has it")
     )
     _review_replay(review, row, processes)
     _review_round(review, declared)
