@@ -19,6 +19,7 @@ from understudy.leaderboard.stored_rows import RowFolder, Shortfall
 from understudy.suite import benchmarks, escaping, reserved_names
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.harness import records, rounds, row_archive
+from understudy.suite.io import walks
 
 RESULTS: Final = "leaderboard/results"
 ENTRIES: Final = "submissions/entries"
