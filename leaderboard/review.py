@@ -19,6 +19,7 @@ from understudy.leaderboard.stored_rows import RowFolder, Shortfall
 from understudy.suite import benchmarks, escaping, reserved_names
 from understudy.suite.errors import CheckFailed, InputError, MachineError
 from understudy.suite.harness import records, rounds, row_archive
+from understudy.suite.io import walks
 
 RESULTS: Final = "leaderboard/results"
 ENTRIES: Final = "submissions/entries"
@@ -184,7 +185,7 @@ def _review_files(
         )
         return
     review.checked.append(
-        ("files", f"{_count(len(list(row.path.iterdir())), 'file')}, each as docs/row-format.md has it")
+        ("files", f"{_count(len(walks.unfollowed(row.path)), 'file')}, each as docs/row-format.md has it")
     )
     _review_replay(review, row, processes)
     _review_round(review, declared)
