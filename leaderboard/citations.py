@@ -163,8 +163,9 @@ def badge_of_row(one: ScoredRow, task: str) -> str:
 
 def _line(one: ScoredRow, task: str) -> pd.Series[Any]:
     """Return the line of a row's frame of one task; InputError if it does not have the task."""
-    frame = cells.frame([one]).set_index("task", drop=False)
-    return frame.loc[registry.choose(task, list(frame.index), f"task of {one.row['name']}:")]
+    frame = cells.frame([one])
+    chosen = registry.choose(task, list(frame["task"]), f"task of {one.row['name']}:")
+    return frame[frame["task"] == chosen].iloc[0]
 
 
 def _searched(trials: int) -> str:

@@ -132,4 +132,6 @@ def _typed(values: pd.Series[Any], column: Column) -> pd.Series[Any]:
         return values.astype("float64")
     if column.type == WHOLE:
         return values.astype("Int64")
-    return values.astype("bool" if column.always else "boolean")
+    if column.always:
+        return values.astype("bool")
+    return values.astype("boolean")

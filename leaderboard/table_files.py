@@ -131,7 +131,7 @@ def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
     return table_columns.typed(lines)
 
 
-READERS: Final[dict[str, Callable[[bytes, Path], Any]]] = {
+READERS: Final[dict[str, Callable[[bytes, Path], pd.DataFrame]]] = {
     ".parquet": _read_parquet,
     ".json": _read_json,
     ".csv": _read_csv,

@@ -30,6 +30,7 @@ def count(path: Path) -> int:
     """Return the number of values in a safetensors file's tensors; InputError if it is not a whole one."""
     try:
         with safetensors.safe_open(path, "numpy") as found:
-            return sum(math.prod(found.get_slice(name).get_shape()) for name in found.keys())  # noqa: SIM118
+            shapes = [found.get_slice(name).get_shape() for name in found.keys()]  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError) as error:
         raise tensor_files.unreadable(b"", path, error) from error
+    return int(sum(math.prod(shape) for shape in shapes))
