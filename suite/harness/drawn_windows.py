@@ -20,6 +20,7 @@ from understudy.suite import draws
 WINDOW_MOVES = 32
 STEP_SHARE = 0.08  # of a run's moves: the time that windows may take, in moves played by `step`
 UNROLL_COST = 0.3  # of a move by `unroll`, which makes a window's first state, in moves by `step`; measured
+MOST_WINDOWS = 100  # opening a window takes a tenth of a second, whatever the player costs
 UNBOUNDED_STEP_SHARE = 0.02  # where all moves before have to be unrolled, ...
 UNBOUNDED_LANES = 0.25  # ... which is done for this share of the lanes
 
@@ -49,7 +50,7 @@ def count_of(moves: int, moves_before: int | None) -> int:
         fitting = UNBOUNDED_STEP_SHARE * moves / WINDOW_MOVES
     else:
         fitting = STEP_SHARE * moves / (WINDOW_MOVES + UNROLL_COST * moves_before)
-    return max(1, int(min(fitting, moves / WINDOW_MOVES)))
+    return max(1, int(min(fitting, moves / WINDOW_MOVES, MOST_WINDOWS)))
 
 
 def drawn(salt: str, job: str, moves: int, num_lanes: int, moves_before: int | None) -> Windows:

@@ -104,7 +104,7 @@ class Tally:
         differs = own & (values.argmax(axis=1) != chosen)
         # An exact tie goes to the lowest action on every machine, so another one was not chosen by rounding.
         tolerated = np.isfinite(gaps) & (gaps > 0) & (gaps <= ROUNDING)
-        beyond = differs & ~tolerated
+        beyond: np.ndarray = differs & ~tolerated
         self.moves += own
         self.differing += differs
         self.beyond += beyond
