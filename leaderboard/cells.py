@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.leaderboard import controls_check
+from understudy.leaderboard import controls_check, under_training
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
 from understudy.suite.custom_code import CustomCode
@@ -160,6 +160,9 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
+    remark = under_training.remark(benchmark.name, row["identity"])
+    if remark:
+        yield remark
     if one.rechecked is False:
         yield "recheck failed: its weights choose other moves"
     if (one.state_bytes or 0) > benchmark.state_cap_bytes:
