@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.leaderboard import controls_check, eligibility, row_facts, table_columns
+from understudy.leaderboard import controls_check, eligibility, row_facts, table_columns, under_training
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
 from understudy.suite.custom_code import CustomCode
@@ -50,7 +50,7 @@ def position(one: ScoredRow) -> tuple[bool, bool, float, str]:
 
 def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
     row, because = one.row, eligibility.unranked_because(one)
-    code, facts = row.get("custom_code"), row_facts.of_submission(one.folder, row)
+    code, facts = row.get("custom_code"), row_facts.of_submission(row)
     training = facts.get("training")
     shared = {
         "benchmark": one.folder.benchmark,
@@ -141,6 +141,9 @@ def notes(one: ScoredRow) -> Iterator[str]:
         yield f"watched {one.teachers[0]} of {one.teachers[1]} teachers"
     if one.rechecked:
         yield "rechecked, as reported"
+    remark = under_training.remark(benchmark.name, row["identity"])
+    if remark:
+        yield remark
     if one.leak is not None and one.leak.suspected:
         yield "leak suspected: not citable"
     if one.track != row["track"]:

@@ -94,8 +94,8 @@ def accept(submission: Submission, benchmark: Benchmark) -> Accepted:
             f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
-    sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in declaration.checkpoints]
-    return Accepted(tuple(warnings), tuple(sizes))
+    found = [_check_checkpoint(submission, each, benchmark) for each in declaration.checkpoints]
+    return Accepted(tuple(warnings), tuple(found))
 
 
 def check_architecture(reference: str, benchmark_name: str, settings: Mapping[str, float]) -> Report:
@@ -121,24 +121,33 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
     except CheckFailed as error:
         raise InputError(f"{reference}: {error}") from error
     config = architecture.config(game, **settings)
-    sizes = _sizes(architecture.build(config, game), game)
+    built = _sizes(architecture.build(config, game), game)
     facts = (
         ("game", game.name),
         ("settings", ", ".join(f"{name} {value:g}" for name, value in config.items()) or "none"),
-        ("parameters", f"{sizes.parameters:,}"),
-        ("arithmetic of a move", f"{sizes.flops:,} floating-point operations in matrix products"),
-        ("state of a run", f"{sizes.state_bytes:,} bytes"),
+        ("parameters", f"{built.parameters:,}"),
+        ("arithmetic of a move", f"{built.flops:,} floating-point operations in matrix products"),
+        ("state of a run", f"{built.state_bytes:,} bytes"),
     )
     return Report(architecture.name, benchmark_name, facts)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a checkpoint takes."""
+    """How large a model is, and what a move of it costs."""
 
     parameters: int
     state_bytes: int  # of one run
     flops: int  # of `step` for one run: its matrix products, convolutions and attention, as torch counts them
+
+
+def sizes(submission: Submission, benchmark: Benchmark) -> Sizes:
+    """Return the sizes of a submission's first checkpoint; InputError if it cannot be loaded."""
+    from understudy.submissions import loading
+
+    game = games.load(benchmark.watched_games[0])
+    source = checkpoint_source.source_of(submission, submission.declaration.checkpoints[0], benchmark)
+    return _sizes(loading.load(source, game), game)
 
 
 def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> Sizes:
@@ -192,11 +201,11 @@ def _flops(module: Any, game: Game) -> int:
     return int(counter.get_total_flops())
 
 
-def _facts(submission: Submission, benchmark: Benchmark, sizes: list[Sizes]) -> tuple[tuple[str, str], ...]:
+def _facts(submission: Submission, benchmark: Benchmark, found: list[Sizes]) -> tuple[tuple[str, str], ...]:
     declared = submission.declaration
     histories = declared.watched.histories
     moves = sum(history.moves for history in histories)
-    largest = max(sizes, key=lambda size: size.state_bytes)
+    largest = max(found, key=lambda size: size.state_bytes)
     trials = declared.search_trials
     return (
         ("identity", submission.identity),
