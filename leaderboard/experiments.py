@@ -109,7 +109,7 @@ def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
     """Return the experiments of a file by `<benchmark>/<name>`; InputError for one that is malformed."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("experiment", [])
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable TOML ({error})") from error
     found: dict[str, Experiment] = {}
     raw: dict[str, dict[str, Any]] = {}

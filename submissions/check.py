@@ -50,6 +50,14 @@ class Report:
     surplus: tuple[str, ...] = ()  # files in its folder that are not part of it
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A submission that passed every check."""
+
+    warnings: tuple[str, ...]  # what could not be checked here
+    sizes: tuple[Sizes, ...]  # of each checkpoint, as declared
+
+
 @hub_submissions.named
 def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     """Check a submission; without `benchmark_name`, for the benchmark that it declares.
@@ -64,6 +72,21 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
         return Report(
             name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),)
         )
+    accepted = accept(submission, benchmark)
+    return Report(
+        submission.declaration.name,
+        benchmark.name,
+        _facts(submission, benchmark, list(accepted.sizes)),
+        accepted.warnings,
+        submission_format.surplus_files(submission),
+    )
+
+
+def accept(submission: Submission, benchmark: Benchmark) -> Accepted:
+    """Return what is known of a submission that may be scored: the one gate of `check` and `score`.
+
+    Raises InputError with the first reason for which it is refused.
+    """
     declaration = submission.declaration
     warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
     if declaration.priming_moves > benchmark.watched_moves:
@@ -71,14 +94,8 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
             f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
-    of_checkpoints = [_check_checkpoint(submission, each, benchmark) for each in declaration.checkpoints]
-    return Report(
-        declaration.name,
-        benchmark.name,
-        _facts(submission, benchmark, of_checkpoints),
-        tuple(warnings),
-        submission_format.surplus_files(submission),
-    )
+    found = [_check_checkpoint(submission, each, benchmark) for each in declaration.checkpoints]
+    return Accepted(tuple(warnings), tuple(found))
 
 
 def check_architecture(reference: str, benchmark_name: str, settings: Mapping[str, float]) -> Report:

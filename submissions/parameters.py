@@ -1,7 +1,9 @@
 """Players of a submission, with its own parameters or with those that an intervention redraws or retrains.
 
 A player whose parameters were redrawn, or trained on histories with shuffled actions, has learned nothing
-from the teachers. What it still gains is built into the architecture.
+from the teachers. What it still gains is built into the architecture. One that is trained anew on the true
+histories, by the declared settings, has learned what that training teaches, and nothing that was put into the
+submitted weights by hand.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ SAVE_EVERY_UPDATES = 200
 def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
     """Return a checkpoint's player in evaluation mode, with the parameters of the requested intervention.
 
-    Training on shuffled actions uses the settings that the submission declares. Its result is stored in the
-    row's folder, and an interrupted training is resumed.
+    Trainings use the settings that the submission declares. Their result is stored in the row's folder, and
+    an interrupted one is resumed.
 
     Raises InputError as `loading.load`, and if the submission declares no training settings or a run that it
     watched is not on this machine.
@@ -43,7 +45,7 @@ def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
         return loading.load(source, game)
     if intervention.parameters == "redrawn":
         return _redrawn(source, intervention)
-    return _shuffled(source, intervention, request)
+    return _trained(source, intervention, request)
 
 
 def shuffled_actions(history: History, watched_moves: int, draw: int) -> History:
@@ -67,7 +69,7 @@ def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def _shuffled(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
+def _trained(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
     assert request.row_folder is not None, "trained parameters are stored in a row's folder"
     folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.folder}"
     path = folder / f"{name}.safetensors"
@@ -91,7 +93,8 @@ def _train(
     if declared is None:
         raise InputError(
             f"{source.submission}: submission.json has no `training`, so its architecture cannot be "
-            "trained on shuffled actions; declare the settings that it was trained with"
+            "trained anew, on shuffled actions or on the true ones; declare the settings that it was trained "
+            "with"
         )
     config = loading.config(source)
     own = settings.settings_from(declared)
@@ -101,9 +104,9 @@ def _train(
         architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
-        _watched_shuffled(source, intervention, frozenset(names) - held_out, own.episode_stride),
-        replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
-        held_out=_watched_shuffled(source, intervention, held_out, own.episode_stride) if held_out else None,
+        _watched(source, intervention, frozenset(names) - held_out, own.episode_stride),
+        replace(own, seed=draws.derive(intervention.parameters, own.seed, intervention.draw) % 2**63),
+        held_out=_watched(source, intervention, held_out, own.episode_stride) if held_out else None,
         resume_file=resume_file,
         save_every_updates=SAVE_EVERY_UPDATES,
         progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
@@ -112,10 +115,10 @@ def _train(
     return trained
 
 
-def _watched_shuffled(
+def _watched(
     source: CheckpointSource, intervention: Intervention, names: frozenset[str], episode_stride: int
 ) -> WatchedRuns:
-    """Return these of the runs that the checkpoint watched, with shuffled actions.
+    """Return these of the runs that the checkpoint watched, with shuffled actions where it shall be so.
 
     Raises InputError for one that is not on this machine, or has other moves than declared.
     """
@@ -133,9 +136,6 @@ def _watched_shuffled(
                 "fetch the run that it declares"
             )
     stores = frame_store.open_stores(histories, 0, moves)
-    return WatchedRuns(
-        [shuffled_actions(history, moves, intervention.draw) for history in histories],
-        stores,
-        moves,
-        episode_stride,
-    )
+    if intervention.parameters == "shuffled":
+        histories = [shuffled_actions(history, moves, intervention.draw) for history in histories]
+    return WatchedRuns(histories, stores, moves, episode_stride)
