@@ -1,7 +1,7 @@
 """Charts of the site: SVG text from numbers, coloured by the site's style sheet, readable without colour.
 
-Lines differ in colour, dashes and marks, and carry their names. Nothing is drawn by a script, so a chart can be
-printed, and read where scripts are off. All text that a stranger may have chosen is escaped here.
+Lines differ in colour, dashes and marks, and carry their names. Nothing is drawn by a script, so a chart can
+be printed, and read where scripts are off. All text that a stranger may have chosen is escaped here.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _name_places(series: Sequence[Series], y: Scale) -> dict[int, float]:
 
 
 def _line(one: Series, x: Scale, y: Scale, name_at: float | None, beside: bool = False) -> str:
-    """Return a group of band, line, marks and name; the name is hidden until pointed at if it has no place."""
+    """Return a group of band, line, marks and name, which is hidden until pointed at if it has no place."""
     at = [(x(point[0]), y(point[1])) for point in one.points]
     parts = []
     bounds = [(point[2], point[3]) for point in one.points]

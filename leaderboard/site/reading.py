@@ -147,7 +147,8 @@ def _best(table: Json, task: Json) -> str:
     if task["asks_about_gain"]:
         share = f"{number} of the teacher's gain"
     elif teacher is not None:
-        share = f"{number} of the teacher's {tables.figure('', Estimate(teacher['points']['estimate'])).strip()} points"
+        points = tables.figure("", Estimate(teacher["points"]["estimate"])).strip()
+        share = f"{number} of the teacher's {points} points"
     else:
         share = f"{number} {task['heading']}"
     if len(ranked) == 1:

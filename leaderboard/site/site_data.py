@@ -124,9 +124,10 @@ def _teacher(rows: Sequence[ScoredRow], task: str) -> dict[str, Any] | None:
     best_known: tuple[int, ScoredRow] | None = None
     for one in rows:
         verdict = one.verdict(task)
-        if verdict is not None and verdict.numbers.get(column.reference_points) is not None:
-            if best_known is None or (verdict.m or 0) > best_known[0]:
-                best_known = verdict.m or 0, one
+        if verdict is None or verdict.numbers.get(column.reference_points) is None:
+            continue
+        if best_known is None or (verdict.m or 0) > best_known[0]:
+            best_known = verdict.m or 0, one
     if best_known is None:
         return None
     m, one = best_known

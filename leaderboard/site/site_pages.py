@@ -1,7 +1,7 @@
 """The site's pages, rendered from its data with the templates beside this file.
 
-Everything is inside the pages: style sheet and script are embedded, nothing is fetched, and a page works from a
-file. The same data gives the same bytes.
+Everything is inside the pages: style sheet and script are embedded, nothing is fetched, and a page works from
+a file. The same data gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Json = Mapping[str, Any]
 
 
 def pages(data: Json) -> Iterator[tuple[str, bytes]]:
-    """Yield each file of the site as its path and content: the pages, and the data that they are made from."""
+    """Yield each file of the site as its path and content: the pages, and the data that they show."""
     texts = {name: DOCS / f"{name}.md" for name in TEXT_PAGES if (DOCS / f"{name}.md").is_file()}
     environment = _environment()
     shared = {

@@ -1,5 +1,6 @@
 """Charts: places worked out by hand, marks without colour, names apart, text escaped."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -51,7 +52,7 @@ def test_a_line_is_drawn_where_its_numbers_are():
 
 def test_lines_differ_without_colour():
     chart = parsed(charts.curves([line(f"line {i}", [i, i], style=i) for i in range(6)], "title", "x", "y"))
-    groups = [each for each in chart.iter("g")]
+    groups = list(chart.iter("g"))
     assert len({group.get("class") for group in groups}) == 6
     marks = {
         (mark.tag, mark.get("class"), len(mark.get("points", "").split()))
@@ -66,7 +67,7 @@ def test_names_are_apart_even_where_lines_end_together():
     chart = parsed(charts.curves([line(f"line {i}", [1, 1], style=i) for i in range(7)], "title", "x", "y"))
     heights = sorted(float(t.get("y")) for t in chart.iter("text") if t.get("class") == "name")
     assert len(heights) == 7
-    assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= charts.NAME_HEIGHT - 0.01
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= charts.NAME_HEIGHT - 0.01
     assert heights[-1] <= charts.HEIGHT - charts.BOTTOM + 4.01
 
 

@@ -1,7 +1,7 @@
-"""The site in a real Chromium, from files: sorting, filters, search, pointing, keyboard, print, accessibility.
+"""The site in a real Chromium, from files: sorting, filters, pointing, keyboard, print, accessibility.
 
-Needs `playwright` and a Chromium, of the system (`apt-get install chromium`) or Playwright's own; where there is
-none, these tests are skipped.
+Needs `playwright` and a Chromium, of the system (`apt-get install chromium`) or Playwright's own; these tests are
+skipped where there is none.
 """
 
 import copy
