@@ -1,6 +1,6 @@
 """The site in a real Chromium, from files: sorting, filters, pointing, keyboard, print, accessibility.
 
-Needs `playwright` and a Chromium, of the system (`apt-get install chromium`) or Playwright's own; these tests are
+Needs `playwright` and a Chromium, of the system (`apt-get install chromium`) or Playwright's own; they are
 skipped where there is none.
 """
 
