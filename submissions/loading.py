@@ -71,9 +71,9 @@ def config(source: CheckpointSource) -> Config:
     return found
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, data: bytes, path: Path) -> None:
     """Load a weights file that this program wrote into a module; InputError unless the tensors fit."""
-    module.load_state_dict(_tensors(path.read_bytes(), module, path))
+    module.load_state_dict(_tensors(data, module, path))
 
 
 def weights_bytes(module: nn.Module) -> bytes:

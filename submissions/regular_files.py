@@ -49,6 +49,13 @@ def require_folder(path: Path) -> None:
         raise InputError(f"{path}: expected a folder, found {_kind(mode)}")
 
 
+def hub_blobs(folder: Path) -> list[Path]:
+    """Return the blobs of the Hub's cache if a folder lies in one of its snapshots."""
+    snapshots = [each.parent for each in (folder, *folder.parents) if each.parent.name == "snapshots"]
+    repositories = [each.parent for each in snapshots if each.parent.name.startswith("models--")]
+    return [each / "blobs" for each in repositories]
+
+
 @contextmanager
 def _opened(path: Path, limit_bytes: int, folder: Path) -> Iterator[BinaryIO]:
     try:
@@ -74,15 +81,8 @@ def _target(link: Path, folder: Path) -> Path:
     except (OSError, RuntimeError):  # nothing there, or a circle of links
         return link
     whole = folder.resolve()
-    allowed = (whole, *_hub_blobs(whole))
+    allowed = (whole, *hub_blobs(whole))
     return target if any(target.is_relative_to(each) for each in allowed) else link
-
-
-def _hub_blobs(folder: Path) -> list[Path]:
-    """Return the blobs of the Hub's cache if a folder lies in one of its snapshots."""
-    snapshots = [each.parent for each in (folder, *folder.parents) if each.parent.name == "snapshots"]
-    repositories = [each.parent for each in snapshots if each.parent.name.startswith("models--")]
-    return [each / "blobs" for each in repositories]
 
 
 def _kind(mode: int) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
-from understudy.suite.harness import records
+from understudy.suite.harness import records, states
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.recheck import Feed
 from understudy.suite.harness.rollout import StartState
@@ -52,7 +51,7 @@ def last_difference(
     start state and are fed other runs.
     """
     rows = len(histories)
-    state = {name: torch.cat([kept[name], tensor[1:]]) for name, tensor in start_state.state.items()}
+    state = states.join([kept, states.take(start_state.state, range(1, rows))])
     fed = [histories[row] for row in fed_lanes(rows, 0)]
     feed = Feed(job, player, start_state, fed)
     return _first_difference(feed, histories[0], 0, begin, histories[0].num_moves, state)

@@ -104,12 +104,8 @@ def primed_start_state(
 
 def join_start_states(start_states: Sequence[StartState]) -> StartState:
     """Return one start state with the rows of several, in order."""
-    state = {
-        name: torch.cat([start_state.state[name] for start_state in start_states])
-        for name in start_states[0].state
-    }
     return StartState(
-        state,
+        states.join([start_state.state for start_state in start_states]),
         np.concatenate([start_state.previous_action for start_state in start_states]),
         np.concatenate([start_state.previous_reward for start_state in start_states]),
         np.concatenate([start_state.first_of_run for start_state in start_states]),
@@ -178,7 +174,7 @@ class _Session:
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
         self.feedback = Feedback(job.intervention.reward if job.intervention else "own", lane_games)
         learns = job.player.get("track") == "learning"
-        self.weights = frozenness.Weights(player, kept=learns and job.kind == "start")
+        self.weights = frozenness.weights_of(player, kept=learns and job.kind == "start")
         runs = [
             Run(run / HISTORY, game, lane.seed, _header(job, index, game.fingerprint))
             for index, (run, lane, game) in enumerate(zip(run_folders, job.lanes, lane_games, strict=True))
@@ -246,7 +242,9 @@ class _Session:
         """Commit everything up to this move; the progress file is written last and makes it valid."""
         self.recorder.checkpoint()
         move = self.recorder.move
-        states.save({**self.state, **self.weights.moved()}, self.folder / f"state-{move}.safetensors")
+        states.save(
+            {**states.tensors(self.state), **self.weights.moved()}, self.folder / f"state-{move}.safetensors"
+        )
         last = {
             "previous_action": self.previous_action.tolist(),
             "previous_reward": self.previous_reward.tolist(),

@@ -10,7 +10,15 @@ from typing import Any
 from understudy.suite import games, protocols
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
+from understudy.suite.harness import (
+    child_player,
+    interventions,
+    jobs,
+    records,
+    rollout,
+    row_documents,
+    row_files,
+)
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
@@ -100,7 +108,10 @@ def require_player(row: RequestedRow, tasks: Sequence[str], report: Report) -> N
 
     for role in jobs.roles_of(tasks)[-1:]:
         for planned in row.jobs(role):
-            planned.load(row.folder, report_making, planned.job.lanes[:1])
+            with child_player.closing(
+                planned.load(row.folder, report_making, planned.job.lanes[:1], row.is_ranked)
+            ):
+                pass
 
 
 def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None:
