@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from understudy.suite import devices
 from understudy.suite.errors import InputError
-from understudy.suite.harness import states, transfers
+from understudy.suite.harness import child_states, states, transfers
 from understudy.suite.harness.child_process import ChildProcess, Launch
+from understudy.suite.harness.child_states import StateInChild, WeightsInChild
 from understudy.suite.harness.player_checks import PlayerRefused
 from understudy.suite.harness.player_messages import (
     ANSWER,
@@ -65,6 +66,11 @@ def closing(player: nn.Module) -> Iterator[nn.Module]:
 
 class ChildPlayer(nn.Module):
     """A player whose parameters and states are in a child process."""
+
+    _process: ChildProcess
+    _writer: TimestepWriter
+    _live: weakref.WeakSet[StateInChild]  # of which a new process gets the tensors
+    _dropped: list[int]  # handles of states that are gone here
 
     def __init__(self, launch: Launch) -> None:
         """Start the process and load the player; InputError if it cannot be loaded."""
@@ -140,7 +146,7 @@ class ChildPlayer(nn.Module):
         """Return the handle, a new one or the given one, of a state that is sent there."""
         rows = len(next(iter(tensors.values()))) if tensors else 0
         target = StateInChild(self, rows) if state is None else state
-        self._live.add(target)
+        self._live.add(target)  # also one of the process before
         self.send(Ask.PUT, [struct.pack("<I", target.handle), states.to_bytes(tensors)])
         return target
 
@@ -148,7 +154,7 @@ class ChildPlayer(nn.Module):
         """Send a request, and before it which states are gone."""
         if self._dropped:
             dropped, self._dropped = self._dropped, []
-            self._process.send(Ask.DROP, [_bytes_of(dropped)], seconds)
+            self._process.send(Ask.DROP, [child_states.bytes_of(dropped)], seconds)
         self._process.send(ask, parts, seconds)
 
     def tensors_of(self, state: StateInChild) -> State:
@@ -207,9 +213,7 @@ class ChildPlayer(nn.Module):
         raise RuntimeError("a player's buffers are in its own process")
 
     def _start(self) -> None:
-        self._live: weakref.WeakSet[StateInChild] = weakref.WeakSet()
-        self._dropped: list[int] = []  # handles of states that are gone here
-        self._writer = TimestepWriter()
+        self._live, self._dropped, self._writer = weakref.WeakSet(), [], TimestepWriter()
         self._process = ChildProcess(self.launch)
         fault = self._process.fault
         if fault:
@@ -284,79 +288,10 @@ class ChildPlayer(nn.Module):
             self.raise_fault()
 
 
-class StateInChild:
-    """A state that stays in the player's process: a `states.RemoteState`."""
-
-    def __init__(self, player: ChildPlayer, rows: int) -> None:
-        self.player, self.rows = player, rows
-        self.handle = player.account(self)
-        self.fault: Fault | None = None
-        self.largest_bytes = 0
-
-    def clone(self) -> StateInChild:
-        """As `states.clone`."""
-        target = StateInChild(self.player, self.rows)
-        self.player.send(Ask.CLONE, [struct.pack("<II", self.handle, target.handle)])
-        return target
-
-    def take(self, rows: Sequence[int]) -> StateInChild:
-        """As `states.take`."""
-        target = StateInChild(self.player, len(rows))
-        self.player.send(Ask.TAKE, [struct.pack("<II", self.handle, target.handle), _bytes_of(rows)])
-        return target
-
-    def join(self, several: Sequence[Any]) -> StateInChild:
-        """As `states.join`."""
-        there = [each if isinstance(each, StateInChild) else self.player.put(each) for each in several]
-        target = StateInChild(self.player, sum(each.rows for each in there))
-        self.player.send(Ask.JOIN, [_bytes_of([target.handle, *(each.handle for each in there)])])
-        return target
-
-    def copy_rows(self, source: Any, mask: Sequence[bool]) -> None:
-        """As `states.copy_rows`."""
-        there = source if isinstance(source, StateInChild) else self.player.put(source)
-        self.player.send(Ask.COPY_ROWS, [struct.pack("<II", self.handle, there.handle), bytes(mask)])
-
-    def size_bytes(self) -> int:
-        """As `states.size_bytes`, as the process says."""
-        return self.player.size_of(self)
-
-    def tensors(self) -> State:
-        """As `states.tensors`."""
-        return self.player.tensors_of(self)
-
-
-class WeightsInChild:
-    """As `frozenness.Weights`, of a player in a process of its own."""
-
-    PREFIX: Final = "weights/"
-
-    def __init__(self, player: ChildPlayer) -> None:
-        self._player = player
-
-    def moved(self) -> State:
-        """As `frozenness.Weights.moved`."""
-        return self._player.moved_weights()
-
-    def put_back(self, state: State) -> State:
-        """As `frozenness.Weights.put_back`."""
-        moved = {name: tensor for name, tensor in state.items() if name.startswith(self.PREFIX)}
-        if moved:
-            self._player.send(Ask.PUT_WEIGHTS, [states.to_bytes(moved)])
-        return {name: tensor for name, tensor in state.items() if name not in moved}
-
-    def restore(self) -> None:
-        """As `frozenness.Weights.restore`."""
-        self._player.send(Ask.RESTORE_WEIGHTS, [])
-
-
-def _bytes_of(numbers: Sequence[int]) -> np.ndarray:
-    return np.array(numbers, "<u4").view(np.uint8)
-
-
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
 def _size_bytes(dtype: str, shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * getattr(torch, dtype).itemsize
+    one: torch.dtype = getattr(torch, dtype)
+    return int(np.prod(shape, dtype=np.int64)) * one.itemsize

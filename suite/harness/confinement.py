@@ -87,7 +87,8 @@ def environment() -> dict[str, str]:
 def limit(threads: int, on_gpu: bool) -> None:
     """Set this process's limits; it cannot raise them again.
 
-    Addresses are not limited on a GPU, whose driver maps more of them than there is memory. The number of processes is not limited for root.
+    Addresses are not limited on a GPU, whose driver maps more of them than there is memory, nor is the
+    number of processes for root.
     """
     _control(PR_SET_PDEATHSIG, SIGKILL)
     _control(PR_SET_NO_NEW_PRIVS, 1)

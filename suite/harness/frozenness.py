@@ -7,7 +7,8 @@ import hashlib
 import torch
 from torch import nn
 
-from understudy.suite.harness.child_player import ChildPlayer, WeightsInChild
+from understudy.suite.harness.child_player import ChildPlayer
+from understudy.suite.harness.child_states import WeightsInChild
 from understudy.suite.protocols import State
 
 

@@ -88,13 +88,14 @@ class Fault:
         """Return what another process wrote, in printable characters; MessageFault for another form."""
         try:
             values = json.loads(body)
-            texts = [
-                escaping.terminal(" ".join(str(values[n]).split())) for n in ("expected", "found", "advice")
-            ]
-            numbers = [None if values[n] is None else int(values[n]) for n in ("move", "lane")]
+            expected, found, advice = (
+                escaping.terminal(" ".join(str(values[name]).split()))[:MOST_CHARACTERS]
+                for name in ("expected", "found", "advice")
+            )
+            move, lane = (None if values[n] is None else int(values[n]) for n in ("move", "lane"))
         except (ValueError, TypeError, KeyError) as error:
             raise MessageFault("a failure of another form") from error
-        return cls(*(text[:MOST_CHARACTERS] for text in texts), *numbers)
+        return cls(expected, found, advice, move, lane)
 
 
 class MessageFault(Exception):

@@ -21,6 +21,7 @@ from torch import nn
 from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
+    child_player,
     frozenness,
     player_checks,
     records,
@@ -148,7 +149,7 @@ def play(
         except PlayerRefused:
             _forget(folder, run_folders)
             raise
-        session.finish(_timing(began, job.moves - begun_at))
+        session.finish(_timing(began, job.moves - begun_at, child_player.confinement_of(player)))
     return run_folders
 
 
@@ -318,13 +319,14 @@ def _header(job: Job, index: int, fingerprint: Mapping[str, Any]) -> Header:
     )
 
 
-def _timing(began: float, moves: int) -> dict[str, Any]:
+def _timing(began: float, moves: int, player_process: str) -> dict[str, Any]:
     """Return host, clock and seconds of a session that began at a time since the epoch."""
     return {
         "began": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "moves": moves,
         "seconds": time.time() - began,
+        "player_process": player_process,
     }
 
 

@@ -168,6 +168,7 @@ class RowPlayer:
                 with self._made(planned, in_child=True) as player:
                     checked = measure(planned, player, folder, histories)
                     checked |= self._provenance(planned, player, histories)
+                    checked["player_process"] = child_player.confinement_of(player)
                 row_documents.write(CHECKS[name], folder / name, checked)
                 holds = bool(checked["holds"])
             found.append(holds)
@@ -193,10 +194,12 @@ class RowPlayer:
     def _recheck(
         self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
     ) -> dict[str, Any]:
-        found = recheck.recheck(planned.job, player, self._start_state_of_job(player, planned), histories)
+        job, reload_at = planned.job, recheck.drawn_reloads(player, planned.job)
+        found = recheck.recheck(job, player, self._start_state_of_job(player, planned), histories, reload_at)
         predicted = self._predicted_otherwise(planned) if planned.role == "start" else 0.0
         holds = found.holds and predicted <= 1 - recheck.SAME_SHARE
-        return {**asdict(found), "predicted_otherwise": predicted, "holds": holds}
+        kept = {**asdict(found), "reloaded_at": list(found.reloaded_at)}
+        return {**kept, "predicted_otherwise": predicted, "holds": holds}
 
     def _predicted_otherwise(self, planned: PlannedJob) -> float:
         """Return the share of a checkpoint's stored predictions that its player does not repeat."""
