@@ -33,7 +33,7 @@ def main() -> None:
     except Ended:
         return
     (length,) = struct.unpack_from("<I", body)
-    asked: dict[str, Any] = json.loads(body[4 : 4 + length])
+    asked: dict[str, Any] = json.loads(bytes(body[4 : 4 + length]))
     assert (kind, asked["format"]) == (Ask.LOAD, player_messages.FORMAT), "of the same version"
     confinement.limit(asked["threads"], asked["device"] != devices.CPU)
     torch.set_num_threads(asked["threads"])

@@ -8,6 +8,7 @@ names the move.
 from __future__ import annotations
 
 import json
+import math
 import struct
 import weakref
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ class ChildPlayer(nn.Module):
         body = self._process.receive(Reply.DONE, MOST_TEXT_BYTES, MOVE_SECONDS)
         if body is not None:
             try:
-                self._take_forms(state, json.loads(body))
+                self._take_forms(state, json.loads(bytes(body)))
             except (ValueError, TypeError, KeyError, AttributeError):
                 self._process.fail("a state's form", "a reply that has none")
         state.fault = self._process.fault
@@ -152,9 +153,7 @@ class ChildPlayer(nn.Module):
 
     def send(self, ask: Ask, parts: Sequence[Any], seconds: float = STATE_SECONDS) -> None:
         """Send a request, and before it which states are gone."""
-        if self._dropped:
-            dropped, self._dropped = self._dropped, []
-            self._process.send(Ask.DROP, [child_states.bytes_of(dropped)], seconds)
+        self._send_dropped(seconds)
         self._process.send(ask, parts, seconds)
 
     def tensors_of(self, state: StateInChild) -> State:
@@ -194,9 +193,10 @@ class ChildPlayer(nn.Module):
     def raise_fault(self) -> NoReturn:
         """Raise what went wrong, as PlayerRefused."""
         fault = self._process.fail("an answer", "none")
+        when = f"after {self._moves:,} moves" if self._moves else "before the first move"
         raise PlayerRefused(
-            f"{self.launch.name}, after {self._moves:,} moves: expected {fault.expected}; found "
-            f"{fault.found}; {fault.advice}; score it again",
+            f"{self.launch.name}, {when}: expected {fault.expected}; found {fault.found}; {fault.advice}; "
+            "score it again",
             fault,
         )
 
@@ -221,6 +221,11 @@ class ChildPlayer(nn.Module):
             if not fault.expected:  # an error of loading, which is a whole line
                 raise InputError(fault.found)
             self.raise_fault()
+
+    def _send_dropped(self, seconds: float) -> None:
+        if self._dropped:
+            dropped, self._dropped = self._dropped, []
+            self._process.send(Ask.DROP, [child_states.bytes_of(dropped)], seconds)
 
     def _forget(self, handle: int) -> None:
         self._dropped.append(handle)
@@ -251,10 +256,11 @@ class ChildPlayer(nn.Module):
         self, ask: Ask, timesteps: Timestep, state: State, shape: tuple[int, ...], seconds: float
     ) -> tuple[Tensor, State] | Fault:
         here = state if isinstance(state, StateInChild) else self.put(state)
+        self._send_dropped(seconds)
         fields = [field.numpy() for field in timesteps]
-        self.send(ask, self._writer.parts(here.handle, False, fields), seconds)
-        size_bytes = ANSWER.size + _size_bytes("float32", shape)
-        body = self._process.receive(Reply.ANSWER, size_bytes, seconds)
+        self._process.send_whole(self._writer.message(ask, here.handle, False, fields), seconds)
+        size_bytes = ANSWER.size + 4 * math.prod(shape)
+        body = self._process.receive(Reply.ANSWER, size_bytes, seconds, size_bytes)
         if body is not None and len(body) != size_bytes:
             self._process.fail(f"an answer of {size_bytes:,} bytes", f"one of {len(body):,}")
         if body is not None and self._process.fault is None:
@@ -282,7 +288,7 @@ class ChildPlayer(nn.Module):
         if body is None:
             self.raise_fault()
         try:
-            return json.loads(body)[name]
+            return json.loads(bytes(body))[name]
         except (ValueError, TypeError, KeyError):
             self._process.fail(f"a reply with {name}", "one without")
             self.raise_fault()
@@ -294,4 +300,4 @@ def _dtype(tensor: Tensor) -> str:
 
 def _size_bytes(dtype: str, shape: Sequence[int]) -> int:
     one: torch.dtype = getattr(torch, dtype)
-    return int(np.prod(shape, dtype=np.int64)) * one.itemsize
+    return math.prod(shape) * one.itemsize

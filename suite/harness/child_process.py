@@ -93,12 +93,23 @@ class ChildProcess:
         except (MessageFault, TimeoutError) as error:
             self._fail_by(error, seconds)
 
-    def receive(self, expected: Reply, most_bytes: int, seconds: float) -> bytearray | None:
+    def send_whole(self, message: memoryview, seconds: float) -> None:
+        """Send a request that has its header already; otherwise as `send`."""
+        if self.fault:
+            return
+        try:
+            self._channel.send_whole([message], seconds)
+        except (MessageFault, TimeoutError) as error:
+            self._fail_by(error, seconds)
+
+    def receive(
+        self, expected: Reply, most_bytes: int, seconds: float, likely_bytes: int = 0
+    ) -> memoryview | None:
         """Return the body of the reply; None if there is none, and then `fault` says why."""
         if self.fault:
             return None
         try:
-            kind, body = self._channel.receive(max(most_bytes, MOST_TEXT_BYTES), seconds)
+            kind, body = self._channel.receive(max(most_bytes, MOST_TEXT_BYTES), seconds, likely_bytes)
             if kind == Reply.FAILED:
                 self.fault = Fault.parsed(body)
                 self._kill()

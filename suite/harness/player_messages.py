@@ -23,11 +23,12 @@ import numpy as np
 from understudy.suite import escaping
 
 FORMAT: Final = 1
-HEADER: Final = struct.Struct("<QB")  # bytes of the body, kind
+HEADER: Final = struct.Struct("<QB7x")  # bytes of the body, kind
 STEP: Final = struct.Struct("<IBH")  # handle of the state, whether its digest is asked for, bytes of the form
 ANSWER: Final = struct.Struct("<Q32s")  # largest size of the state so far in bytes, its digest or zeros
 NO_DIGEST: Final = bytes(32)
-ALIGNMENT_BYTES: Final = 64  # of each field of a timestep within the body
+ALIGNMENT_BYTES: Final = 64  # of each field of a timestep within the message
+JOINED_BYTES: Final = 1 << 16  # parts of a message that is no larger are joined before they are sent
 PIPE_BYTES: Final = 1 << 20  # so much a pipe holds where the system allows it
 MOST_REQUEST_BYTES: Final = 1 << 33  # of one request, which the child believes of its parent
 MOST_TEXT_BYTES: Final = 1 << 16  # of a reply in JSON
@@ -84,10 +85,10 @@ class Fault:
         return dumped({**asdict(self), **texts})
 
     @classmethod
-    def parsed(cls, body: bytes | bytearray) -> Fault:
+    def parsed(cls, body: memoryview) -> Fault:
         """Return what another process wrote, in printable characters; MessageFault for another form."""
         try:
-            values = json.loads(body)
+            values = json.loads(bytes(body))
             expected, found, advice = (
                 escaping.terminal(" ".join(str(values[name]).split()))[:MOST_CHARACTERS]
                 for name in ("expected", "found", "advice")
@@ -112,6 +113,7 @@ class Channel:
     def __init__(self, read_fd: int, write_fd: int, may_wait: bool) -> None:
         """Take over two file descriptors; one that `may_wait` has no time limits."""
         self._read_fd, self._write_fd = read_fd, write_fd
+        self._rest = b""  # that was read of the next message
         if not may_wait:
             os.set_blocking(read_fd, False)
             os.set_blocking(write_fd, False)
@@ -130,9 +132,14 @@ class Channel:
 
         Raises Ended, or TimeoutError if the other process reads nothing for so long.
         """
-        views = [memoryview(part) for part in parts if len(part)]
-        total = sum(map(len, views))
-        pending = [memoryview(HEADER.pack(total, kind)), *views]
+        size_bytes = sum(map(len, parts))
+        whole = [HEADER.pack(size_bytes, kind), *parts]
+        if size_bytes <= JOINED_BYTES:
+            whole = [b"".join(whole)]
+        self.send_whole([memoryview(part) for part in whole if len(part)], seconds)
+
+    def send_whole(self, pending: list[memoryview], seconds: float | None = None) -> None:
+        """Send a message with its header, in pieces; raises as `send`."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while pending:
             try:
@@ -140,23 +147,36 @@ class Channel:
             except BlockingIOError:
                 self._wait(self._writable, deadline)
                 continue
-            except (BrokenPipeError, OSError) as error:
+            except OSError as error:
                 raise Ended("it reads no more") from error
             while pending and sent >= len(pending[0]):
                 sent -= len(pending.pop(0))
             if pending:
                 pending[0] = pending[0][sent:]
 
-    def receive(self, most_bytes: int, seconds: float | None = None) -> tuple[int, bytearray]:
+    def receive(
+        self, most_bytes: int, seconds: float | None = None, likely_bytes: int = 0
+    ) -> tuple[int, memoryview]:
         """Return kind and body of the next message.
 
-        Raises Ended, MessageFault for a body of more than `most_bytes`, or TimeoutError.
+        A body of `likely_bytes` is read with its header, and what follows a shorter one is kept. Raises
+        Ended, TimeoutError, or MessageFault for a body of more than `most_bytes`.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        size_bytes, kind = HEADER.unpack(self._read(HEADER.size, deadline))
+        rest, self._rest = self._rest, b""
+        whole = bytearray(max(HEADER.size + likely_bytes, len(rest)))
+        whole[: len(rest)] = rest
+        done = self._fill(whole, len(rest), HEADER.size, deadline)
+        size_bytes, kind = HEADER.unpack_from(whole)
         if size_bytes > most_bytes:
             raise MessageFault(f"a message of {size_bytes:,} bytes where at most {most_bytes:,} are expected")
-        return kind, self._read(size_bytes, deadline)
+        end = HEADER.size + size_bytes
+        if done > end:
+            self._rest, done = bytes(memoryview(whole)[end:done]), end
+        if len(whole) != end:
+            whole = whole[:done] + bytearray(end - done)
+        self._fill(whole, done, end, deadline)
+        return kind, memoryview(whole)[HEADER.size :]
 
     def close(self) -> None:
         """Close both ends."""
@@ -165,21 +185,22 @@ class Channel:
             if fd >= 0:  # a number that was closed may be another file's by now
                 os.close(fd)
 
-    def _read(self, count: int, deadline: float | None) -> bytearray:
-        buffer = bytearray(count)
-        view, done = memoryview(buffer), 0
-        while done < count:
+    def _fill(self, whole: bytearray, done: int, least: int, deadline: float | None) -> int:
+        """Read into a buffer from `done` on until `least` bytes are there; return how many are."""
+        view = memoryview(whole)
+        while done < least:
+            if deadline is not None:
+                self._wait(self._readable, deadline)
             try:
                 got = os.readv(self._read_fd, [view[done:]])
             except BlockingIOError:
-                self._wait(self._readable, deadline)
                 continue
             except OSError as error:
                 raise Ended("it writes no more") from error
             if not got:
                 raise Ended("it writes no more")
             done += got
-        return buffer
+        return done
 
     @staticmethod
     def _wait(ready: select.poll, deadline: float | None) -> None:
@@ -194,59 +215,75 @@ def dumped(value: object) -> bytes:
 
 
 class TimestepWriter:
-    """Makes the bodies of STEP and UNROLL; the form of fields is encoded once as long as it stays."""
+    """Makes messages of timesteps in one buffer, which is laid out once as long as their form stays."""
 
     def __init__(self) -> None:
-        self._form: Form = ()
-        self._encoded = b""
-        self._paddings: list[bytes] = []
+        self._form: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
+        self._whole = np.empty(0, np.uint8)
+        self._encoded_bytes = 0
+        self._fields: list[np.ndarray] = []  # views of the buffer
 
-    def parts(self, handle: int, digest: bool, fields: Sequence[np.ndarray]) -> list[Any]:
-        """Return the parts of a body: the state's handle, the fields' form, and their bytes."""
-        arrays = [np.ascontiguousarray(field) for field in fields]
-        form = tuple((array.dtype.name, array.shape) for array in arrays)
-        if form != self._form:
-            self._form, self._encoded = form, dumped(form)
-            begins = layout(form, STEP.size + len(self._encoded))[0]
-            ends = [
-                STEP.size + len(self._encoded),
-                *(b + a.nbytes for b, a in zip(begins, arrays, strict=True)),
-            ]
-            self._paddings = [bytes(begin - end) for begin, end in zip(begins, ends, strict=False)]
-        parts: list[Any] = [STEP.pack(handle, digest, len(self._encoded)), self._encoded]
-        for padding, array in zip(self._paddings, arrays, strict=True):
-            parts += [padding, array.reshape(-1).view(np.uint8)]
-        return parts
+    def message(self, kind: int, handle: int, digest: bool, fields: Sequence[np.ndarray]) -> memoryview:
+        """Return a message with its header, valid until the next one: handle, form, and the fields."""
+        if [(field.dtype, field.shape) for field in fields] != self._form:
+            self._lay_out(fields)
+        HEADER.pack_into(self._whole, 0, len(self._whole) - HEADER.size, kind)
+        STEP.pack_into(self._whole, HEADER.size, handle, digest, self._encoded_bytes)
+        for view, field in zip(self._fields, fields, strict=True):
+            np.copyto(view, field)
+        return memoryview(self._whole)
+
+    def _lay_out(self, fields: Sequence[np.ndarray]) -> None:
+        self._form = [(field.dtype, field.shape) for field in fields]
+        form = tuple((field.dtype.name, field.shape) for field in fields)
+        encoded = dumped(form)
+        begin = HEADER.size + STEP.size
+        begins, end = _layout(form, begin + len(encoded))
+        self._whole = np.zeros(end, np.uint8)
+        self._whole[begin : begin + len(encoded)] = np.frombuffer(encoded, np.uint8)
+        self._encoded_bytes = len(encoded)
+        self._fields = [
+            self._whole[start : start + field.nbytes].view(field.dtype).reshape(field.shape)
+            for start, field in zip(begins, fields, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Where a field of a timestep is in a body."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    count: int  # of elements
+    begin: int
 
 
 class TimestepReader:
     """Reads the bodies of STEP and UNROLL."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Form] = {}
+        self._known: dict[bytes, tuple[tuple[_Field, ...], int]] = {}  # form -> fields and size of the body
 
-    def read(self, body: bytearray) -> tuple[int, bool, list[np.ndarray]]:
-        """Return the state's handle, whether its digest is asked for, and the fields, which own their memory.
+    def read(self, body: memoryview) -> tuple[int, bool, list[np.ndarray]]:
+        """Return the state's handle, whether its digest is asked for, and the fields, views of the body.
 
         Raises MessageFault for a body of another form.
         """
         handle, digest, length = STEP.unpack_from(body)
         encoded = bytes(body[STEP.size : STEP.size + length])
-        form = self._known.get(encoded)
-        if form is None:
-            form = self._known[encoded] = _parsed(encoded)
-        begins, end = layout(form, STEP.size + length)
-        if end != len(body):
-            raise MessageFault(f"a timestep of {len(body):,} bytes where {end:,} are expected")
-        fields = [
-            np.frombuffer(body, dtype, int(np.prod(shape, dtype=np.int64)), begin).reshape(shape)
-            for (dtype, shape), begin in zip(form, begins, strict=True)
+        if encoded not in self._known:
+            self._known[encoded] = _parsed(encoded)
+        fields, size_bytes = self._known[encoded]
+        if size_bytes != len(body):
+            raise MessageFault(f"a timestep of {len(body):,} bytes where {size_bytes:,} are expected")
+        found = [
+            np.frombuffer(body, each.dtype, each.count, each.begin).reshape(each.shape) for each in fields
         ]
-        return handle, bool(digest), fields
+        return handle, bool(digest), found
 
 
-def layout(form: Form, begin: int) -> tuple[list[int], int]:
-    """Return where each field begins in a body whose form ends at `begin`, and where the last one ends."""
+def _layout(form: Form, begin: int) -> tuple[list[int], int]:
+    """Return where each field begins in a message whose form ends at `begin`, and where the last one ends."""
     begins = []
     for dtype, shape in form:
         begin = -(-begin // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
@@ -255,11 +292,16 @@ def layout(form: Form, begin: int) -> tuple[list[int], int]:
     return begins, begin
 
 
-def _parsed(encoded: bytes) -> Form:
+def _parsed(encoded: bytes) -> tuple[tuple[_Field, ...], int]:
     try:
         form = tuple((str(dtype), tuple(int(size) for size in shape)) for dtype, shape in json.loads(encoded))
     except (ValueError, TypeError) as error:
         raise MessageFault("a timestep without a form") from error
     if any(dtype not in DTYPES or min(shape, default=0) < 0 for dtype, shape in form):
         raise MessageFault(f"a timestep of the form {form}")
-    return form
+    begins, end = _layout(form, HEADER.size + STEP.size + len(encoded))
+    fields = tuple(
+        _Field(np.dtype(dtype), shape, int(np.prod(shape, dtype=np.int64)), begin - HEADER.size)
+        for (dtype, shape), begin in zip(form, begins, strict=True)
+    )
+    return fields, end - HEADER.size

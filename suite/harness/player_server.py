@@ -47,7 +47,7 @@ class PlayerServer:
         self._weights: frozenness.Weights | None = None
         self._timesteps = TimestepReader()
         self._pending: Fault | None = None  # of a request without reply; the next reply says it
-        self._do: dict[int, Callable[[bytearray], None]] = {
+        self._do: dict[int, Callable[[memoryview], None]] = {
             Ask.INITIAL_STATE: self._initial_state,
             Ask.STEP: self._step,
             Ask.UNROLL: self._unroll,
@@ -72,17 +72,21 @@ class PlayerServer:
             *(Ask.INITIAL_STATE, Ask.STEP, Ask.UNROLL, Ask.GET, Ask.DIGEST),
             *(Ask.PARAMETERS, Ask.MOVED_WEIGHTS),
         }
+        likely_bytes = 0
         while True:
             try:
-                kind, body = self._channel.receive(player_messages.MOST_REQUEST_BYTES)
+                kind, body = self._channel.receive(
+                    player_messages.MOST_REQUEST_BYTES, likely_bytes=likely_bytes
+                )
             except Ended:
                 return
+            likely_bytes = len(body)
             if self._pending is None:
                 self._pending = self._fault_of(kind, body)
             if self._pending is not None and kind in answered:
                 self._channel.send(Reply.FAILED, [self._pending.dumped()])
 
-    def _fault_of(self, kind: int, body: bytearray) -> Fault | None:
+    def _fault_of(self, kind: int, body: memoryview) -> Fault | None:
         """Do what a request asks; return what went wrong, if anything did."""
         try:
             self._do[kind](body)
@@ -97,7 +101,7 @@ class PlayerServer:
             return Fault("an answer", what, OWN_ADVICE, 0)
         return None
 
-    def _initial_state(self, body: bytearray) -> None:
+    def _initial_state(self, body: memoryview) -> None:
         handle, rows = HANDLES.unpack(body)
         with torch.inference_mode():
             state = self._player.initial_state(rows)
@@ -107,20 +111,20 @@ class PlayerServer:
         forms = {name: [_dtype(tensor), list(tensor.shape)] for name, tensor in state.items()}
         self._channel.send(Reply.DONE, [dumped({"forms": forms, "size_bytes": states.size_bytes(state)})])
 
-    def _step(self, body: bytearray) -> None:
+    def _step(self, body: memoryview) -> None:
         handle, digest, timestep, state = self._asked(body)
         with torch.inference_mode():
             answer = self._player.step(timestep, state)
         self._answer(handle, digest, *self._checks[handle].step(answer, 0))
 
-    def _unroll(self, body: bytearray) -> None:
+    def _unroll(self, body: memoryview) -> None:
         handle, digest, timesteps, state = self._asked(body)
         with torch.inference_mode():
             answer = self._player.unroll(timesteps, state)
         moves = timesteps.first.shape[1]
         self._answer(handle, digest, *self._checks[handle].unroll(answer, 0, moves))
 
-    def _asked(self, body: bytearray) -> tuple[int, bool, Timestep, State]:
+    def _asked(self, body: memoryview) -> tuple[int, bool, Timestep, State]:
         """Return what a STEP or UNROLL asks about; the state is given away to the player."""
         handle, digest, fields = self._timesteps.read(body)
         here = Timestep(*map(torch.from_numpy, fields))
@@ -134,63 +138,62 @@ class PlayerServer:
         self._states[handle] = state
         found = states.sha256(state) if digest else NO_DIGEST
         head = ANSWER.pack(self._checks[handle].largest_bytes, found)
-        plain = np.ascontiguousarray(logits).reshape(-1).view(np.uint8)
-        self._channel.send(Reply.ANSWER, [head, plain])
+        self._channel.send(Reply.ANSWER, [head, logits.tobytes()])
 
-    def _clone(self, body: bytearray) -> None:
+    def _clone(self, body: memoryview) -> None:
         source, target = HANDLES.unpack(body)
         self._states[target] = states.clone(self._states[source])
 
-    def _take(self, body: bytearray) -> None:
+    def _take(self, body: memoryview) -> None:
         source, target = HANDLES.unpack_from(body)
         rows = np.frombuffer(body, "<u4", offset=HANDLES.size).tolist()
         self._states[target] = states.take(self._states[source], rows)
 
-    def _copy_rows(self, body: bytearray) -> None:
+    def _copy_rows(self, body: memoryview) -> None:
         target, source = HANDLES.unpack_from(body)
         mask = torch.tensor([bool(each) for each in body[HANDLES.size :]])
         self._states[target] = states.copy_rows(self._states[target], self._states[source], mask)
 
-    def _join(self, body: bytearray) -> None:
+    def _join(self, body: memoryview) -> None:
         target, *sources = np.frombuffer(body, "<u4").tolist()
         self._states[target] = states.join([self._states[source] for source in sources])
 
-    def _drop(self, body: bytearray) -> None:
+    def _drop(self, body: memoryview) -> None:
         for handle in np.frombuffer(body, "<u4").tolist():
             self._states.pop(handle, None)
             self._checks.pop(handle, None)
 
-    def _put(self, body: bytearray) -> None:
+    def _put(self, body: memoryview) -> None:
         (handle,) = struct.unpack_from("<I", body)
         found = safetensors.torch.load(bytes(body[4:]))
         self._states[handle] = {name: tensor.to(self._device) for name, tensor in found.items()}
 
-    def _get(self, body: bytearray) -> None:
+    def _get(self, body: memoryview) -> None:
         (handle,) = struct.unpack("<I", body)
         self._channel.send(Reply.TENSORS, [states.to_bytes(self._states[handle])])
 
-    def _digest(self, body: bytearray) -> None:
+    def _digest(self, body: memoryview) -> None:
         handle, hashed = struct.unpack("<I?", body)
         state = self._states[handle]
         sha256 = states.sha256(state).hex() if hashed else None
         found = {"sha256": sha256, "size_bytes": states.size_bytes(state)}
         self._channel.send(Reply.DONE, [dumped(found)])
 
-    def _parameters(self, body: bytearray) -> None:
+    def _parameters(self, body: memoryview) -> None:
         self._channel.send(Reply.DONE, [dumped({"sha256": frozenness.parameters_sha256(self._player)})])
 
-    def _watch_weights(self, body: bytearray) -> None:
+    def _watch_weights(self, body: memoryview) -> None:
         self._weights = frozenness.Weights(self._player, kept=bool(body[0]))
 
-    def _moved_weights(self, body: bytearray) -> None:
+    def _moved_weights(self, body: memoryview) -> None:
         assert self._weights is not None, "they are watched first"
         self._channel.send(Reply.TENSORS, [states.to_bytes(self._weights.moved())])
 
-    def _put_weights(self, body: bytearray) -> None:
+    def _put_weights(self, body: memoryview) -> None:
         assert self._weights is not None, "they are watched first"
         self._weights.put_back(safetensors.torch.load(bytes(body)))
 
-    def _restore_weights(self, body: bytearray) -> None:
+    def _restore_weights(self, body: memoryview) -> None:
         assert self._weights is not None, "they are watched first"
         self._weights.restore()
 

@@ -60,7 +60,7 @@ def main() -> None:
     while True:
         kind, body = channel.receive(1 << 30)
         if kind == Ask.LOAD:
-            asked = json.loads(body[4 : 4 + struct.unpack_from("<I", body)[0]])
+            asked = json.loads(bytes(body[4 : 4 + struct.unpack_from("<I", body)[0]]))
             if asked["misbehaviour"] == "exits while it loads":
                 sys.exit("no such weights")
             channel.send(Reply.DONE, [b"{}"])
