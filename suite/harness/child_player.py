@@ -79,7 +79,7 @@ class ChildPlayer(nn.Module):
         self.launch = launch
         self._forms: dict[str, tuple[str, tuple[int, ...]]] | None = None  # of one run's state
         self._next_handle = 0
-        self._moves = 0  # that it was asked for, for messages
+        self._moves_before = 0  # that earlier processes were asked for, for messages
         self._start()
 
     @property
@@ -102,15 +102,13 @@ class ChildPlayer(nn.Module):
 
     def step(self, timestep: Timestep, state: State) -> tuple[Tensor, State] | Fault:
         """Return logits [B, A] and the next state, or what is wrong with them."""
-        shape = len(timestep.first), self.launch.num_actions
-        self._moves += 1
+        shape = timestep.first.shape[0], self.launch.num_actions
         return self._answer(Ask.STEP, timestep, state, shape, MOVE_SECONDS)
 
     def unroll(self, timesteps: Timestep, state: State) -> tuple[Tensor, State] | Fault:
         """Return logits [B, T, A] and the next state, or what is wrong with them."""
         B, T = timesteps.first.shape
         shape, seconds = (B, T, self.launch.num_actions), min(MOVE_SECONDS * T, UNROLL_SECONDS)
-        self._moves += T
         return self._answer(Ask.UNROLL, timesteps, state, shape, seconds)
 
     def parameters_sha256(self) -> str:
@@ -132,6 +130,7 @@ class ChildPlayer(nn.Module):
         before = self.parameters_sha256()
         kept = [(state, state.tensors()) for state in list(self._live)]
         self.close()
+        self._moves_before += self._process.moves
         self._start()
         for state, tensors in kept:
             self.put(tensors, state)
@@ -193,7 +192,8 @@ class ChildPlayer(nn.Module):
     def raise_fault(self) -> NoReturn:
         """Raise what went wrong, as PlayerRefused."""
         fault = self._process.fail("an answer", "none")
-        when = f"after {self._moves:,} moves" if self._moves else "before the first move"
+        moves = self._moves_before + self._process.moves
+        when = f"after {moves:,} moves" if moves else "before the first move"
         raise PlayerRefused(
             f"{self.launch.name}, {when}: expected {fault.expected}; found {fault.found}; {fault.advice}; "
             "score it again",
@@ -255,6 +255,7 @@ class ChildPlayer(nn.Module):
     def _answer(
         self, ask: Ask, timesteps: Timestep, state: State, shape: tuple[int, ...], seconds: float
     ) -> tuple[Tensor, State] | Fault:
+        self._process.moves += 1 if len(shape) == 2 else shape[1]
         here = state if isinstance(state, StateInChild) else self.put(state)
         self._send_dropped(seconds)
         fields = [field.numpy() for field in timesteps]

@@ -59,6 +59,7 @@ class ChildProcess:
     def __init__(self, launch: Launch) -> None:
         """Start the process and have it load its player; afterwards `fault` says whether it could."""
         self.fault: Fault | None = None  # the first; the process has ended then
+        self.moves = 0  # that it was asked for
         command, self.confinement = confinement.command(
             ("-P", "-m", launch.module), launch.folders, launch.on_gpu
         )
