@@ -19,13 +19,17 @@ from understudy.suite.harness.entry import PlayerRequest
 PACKAGE, VERSION = "walkers_lab", "1.0"
 
 
-def install(site: Path, module: str = "walkers") -> None:
-    """Put a module of tests/support into a folder as an installed package, with its architectures."""
+def install(site: Path, module: str = "walkers", **constants: object) -> None:
+    """Put a module of tests/support into a folder as an installed package, with its architectures.
+
+    `constants` replace those of the module.
+    """
     source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
     names = [line.split(" = ")[0] for line in source.splitlines() if " = understudy.ModuleArch" in line]
     (site / PACKAGE).mkdir(parents=True)
     (site / PACKAGE / "__init__.py").write_text("", encoding="utf-8")
-    (site / PACKAGE / "players.py").write_text(source, encoding="utf-8")
+    after = "".join(f"{name} = {value!r}\n" for name, value in constants.items())
+    (site / PACKAGE / "players.py").write_text(source + after, encoding="utf-8")
     metadata = site / f"{PACKAGE}-{VERSION}.dist-info"
     metadata.mkdir()
     points = "".join(f"{name.lower()} = {PACKAGE}.players:{name}\n" for name in names)
