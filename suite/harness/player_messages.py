@@ -219,9 +219,9 @@ class TimestepWriter:
 
     def __init__(self) -> None:
         self._form: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
-        self._whole = np.empty(0, np.uint8)
+        self._whole = memoryview(bytearray())
         self._encoded_bytes = 0
-        self._fields: list[np.ndarray] = []  # views of the buffer
+        self._fields: list[np.ndarray] = []  # views of the message
 
     def message(self, kind: int, handle: int, digest: bool, fields: Sequence[np.ndarray]) -> memoryview:
         """Return a message with its header, valid until the next one: handle, form, and the fields."""
@@ -231,19 +231,18 @@ class TimestepWriter:
         STEP.pack_into(self._whole, HEADER.size, handle, digest, self._encoded_bytes)
         for view, field in zip(self._fields, fields, strict=True):
             np.copyto(view, field)
-        return memoryview(self._whole)
+        return self._whole
 
     def _lay_out(self, fields: Sequence[np.ndarray]) -> None:
         self._form = [(field.dtype, field.shape) for field in fields]
-        form = tuple((field.dtype.name, field.shape) for field in fields)
-        encoded = dumped(form)
+        encoded = dumped([(field.dtype.name, field.shape) for field in fields])
         begin = HEADER.size + STEP.size
+        form = tuple((field.dtype.name, field.shape) for field in fields)
         begins, end = _layout(form, begin + len(encoded))
-        self._whole = np.zeros(end, np.uint8)
-        self._whole[begin : begin + len(encoded)] = np.frombuffer(encoded, np.uint8)
-        self._encoded_bytes = len(encoded)
+        self._whole, self._encoded_bytes = memoryview(bytearray(end)), len(encoded)
+        self._whole[begin : begin + len(encoded)] = encoded
         self._fields = [
-            self._whole[start : start + field.nbytes].view(field.dtype).reshape(field.shape)
+            np.frombuffer(self._whole, field.dtype, field.size, start).reshape(field.shape)
             for start, field in zip(begins, fields, strict=True)
         ]
 
