@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import resource
 import shutil
 import site
 import subprocess
@@ -90,6 +89,8 @@ def limit(threads: int, on_gpu: bool) -> None:
     Addresses are not limited on a GPU, whose driver maps more of them than there is memory, nor is the
     number of processes for root.
     """
+    import resource
+
     _control(PR_SET_PDEATHSIG, SIGKILL)
     _control(PR_SET_NO_NEW_PRIVS, 1)
     limits = {
@@ -167,7 +168,7 @@ def _outermost(places: Iterable[Path]) -> list[Path]:
 
 def _addresses_in_use() -> int:
     with open("/proc/self/statm", encoding="utf-8") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _tasks_of_this_user() -> int:
