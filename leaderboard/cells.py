@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.leaderboard import controls_check, eligibility
+from understudy.leaderboard import controls_check, eligibility, row_facts, table_columns, under_training
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
+from understudy.suite.custom_code import CustomCode
+from understudy.suite.io import files
 from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.verdicts import Verdict
@@ -17,39 +19,7 @@ if TYPE_CHECKING:
 
 IMITATOR, CONTROL = "imitator", "control"
 
-# Numbers with an interval: each has columns <name>, <name>_low and <name>_high; empty: unknown.
-ESTIMATES: Final = (
-    "shown",  # the number beside the answer in a table; `shown_as` says which it is
-    "points",  # points an episode: at the start in Q1, the gain in Q2 and Q3
-    "teacher_points",  # the same number of the teacher
-    "normalised_gain",
-    "end_above_teacher_start",
-    "agreement",  # share of the teacher's moves that the imitator predicts
-    "constant_agreement",  # the same share for the best constant action
-    "frozen_teacher_agreement",  # the same share for the teacher's network frozen at W
-    "normalised_agreement",
-)
-COLUMNS: Final = (
-    *("benchmark", "budget", "controls", "name", "kind", "architecture", "track", "decoding", "watched"),
-    *("primed_moves", "search_trials", "rechecked", "state_bytes", "notes"),
-    *("task", "question", "claim", "answer", "bracketed", "reason", "marks", "needed_runs", "n", "m"),
-    "shown_as",
-    *(f"{name}{bound}" for name in ESTIMATES for bound in ("", "_low", "_high")),
-    *("h50_demonstrated", "h50_refuted"),  # moves
-)
-
-WHOLE_NUMBERS: Final = (
-    *(
-        "primed_moves",
-        "search_trials",
-        "state_bytes",
-        "needed_runs",
-        "n",
-        "m",
-        "h50_demonstrated",
-        "h50_refuted",
-    ),
-)
+COLUMNS: Final = table_columns.NAMES
 
 REFERENCE_INCOMPLETE: Final = verdicts.REFERENCE_INCOMPLETE.partition(":")[0]
 
@@ -60,20 +30,18 @@ def frame(scored: Sequence[ScoredRow]) -> pd.DataFrame:
     Benchmarks and budgets have the order of the rows. Within them imitators come before controls, frozen
     rows before learning ones, and rows with more points in the budget's first task before others.
     """
-    import pandas as pd
-
     groups: dict[tuple[str, str], list[ScoredRow]] = {}
     for one in scored:
         groups.setdefault((one.folder.benchmark, one.folder.budget), []).append(one)
     lines: list[dict[str, Any]] = []
     for (benchmark, budget), rows in groups.items():
         status = controls_check.status(rows[0].folder.path.parents[2], benchmark, budget)
-        for one in sorted(rows, key=_position):
+        for one in sorted(rows, key=position):
             lines += [{"controls": status, **line} for line in _lines(one)]
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    return table_columns.typed(lines)
 
 
-def _position(one: ScoredRow) -> tuple[bool, bool, float, str]:
+def position(one: ScoredRow) -> tuple[bool, bool, float, str]:
     first = one.verdicts[0] if one.verdicts else None
     points = None if first is None else first.numbers.get(tasks.load(first.task).column.points)
     height = float("-inf") if points is None else points.estimate
@@ -81,7 +49,9 @@ def _position(one: ScoredRow) -> tuple[bool, bool, float, str]:
 
 
 def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
-    row = one.row
+    row, because = one.row, eligibility.unranked_because(one)
+    code, facts = row.get("custom_code"), row_facts.of_submission(row)
+    training = facts.get("training")
     shared = {
         "benchmark": one.folder.benchmark,
         "budget": one.folder.budget,
@@ -95,10 +65,25 @@ def _lines(one: ScoredRow) -> Iterator[dict[str, Any]]:
         "search_trials": row.get("search_trials"),
         "rechecked": one.rechecked,
         "state_bytes": one.state_bytes,
-        "notes": "; ".join(_notes(one)),
+        "ranked": eligibility.ranked(one),
+        "not_ranked_because": "; ".join(because) or None,
+        **{name: row[name] for name in ("identity", "benchmark_identity", "round", "training_targets")},
+        "weights": len(row["checkpoints"]),
+        **{name: facts.get(name) for name in ("parameters", "watched_runs", "watched_moves")},
+        "training_updates": _updates(training),
+        "training": None if training is None else files.canonical_json(training),
+        "custom_code": code and str(CustomCode(**code)),
+        "in_memory": row.get("in_memory"),
+        "notes": "; ".join([*notes(one), *_gains_under(one)]),
     }
     for verdict in one.verdicts:
         yield {**shared, **_cell(one, verdict)}
+
+
+def _updates(training: Mapping[str, float] | None) -> int | None:
+    """Return the declared updates of a training; None unless they are a whole number."""
+    found = (training or {}).get("updates")
+    return int(found) if found is not None and float(found).is_integer() else None
 
 
 def _cell(one: ScoredRow, verdict: Verdict) -> dict[str, Any]:
@@ -141,8 +126,8 @@ def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | No
     yield f"{name}_high", None if found is None else found.high
 
 
-def _notes(one: ScoredRow) -> Iterator[str]:
-    """Yield remarks about a row that its cells do not show: why it is not ranked, then the others."""
+def notes(one: ScoredRow) -> Iterator[str]:
+    """Yield remarks about a row that neither its cells nor its interventions show."""
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
     for reason in eligibility.unranked_because(one):
         yield f"{reason}: not ranked"
@@ -152,6 +137,13 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
+    if one.teachers is not None:
+        yield f"watched {one.teachers[0]} of {one.teachers[1]} teachers"
+    if one.rechecked:
+        yield "rechecked, as reported"
+    remark = under_training.remark(benchmark.name, row["identity"])
+    if remark:
+        yield remark
     if one.leak is not None and one.leak.suspected:
         yield "leak suspected: not citable"
     if one.track != row["track"]:
@@ -162,6 +154,10 @@ def _notes(one: ScoredRow) -> Iterator[str]:
         yield f"{' and '.join(map(str, one.other_lanes))} lanes, not the budget's {budget.lanes}"
     if not benchmark.frozen:
         yield "benchmark is a draft: not citable"
+
+
+def _gains_under(one: ScoredRow) -> Iterator[str]:
+    """Yield a remark about each intervention."""
     for task, found in one.gains_under.items():
         for name, gain in found.items():
             yield f"gain in {task} with {name}: {gain.estimate:+.2f} points"

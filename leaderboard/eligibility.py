@@ -35,6 +35,6 @@ def _reasons(one: ScoredRow) -> Iterator[str]:
     if one.other_data or row["other_teacher_data"]:
         yield "compared with other teacher data than the benchmark's"
     if one.rechecked is False:
-        yield "recheck failed, its weights choose other moves"
+        yield "recheck failed, as reported: its weights choose other moves"
     if (one.state_bytes or 0) > benchmarks.load(one.folder.benchmark).state_cap_bytes:
         yield f"state of {one.state_bytes:,} bytes is over the cap"

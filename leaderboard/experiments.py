@@ -72,7 +72,7 @@ class Experiment(BaseModel):
     num_seeds: int = Field(default=1, ge=1)
     settings: Numbers = {}
     search: Search | None = None
-    weights_of: str | None = None  # an experiment whose weights it has, under another decoding
+    weights_of: str | None = None  # an experiment whose weights and values it has, under another decoding
     decoding: Literal["greedy", "sample"] = "greedy"
     plays: list[Play] = []
 
@@ -84,12 +84,16 @@ class Folders:
     entries: Path  # <entries>/<benchmark>/<name>
     results: Path
     searches: Path  # <searches>/<benchmark>/<name>.json: losses and choice of a search, and costs
-    trials: Path  # <trials>/<benchmark>/<name>/<settings>: the trainings of a search
+    work: Path  # what is not kept: <work>/trials/<benchmark>/<name>/<settings>, the trainings of a search
     suffix: str = ""  # of the entries' names
 
     def entry(self, experiment: Experiment) -> Path:
-        """Return the folder of an experiment's submission."""
-        return self.entries / experiment.benchmark / f"{experiment.name}{self.suffix}"
+        """Return the folder of an experiment's submission.
+
+        That of another's weights is made again from them, in <work>/redecoded: nothing is kept twice.
+        """
+        folder = self.entries if experiment.weights_of is None else self.work / "redecoded"
+        return folder / experiment.benchmark / f"{experiment.name}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
     """Return the experiments of a file by `<benchmark>/<name>`; InputError for one that is malformed."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8")).get("experiment", [])
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable TOML ({error})") from error
     found: dict[str, Experiment] = {}
     raw: dict[str, dict[str, Any]] = {}
@@ -128,10 +132,14 @@ def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
 def _with_inherited(
     table: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]], where: str
 ) -> dict[str, Any]:
-    """Return an experiment's values with those of the one that it is `like`; settings are merged by name."""
-    if "like" not in table:
+    """Return an experiment's values with those of the one that it is `like`, or whose weights it has.
+
+    Settings are merged by name.
+    """
+    key = next((key for key in ("like", "weights_of") if key in table), None)
+    if key is None:
         return dict(table)
-    base = earlier[registry.choose(table["like"], earlier, f"experiment in {where}: like")]
+    base = earlier[registry.choose(table[key], earlier, f"experiment in {where}: {key}")]
     values = {k: v for k, v in base.items() if k not in OWN} | dict(table)
     values["settings"] = {**base.get("settings", {}), **table.get("settings", {})}
     return values
@@ -145,7 +153,7 @@ def searches(experiment: Experiment, folders: Folders) -> Iterator[tuple[Numbers
     for values in itertools.product(*experiment.search.grid.values()):
         tried = dict(zip(names, values, strict=True))
         label = "_".join(f"{name}-{value:g}" for name, value in tried.items())
-        out = folders.trials / experiment.benchmark / experiment.name / label
+        out = folders.work / "trials" / experiment.benchmark / experiment.name / label
         settings = {**experiment.settings, **experiment.search.settings, **tried}
         name = f"search-{experiment.name}"
         yield tried, out, replace(_training(experiment, settings, out, name, num_seeds=1), what="search")

@@ -23,6 +23,7 @@ from understudy.suite import registry
 from understudy.suite.benchmarks import data_folders
 from understudy.suite.errors import InputError
 from understudy.suite.io import checkout
+from understudy.suite.io.file_names import TRAINING_PICTURE
 from understudy.suite.reserved_names import DECLARATION, ENTRIES
 
 REMADE = ".remade"  # ends the names of entries that are made again in a folder of one's own
@@ -56,6 +57,7 @@ class Maker:
         elif not (self.folders.entry(experiment) / DECLARATION).exists():
             chosen = self._chosen(experiment)
             self._run(experiment, experiments.training(experiment, chosen, self.folders))
+            (self.folders.entry(experiment) / TRAINING_PICTURE).unlink(missing_ok=True)  # drawn from the log
         for step in experiments.rows(experiment, self.folders):
             self._run(experiment, step)
 
@@ -155,8 +157,8 @@ def _folders(own: Path | None) -> Folders:
     if own is None:
         checkout.require_for(ENTRIES)
         board = root / "leaderboard"
-        return Folders(ENTRIES, board / "results", board / "searches", root / "results" / "trials")
-    return Folders(own / "entries", own / "results", own / "searches", own / "trials", REMADE)
+        return Folders(ENTRIES, board / "results", board / "searches", root / "results")
+    return Folders(own / "entries", own / "results", own / "searches", own, REMADE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ stored as sixteen. The expected jobs follow from the benchmark's file and `row.j
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from understudy.leaderboard import stored_rows
@@ -125,7 +125,7 @@ def required(
         "moves": lanes.moves(budget, role, num_lanes),
         "exploration": benchmark.exploration,
         "segment_moves": benchmark.segment_moves,
-        "intervention": asdict(intervention) if intervention else None,
+        "intervention": intervention.spec() if intervention else None,
         **{f"lanes.{index}": lane.spec() for index, lane in enumerate(assigned)},
     }
 

@@ -9,14 +9,22 @@ import numpy as np
 
 from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite import benchmarks, games
+from understudy.suite import benchmarks, escaping, games
 from understudy.suite.benchmarks import Benchmark, TeacherRun
+from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories.frame_store import open_store
 from understudy.suite.io import files, walks
 from understudy.suite.scoring.evidence import Predictions
 
+COLUMNS = {  # dtypes of `agreement.measure`
+    "chosen": "int64",
+    "explored": "bool",
+    "predicted": "int64",
+    "loss_nats": "float64",
+    "ceiling": "float64",
+}
 KEPT_TEACHERS = 128  # columns kept in a process, 34 bytes a move of some 1,000
 
 
@@ -25,15 +33,12 @@ def of_row(
 ) -> tuple[Predictions, ...]:
     """Return a row's predictions; none unless they are stored for every teacher of its start jobs.
 
-    Raises InputError if a file cannot be read.
+    Raises InputError if a file cannot be read, or holds other columns or a number that is not finite.
     """
     due = list(_due(folder, benchmark, teacher_runs))
     if not all(path.exists() for path, *_ in due):
         return ()
-    return tuple(
-        Predictions(unit=benchmark.unit(run.name), checkpoint=number, **files.read_columns(path))
-        for path, number, run in due
-    )
+    return tuple(_read(path, benchmark.unit(run.name), number) for path, number, run in due)
 
 
 def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]) -> Iterator[str]:
@@ -48,7 +53,33 @@ def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[
     for path in sorted(set(due) - found) if found else ():
         yield f"{path}: predictions are missing; those of all teachers count together"
     for path in sorted(found & set(due)):
-        yield from (f"{path}: {text}" for text in _differing(files.read_columns(path), folder, due[path]))
+        yield from (f"{path}: {text}" for text in _differing(_columns(path), folder, due[path]))
+
+
+def _columns(path: RowPath) -> dict[str, np.ndarray]:
+    """Return the columns of a file of predictions; InputError if there are others, or of other shapes."""
+    columns = files.read_columns(path)
+    found = {name: str(column.dtype) for name, column in columns.items()}
+    if found != COLUMNS or len({column.shape for column in columns.values()}) != 1:
+        shown = ", ".join(
+            f"{name} {columns[name].dtype} {list(columns[name].shape)}" for name in sorted(columns)
+        )
+        raise InputError(
+            f"{path}: expected the columns {', '.join(COLUMNS)} of one length; found "
+            f"{escaping.shortened(shown, 400) or 'none'}; score its agreement again"
+        )
+    for name, column in columns.items():
+        if column.ndim != 1 or not np.isfinite(column).all():
+            raise InputError(f"{path}: {name}: expected finite numbers [n]; score its agreement again")
+    return columns
+
+
+def _read(path: RowPath, unit: str, number: int) -> Predictions:
+    columns = _columns(path)
+    try:
+        return Predictions(unit=unit, checkpoint=number, **columns)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}; score its agreement again") from error
 
 
 def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRun) -> Iterator[str]:
@@ -57,15 +88,14 @@ def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRu
     assert run.network_path is not None
     changed = run.history_path.stat().st_mtime_ns, run.network_path.stat().st_mtime_ns
     expected = _expected(run, start, moves, changed)
-    if set(columns) != {*expected, "predicted", "loss_nats"}:
-        yield f"columns {', '.join(sorted(columns))}; score its agreement again"
-        return
     for name, values in expected.items():
         if not np.array_equal(columns[name], values):
             yield f"{name} differs from the teacher's run"
     legal = np.flatnonzero(games.load(run.game).legal_actions)
     if columns["predicted"].shape != (moves,) or not np.isin(columns["predicted"], legal).all():
         yield f"predicted: expected {moves:,} legal actions"
+    if not np.isfinite(columns["loss_nats"]).all():
+        yield "loss_nats: expected finite numbers"
 
 
 @functools.lru_cache(maxsize=KEPT_TEACHERS)

@@ -43,6 +43,7 @@ class StoredReferences:
         here = {run: pinned_runs.verified_moves(self.pins, run) for run in found}
         self._moves = {run.name: moves for run, moves in here.items() if moves}  # pinned and the same
         self.runs = [run for run in here if run.name in self._moves]
+        self._scored: dict[tuple[int, tuple[str, ...]], tuple[ScoredRun, ...]] = {}
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}
 
     def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
@@ -58,6 +59,10 @@ class StoredReferences:
         """Return the watched teachers' runs from W on, of some units or of all."""
         chosen = [run for run in self._watched if units is None or self.unit(run) in units]
         return self._runs(chosen, self.benchmark.watched_moves)
+
+    def watched(self) -> tuple[ScoredRun, ...]:
+        """Return the watched teachers' runs from their first move on."""
+        return self._runs(self._watched, 0)
 
     def runs_from_scratch(self) -> tuple[ScoredRun, ...]:
         """Return the teachers' runs on the new games."""
@@ -106,6 +111,12 @@ class StoredReferences:
 
     def _runs(self, chosen: Sequence[TeacherRun], start: int) -> tuple[ScoredRun, ...]:
         """Return runs from move `start` on; runs of one unit get different lane numbers."""
+        key = start, tuple(run.name for run in chosen)
+        if key not in self._scored:
+            self._scored[key] = self._read(chosen, start)
+        return self._scored[key]
+
+    def _read(self, chosen: Sequence[TeacherRun], start: int) -> tuple[ScoredRun, ...]:
         benchmarks.require_same_training_settings(self.runs)
         found, lanes = [], Counter[str]()
         for run in chosen:

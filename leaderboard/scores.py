@@ -19,8 +19,10 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, records, row_documents
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.io import files, walks
-from understudy.suite.scoring import gains, verdicts
+from understudy.suite.scoring import curves, gains, verdicts
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
+from understudy.suite.scoring.curves import WatchedCurve
 from understudy.suite.scoring.evidence import Predictions
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.rules import Rules
@@ -47,7 +49,9 @@ class ScoredRow:
     gains_under: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
+    teachers: tuple[int, int] | None = None  # in mode single: those watched, and those that could be
     other_data: bool = False  # whether its references are of a data folder of one's own
+    comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
 
     def verdict(self, task: str) -> Verdict | None:
         """Return the verdict on a task; None if the budget does not have it."""
@@ -79,7 +83,13 @@ def score_rows(
     results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
 ) -> list[ScoredRow]:
     """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
-    scorer = RowScorer(results, left_out)
+    return score_with(RowScorer(results, left_out), rows, left_out)
+
+
+def score_with(
+    scorer: RowScorer, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+) -> list[ScoredRow]:
+    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read."""
     scored = []
     for row in rows:
         try:
@@ -109,11 +119,18 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            key = row.benchmark, row.budget
-            if key not in self._scorers:
-                self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
-            self._scored[row] = self._scorers[key].score(row)
+            self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
         return self._scored[row]
+
+    def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
+        """Return the teachers' skill over the watched moves of a benchmark; None without a whole run."""
+        return self._of_budget(benchmark, budget).watched_curve()
+
+    def _of_budget(self, benchmark: str, budget: str) -> _BudgetScorer:
+        key = benchmark, budget
+        if key not in self._scorers:
+            self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
+        return self._scorers[key]
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
@@ -153,9 +170,16 @@ def isolation_holds(folder: RowFolder, role: str) -> bool | None:
 
 
 def rechecked(folder: RowFolder) -> bool | None:
-    """Return whether the player, given the logs, chose the same moves in every scored run; None: unknown."""
-    jobs = [path for path in stored_rows.job_folders(folder) if "@" not in path.parent.name]
-    return _holds(jobs, records.RECHECKED)
+    """Return whether the player is reported to have chosen the same moves, given the logs; None: unknown.
+
+    It is known of every scored run; of an intervention's runs a failure counts where it is reported.
+    """
+    jobs = stored_rows.job_folders(folder)
+    of_interventions = [path for path in jobs if "@" in path.parent.name]
+    found = [stored_rows.check_result(path, records.RECHECKED) for path in of_interventions]
+    if any(one is not None and one.mismatch is None and not one.holds for one in found):
+        return False
+    return _holds([path for path in jobs if "@" not in path.parent.name], records.RECHECKED)
 
 
 def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:
@@ -194,7 +218,15 @@ class _BudgetScorer:
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
+            self._teachers(runs.row, folder),
             not self.references.pins.come_with(self.benchmark),
+            {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
+        )
+
+    def watched_curve(self) -> WatchedCurve | None:
+        """Return the teachers' skill over the watched moves; None without a whole run."""
+        return curves.watched(
+            self.references.watched(), self.rules(self.budget.tasks[0]), self.benchmark.watched_moves
         )
 
     def rules(self, task: str) -> Rules:
@@ -221,6 +253,15 @@ class _BudgetScorer:
     def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
         return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
 
+    def _teachers(self, row: dict[str, Any], folder: RowFolder) -> tuple[int, int] | None:
+        """Return how many teachers checkpoints of one each watched, of how many; None in other modes."""
+        if row["control"] or row["watched"] != "single":
+            return None
+        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
+        watched = {lane["teacher"] for job in jobs for lane in job["lanes"]}
+        pinned = self.references.pins.names(self.benchmark, self.benchmark.watched_games)
+        return len(watched), len(pinned)
+
     def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
         jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
         return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
@@ -243,6 +284,11 @@ class _StoredRuns:
         """Whether the player's rule is declared to learn, or its weights changed while it played."""
         return bool(self.track == "learning")
 
+    @property
+    def declares_training(self) -> bool:
+        """Whether the submission declares its training; of what is not trained by it, nothing can be."""
+        return self.row["training_targets"] is not None
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
         stored_as = f"{role}@{intervention}" if intervention else role
@@ -263,8 +309,13 @@ class _StoredRuns:
         return isolation_holds(self.folder, role)
 
     def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
-        drawn = {"redrawn": interventions.REDRAWN, "shuffled": interventions.SHUFFLED}
+        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
+        parameters."""
+        drawn = {
+            "redrawn": interventions.REDRAWN,
+            "shuffled": interventions.SHUFFLED,
+            "retrained": interventions.RETRAINED,
+        }
         found = {
             kind: [self._gain(roles, intervention.name) for intervention in of_kind]
             for kind, of_kind in drawn.items()
@@ -280,6 +331,10 @@ class _StoredRuns:
             loaded, rules = tasks.load(task), self._scorer.rules(task)
             self._verdicts[task] = loaded.verdict(self.evidence(task), rules)
         return self._verdicts[task]
+
+    def comparable(self, task: str) -> Comparable | None:
+        """Return what the row's number in a task is made of; None if it was not measured."""
+        return tasks.load(task).comparable(self.evidence(task), self._scorer.rules(task))
 
     def evidence(self, task: str) -> Any:
         """Return the evidence for the verdict on a task."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from understudy.suite import reserved_names
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import interventions, records, row_documents, row_files
@@ -16,6 +18,7 @@ from understudy.suite.io import file_names, walks
 from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
 
+CONTRADICTION = "holds and differs_at contradict each other: check again"
 RESULTS = Path(__file__).parent / "results"  # rows of a checkout; a wheel has only the results of controls
 
 
@@ -55,6 +58,13 @@ class Shortfall:
             self.rows[row] = str(error)
             named = str(error).startswith(str(row.path))
             self._tell(f"left out: {error}" if named else f"{row.path}: left out: {error}")
+
+    def reasons(self, results: Path) -> dict[str, str]:
+        """Return why each row was left out, by its place in the results, without paths of this machine."""
+        return {
+            f"{row.benchmark}/{row.budget}/{row.name}": why.replace(f"{results}/", "")
+            for row, why in self.rows.items()
+        }
 
     def require_none(self) -> None:
         """Raise CheckFailed if a row was left out; the rest has been shown by then."""
@@ -240,12 +250,25 @@ def check_result(job_folder: Readable, name: str) -> CheckResult | None:
 
 
 def _unchecked(found: dict[str, Any], moves: int) -> str | None:
-    """Return what an isolation check left out, or None; a leak may begin late, so the end must be checked."""
+    """Return what an isolation check left out, or None.
+
+    Its windows must lie one in each equal part of the run. Before windows were drawn, lane 0 was checked at
+    the start and at the end.
+    """
+    if found.get("windows"):
+        edges = np.linspace(0, moves, len(found["windows"]) + 1).astype(int).tolist()
+        inside = (
+            first <= begin < end <= last
+            for first, last, (begin, end) in zip(edges[:-1], edges[1:], found["windows"], strict=True)
+        )
+        if not all(inside):
+            return "its windows are not spread over the runs: check again"
+        return None if found["holds"] == (found["differs_at"] is None) else CONTRADICTION
     for name, needed in records.checked_moves(moves).items():
         if found[name] != needed:
             return f"{name} is {found[name]}, not {needed}: play the runs again, and check them then"
     if found["holds"] != (found["differs_at"] is None):
-        return "holds and differs_at contradict each other: check again"
+        return CONTRADICTION
     return None
 
 

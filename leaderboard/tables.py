@@ -1,4 +1,4 @@
-"""Tables of the questions, made from the frame of cells, as Markdown, as CSV or for a terminal."""
+"""Tables of the questions, made from the frame of cells, as Markdown or for a terminal."""
 
 from __future__ import annotations
 
@@ -59,15 +59,6 @@ def to_markdown(frame: pd.DataFrame, glossary: str | None = None) -> str:
     return "\n\n".join([*shown, f"{LEGEND} {order} All numbers: `table.csv`."]) + "\n"
 
 
-def to_csv(frame: pd.DataFrame) -> str:
-    """Return one line per cell with every number in full; an unknown one is an empty field."""
-    safe = frame.copy()
-    for name in frame.columns[frame.dtypes.map(lambda dtype: dtype.kind == "O")]:  # columns of text
-        safe[name] = frame[name].map(_csv_cell, na_action="ignore")
-    text: str = safe.to_csv(index=False, lineterminator="\n")
-    return text
-
-
 def to_terminal(of_budget: pd.DataFrame, kind: str) -> rich.table.Table | None:
     """Return a kind's rows at one benchmark and budget as a table for `rich`; None if there are none."""
     import rich.box
@@ -110,7 +101,7 @@ def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
         if not measured.empty:
             row = measured.sort_values("m", ascending=False, na_position="last", kind="stable").iloc[0]
             signed = row["shown_as"] == "normalised gain"
-            units = "" if _missing(row["m"]) else f", {int(row['m'])} runs"
+            units = "" if missing(row["m"]) else f", {int(row['m'])} runs"
             number = figure("", estimate(row, "teacher_points"), signed)
             lines.append(
                 f"{question}: the teacher {'gains' if signed else 'scores'} {number} points an episode{units}"
@@ -119,9 +110,9 @@ def teacher_lines(of_budget: pd.DataFrame) -> list[str]:
 
 
 def estimate(row: pd.Series[Any], name: str) -> Estimate:
-    """Return one of `cells.ESTIMATES` of a frame's line; its value must be known."""
+    """Return one of `table_columns.ESTIMATES` of a frame's line; its value must be known."""
     bounds = (
-        None if _missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
+        None if missing(row[f"{name}{bound}"]) else float(row[f"{name}{bound}"])
         for bound in ("_low", "_high")
     )
     return Estimate(float(row[name]), *bounds)
@@ -129,10 +120,10 @@ def estimate(row: pd.Series[Any], name: str) -> Estimate:
 
 def cell_text(row: pd.Series[Any]) -> str:
     """Return a cell: the answer, in round brackets if bracketed, and one number with its interval."""
-    answer = "no verdict" if _missing(row["answer"]) else str(row["answer"])
+    answer = "no verdict" if missing(row["answer"]) else str(row["answer"])
     answer = f"({answer})" if row["bracketed"] else answer
-    if _missing(row["shown"]):
-        return str(row["reason"]) if _missing(row["answer"]) else answer
+    if missing(row["shown"]):
+        return str(row["reason"]) if missing(row["answer"]) else answer
     return figure(f"{answer} ", estimate(row, "shown"), signed=False)
 
 
@@ -212,7 +203,7 @@ def notes(rows: pd.DataFrame) -> Iterator[str]:
     """Yield what a reader must know of rows besides their cells, and the runs that undecided answers need."""
     yield from remarks(rows)
     for _, row in rows.iterrows():
-        if row["answer"] == verdicts.UNDECIDED and not _missing(row["needed_runs"]):
+        if row["answer"] == verdicts.UNDECIDED and not missing(row["needed_runs"]):
             yield f"{row['name']}, {row['question']}: {_undecided(row)}"
 
 
@@ -234,9 +225,9 @@ def reasons(rows: pd.DataFrame) -> Iterator[str]:
 
 def _reason(row: pd.Series[Any]) -> str | None:
     """Return why a cell has no verdict, or an undecided one; None if it has one or is the reason itself."""
-    reason = "" if _missing(row["reason"]) else str(row["reason"])
-    if _missing(row["answer"]):
-        return f"no verdict: {REASONS.get(reason, reason)}" if not _missing(row["shown"]) else None
+    reason = "" if missing(row["reason"]) else str(row["reason"])
+    if missing(row["answer"]):
+        return f"no verdict: {REASONS.get(reason, reason)}" if not missing(row["shown"]) else None
     if row["answer"] != verdicts.UNDECIDED:
         return None
     why = REASONS.get(reason, reason) or "an interval holds one of the thresholds"
@@ -244,15 +235,16 @@ def _reason(row: pd.Series[Any]) -> str | None:
 
 
 def _undecided(row: pd.Series[Any]) -> str:
-    needed = "" if _missing(row["needed_runs"]) else f" (needs about {int(row['needed_runs']):,} runs)"
+    needed = "" if missing(row["needed_runs"]) else f" (needs about {int(row['needed_runs']):,} runs)"
     return f"{verdicts.UNDECIDED}{needed}"
 
 
 def _status(line: pd.Series[Any]) -> str:
-    return controls_check.NOT_RUN if _missing(line["controls"]) else str(line["controls"])
+    return controls_check.NOT_RUN if missing(line["controls"]) else str(line["controls"])
 
 
-def _missing(value: Any) -> bool:
+def missing(value: Any) -> bool:
+    """Return whether a value of a frame's line is unknown."""
     import pandas as pd
 
     return bool(pd.isna(value))
@@ -275,7 +267,3 @@ def _in_cell(text: str) -> str:
     """Return Markdown that cannot break its table cell."""
     kept = escaping.terminal(" ".join(text.split()))
     return kept.replace("\\", "\\\\").replace("|", "\\|")
-
-
-def _csv_cell(value: Any) -> Any:
-    return escaping.csv_text(value) if isinstance(value, str) else value

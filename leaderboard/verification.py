@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from understudy.leaderboard import board, controls_check, plan_check, predictions, scores, stored_rows
+from understudy.leaderboard import (
+    board,
+    controls_check,
+    plan_check,
+    predictions,
+    releases,
+    scores,
+    stored_rows,
+)
 from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
@@ -44,6 +52,7 @@ class Finding:
     failures: tuple[str, ...]  # each names the file and the key
     not_played: tuple[str, ...] = ()  # tasks of the budget without any runs of their roles
     replayed_before: int = 0  # of the runs, those that a note spared another replay
+    reported: tuple[str, ...] = ()  # what notes beside the runs say, which nothing here has computed
 
 
 def verify(
@@ -96,6 +105,7 @@ def verify(
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
         failures[rows[0]] += _check_tables(results, scorer)
+        failures[rows[0]] += _failures(_check_releases(results, scorer))
     return [
         Finding(
             row,
@@ -103,6 +113,7 @@ def verify(
             moves=sum(history.num_moves for each, _, history in histories if each == row),
             failures=tuple(dict.fromkeys(failures[row])),
             not_played=_not_played(row),
+            reported=_reported(row),
             replayed_before=sum(
                 known for (each, *_), known in zip(histories, before, strict=True) if each == row
             ),
@@ -300,6 +311,23 @@ def _not_played(row: RowFolder) -> tuple[str, ...]:
     return tuple(name for name in named if not set(tasks.load(name).roles) <= roles)
 
 
+def _reported(row: RowFolder) -> tuple[str, ...]:
+    """Return what the stored notes of a row's jobs say: no proof, since anybody could write them."""
+    found = []
+    for name, holds, fails in (
+        (records.RECHECKED, "rechecked", "recheck failed"),
+        (records.ISOLATION, "isolated", "not isolated"),
+    ):
+        try:
+            notes = [stored_rows.check_result(folder, name) for folder in stored_rows.job_folders(row)]
+        except InputError:  # a failure of this row already
+            continue
+        counted = [note for note in notes if note is not None and note.mismatch is None]
+        if counted:
+            found.append(f"{holds if all(note.holds for note in counted) else fails} ({len(counted)} jobs)")
+    return tuple(found)
+
+
 def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Iterator[str]:
     """Yield each folder of runs below the chosen one that belongs to no row and is therefore not scored."""
     known = {row.path for row in rows}
@@ -311,17 +339,28 @@ def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Ite
 
 def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
     """Yield each stored table that differs from the table of these rows."""
-    written = [path for path in (results / name for name in board.FILES) if path.exists()]
+    written = [name for name in board.FILES if (results / name).exists()]
     if not written:
         return
     try:
-        tables = board.texts(_scored(results, scorer), results)
+        expected = board.contents(_scored(results, scorer), results, written)
     except InputError as error:
         yield str(error)
         return
-    for path in written:
-        if path.read_text(encoding="utf-8") != tables[path.name]:
-            yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+    for name, data in expected.items():
+        path = results / name
+        try:
+            if board.differs(path, data):
+                yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
+        except InputError as error:
+            yield str(error)
+
+
+def _check_releases(results: Path, scorer: RowScorer) -> Iterator[str]:
+    """Yield what is wrong with the releases of these rows."""
+    folder = releases.folder_of(results)
+    if releases.numbers(folder):
+        yield from releases.failures(folder, _scored(results, scorer))
 
 
 def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:

@@ -50,6 +50,14 @@ class Report:
     surplus: tuple[str, ...] = ()  # files in its folder that are not part of it
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A submission that passed every check."""
+
+    warnings: tuple[str, ...]  # what could not be checked here
+    sizes: tuple[Sizes, ...]  # of each checkpoint, as declared
+
+
 @hub_submissions.named
 def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     """Check a submission; without `benchmark_name`, for the benchmark that it declares.
@@ -64,6 +72,21 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
         return Report(
             name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),)
         )
+    accepted = accept(submission, benchmark)
+    return Report(
+        submission.declaration.name,
+        benchmark.name,
+        _facts(submission, benchmark, list(accepted.sizes)),
+        accepted.warnings,
+        submission_format.surplus_files(submission),
+    )
+
+
+def accept(submission: Submission, benchmark: Benchmark) -> Accepted:
+    """Return what is known of a submission that may be scored: the one gate of `check` and `score`.
+
+    Raises InputError with the first reason for which it is refused.
+    """
     declaration = submission.declaration
     warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
     if declaration.priming_moves > benchmark.watched_moves:
@@ -71,14 +94,8 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
             f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
-    sizes = [_check_checkpoint(submission, checkpoint, benchmark) for checkpoint in declaration.checkpoints]
-    return Report(
-        declaration.name,
-        benchmark.name,
-        _facts(submission, benchmark, sizes),
-        tuple(warnings),
-        submission_format.surplus_files(submission),
-    )
+    found = [_check_checkpoint(submission, each, benchmark) for each in declaration.checkpoints]
+    return Accepted(tuple(warnings), tuple(found))
 
 
 def check_architecture(reference: str, benchmark_name: str, settings: Mapping[str, float]) -> Report:
@@ -104,25 +121,36 @@ def check_architecture(reference: str, benchmark_name: str, settings: Mapping[st
     except CheckFailed as error:
         raise InputError(f"{reference}: {error}") from error
     config = architecture.config(game, **settings)
-    sizes = _sizes(architecture.build(config, game), game)
+    built = _sizes(architecture.build(config, game), game)
     facts = (
         ("game", game.name),
         ("settings", ", ".join(f"{name} {value:g}" for name, value in config.items()) or "none"),
-        ("parameters", f"{sizes.parameters:,}"),
-        ("arithmetic of a move", f"{sizes.flops:,} floating-point operations in matrix products"),
-        ("state of a run", f"{sizes.state_bytes:,} bytes"),
+        ("parameters", f"{built.parameters:,}"),
+        ("arithmetic of a move", f"{built.flops:,} floating-point operations in matrix products"),
+        ("state of a run", f"{built.state_bytes:,} bytes"),
     )
     return Report(architecture.name, benchmark_name, facts)
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
+    """How large a model is, and what a move of it costs."""
+
     parameters: int
     state_bytes: int  # of one run
     flops: int  # of `step` for one run: its matrix products, convolutions and attention, as torch counts them
 
 
-def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> _Sizes:
+def sizes(submission: Submission, benchmark: Benchmark) -> Sizes:
+    """Return the sizes of a submission's first checkpoint; InputError if it cannot be loaded."""
+    from understudy.submissions import loading
+
+    game = games.load(benchmark.watched_games[0])
+    source = checkpoint_source.source_of(submission, submission.declaration.checkpoints[0], benchmark)
+    return _sizes(loading.load(source, game), game)
+
+
+def _check_checkpoint(submission: Submission, checkpoint: Checkpoint, benchmark: Benchmark) -> Sizes:
     from understudy.submissions import loading
 
     game = games.load(benchmark.watched_games[0])
@@ -156,10 +184,10 @@ def _check(imitator: Any, game: Game, timesteps: Timestep) -> None:
             imitator_checks.check_reach(imitator, timesteps, reach, seed)
 
 
-def _sizes(module: Any, game: Game) -> _Sizes:
+def _sizes(module: Any, game: Game) -> Sizes:
     parameters = sum(tensor.numel() for tensor in module.parameters())
     state = module.initial_state(1)
-    return _Sizes(parameters, states.size_bytes(state), _flops(module, game))
+    return Sizes(parameters, states.size_bytes(state), _flops(module, game))
 
 
 def _flops(module: Any, game: Game) -> int:
@@ -173,11 +201,11 @@ def _flops(module: Any, game: Game) -> int:
     return int(counter.get_total_flops())
 
 
-def _facts(submission: Submission, benchmark: Benchmark, sizes: list[_Sizes]) -> tuple[tuple[str, str], ...]:
+def _facts(submission: Submission, benchmark: Benchmark, found: list[Sizes]) -> tuple[tuple[str, str], ...]:
     declared = submission.declaration
     histories = declared.watched.histories
     moves = sum(history.moves for history in histories)
-    largest = max(sizes, key=lambda size: size.state_bytes)
+    largest = max(found, key=lambda size: size.state_bytes)
     trials = declared.search_trials
     return (
         ("identity", submission.identity),

@@ -43,6 +43,11 @@ def fetched(name_or_path: str) -> Path | None:
         raise InputError(str(error)) from error
 
 
+def pinned_name(name_or_path: str) -> str | None:
+    """Return the pinned name of a submission on the Hub; None for other names. Raises as `fetched`."""
+    return str(_location(name_or_path)) if locations.names_hub(name_or_path) else None
+
+
 def named(
     function: Callable[Concatenate[str, Parameters], Result],
 ) -> Callable[Concatenate[str, Parameters], Result]:

@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -21,11 +20,10 @@ from understudy.submissions.submission_format import (
     identity_of,
     parsed,
 )
-from understudy.submissions.tensors import unreadable
-from understudy.suite import custom_code
+from understudy.suite import custom_code, escaping
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
-from understudy.suite.io import module_wrappers
+from understudy.suite.io import module_wrappers, tensor_files
 from understudy.suite.io.file_names import CONFIG, WEIGHTS
 from understudy.suite.protocols import Game, Imitator
 
@@ -137,10 +135,7 @@ def _weights(source: CheckpointSource, declared: Config, module: nn.Module) -> d
 
 
 def _tensors(data: bytes, module: nn.Module, path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:  # last two: unknown dtypes
-        raise unreadable(data, path, error) from error
+    tensors = tensor_files.tensors(data, path)
     _check_tensors(tensors, module.state_dict(), path)
     return tensors
 
@@ -151,7 +146,8 @@ def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
         if name not in found:
             raise InputError(f"{path}: {name}: expected {_form(expected[name])}, found no such tensor")
         if name not in expected:
-            raise InputError(f"{path}: {name}: expected no such tensor, found {_form(found[name])}")
+            shown = escaping.shortened(name)
+            raise InputError(f"{path}: {shown}: expected no such tensor, found {_form(found[name])}")
         if _form(found[name]) != _form(expected[name]):
             raise InputError(f"{path}: {name}: expected {_form(expected[name])}, found {_form(found[name])}")
         number_bad = int((~torch.isfinite(found[name])).sum())
@@ -177,7 +173,8 @@ def _refuse_wrapped(found: Mapping[str, Tensor], expected: Mapping[str, Tensor],
             else f"save `model.{wrapper}.state_dict()`"
         )
         raise InputError(
-            f"{path}: {name}: expected {plain!r}, found the prefix `{wrapper}.` of a compiled or "
+            f"{path}: {escaping.shortened(name)}: expected {plain!r}, found the prefix `{wrapper}.` of a "
+            "compiled or "
             f"data-parallel module; {advice}"
         )
 

@@ -1,7 +1,9 @@
 """Players of a submission, with its own parameters or with those that an intervention redraws or retrains.
 
 A player whose parameters were redrawn, or trained on histories with shuffled actions, has learned nothing
-from the teachers. What it still gains is built into the architecture.
+from the teachers. What it still gains is built into the architecture. One that is trained anew on the true
+histories, by the declared settings, has learned what that training teaches, and nothing that was put into the
+submitted weights by hand.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from understudy.suite.harness.interventions import Intervention
 from understudy.suite.histories import frame_store, moves_hash
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.windows import WatchedRuns
-from understudy.suite.io import file_lock, files
+from understudy.suite.io import bounded, file_lock, files
 
 FOLDER = "parameters"  # in a row's folder: parameters trained for its interventions
 SAVE_EVERY_UPDATES = 200
@@ -33,8 +35,8 @@ SAVE_EVERY_UPDATES = 200
 def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
     """Return a checkpoint's player in evaluation mode, with the parameters of the requested intervention.
 
-    Training on shuffled actions uses the settings that the submission declares. Its result is stored in the
-    row's folder, and an interrupted training is resumed.
+    Trainings use the settings that the submission declares. Their result is stored in the row's folder, and
+    an interrupted one is resumed.
 
     Raises InputError as `loading.load`, and if the submission declares no training settings or a run that it
     watched is not on this machine.
@@ -45,7 +47,7 @@ def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
         return loading.load(source, game)
     if intervention.parameters == "redrawn":
         return _redrawn(source, _redrawn_seed(source, intervention))
-    return _shuffled(source, intervention, request)
+    return _trained(source, intervention, request)
 
 
 def load_in_child(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
@@ -57,7 +59,7 @@ def load_in_child(source: CheckpointSource, request: PlayerRequest) -> nn.Module
     if intervention is not None and intervention.parameters != "own":
         seed = _redrawn_seed(source, intervention)
         if intervention.parameters != "redrawn":
-            weights = _shuffled_weights(source, intervention, request).read_bytes()
+            weights = bounded.read(_trained_weights(source, intervention, request))
     folder = source.submission.resolve()
     code = source.custom_code
     return ChildPlayer(
@@ -126,15 +128,15 @@ def _redrawn(source: CheckpointSource, seed: int) -> nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def _shuffled(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
-    path = _shuffled_weights(source, intervention, request)
+def _trained(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
+    path = _trained_weights(source, intervention, request)
     module = _redrawn(source, _redrawn_seed(source, intervention))
-    loading.load_weights(module, path.read_bytes(), path)
+    loading.load_weights(module, bounded.read(path), path)
     return module
 
 
-def _shuffled_weights(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> Path:
-    """Return the file of the parameters that were trained on shuffled actions, trained now if need be."""
+def _trained_weights(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> Path:
+    """Return the file of the parameters that an intervention trains, trained now if need be."""
     assert request.row_folder is not None, "trained parameters are stored in a row's folder"
     folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.folder}"
     path = folder / f"{name}.safetensors"
@@ -156,7 +158,8 @@ def _train(
     if declared is None:
         raise InputError(
             f"{source.submission}: submission.json has no `training`, so its architecture cannot be "
-            "trained on shuffled actions; declare the settings that it was trained with"
+            "trained anew, on shuffled actions or on the true ones; declare the settings that it was trained "
+            "with"
         )
     config = loading.config(source)
     own = settings.settings_from(declared)
@@ -166,9 +169,9 @@ def _train(
         architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
-        _watched_shuffled(source, intervention, frozenset(names) - held_out, own.episode_stride),
-        replace(own, seed=draws.derive("shuffled", own.seed, intervention.draw) % 2**63),
-        held_out=_watched_shuffled(source, intervention, held_out, own.episode_stride) if held_out else None,
+        _watched(source, intervention, frozenset(names) - held_out, own.episode_stride),
+        replace(own, seed=draws.derive(intervention.parameters, own.seed, intervention.draw) % 2**63),
+        held_out=_watched(source, intervention, held_out, own.episode_stride) if held_out else None,
         resume_file=resume_file,
         save_every_updates=SAVE_EVERY_UPDATES,
         progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
@@ -177,10 +180,10 @@ def _train(
     return trained
 
 
-def _watched_shuffled(
+def _watched(
     source: CheckpointSource, intervention: Intervention, names: frozenset[str], episode_stride: int
 ) -> WatchedRuns:
-    """Return these of the runs that the checkpoint watched, with shuffled actions.
+    """Return these of the runs that the checkpoint watched, with shuffled actions where it shall be so.
 
     Raises InputError for one that is not on this machine, or has other moves than declared.
     """
@@ -198,9 +201,6 @@ def _watched_shuffled(
                 "fetch the run that it declares"
             )
     stores = frame_store.open_stores(histories, 0, moves)
-    return WatchedRuns(
-        [shuffled_actions(history, moves, intervention.draw) for history in histories],
-        stores,
-        moves,
-        episode_stride,
-    )
+    if intervention.parameters == "shuffled":
+        histories = [shuffled_actions(history, moves, intervention.draw) for history in histories]
+    return WatchedRuns(histories, stores, moves, episode_stride)

@@ -22,7 +22,7 @@ from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.harness import confinement, player_messages
 from understudy.suite.harness.player_messages import Ask, Channel, Ended, Fault, Reply
-from understudy.suite.harness.player_server import PlayerServer
+from understudy.suite.harness.player_server import PlayerServer, reach_moves_of
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         except (Exception, SystemExit) as error:  # whatever a stranger's code raises
             channel.send(Reply.FAILED, [_fault(error).dumped()])
             return
-        channel.send(Reply.DONE, [b"{}"])
+        channel.send(Reply.DONE, [player_messages.dumped({"reach_moves": reach_moves_of(player)})])
         PlayerServer(player, channel, devices.torch_device(asked["device"])).serve()
 
 

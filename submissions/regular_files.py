@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import bounded, git_lfs
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would block forever
 
 
 def read(path: Path, limit_bytes: int, folder: Path) -> bytes:
@@ -32,10 +28,12 @@ def read(path: Path, limit_bytes: int, folder: Path) -> bytes:
     Raises InputError if the file is missing, no regular file, a link that leads elsewhere, a Git LFS pointer,
     or too large.
     """
-    with _opened(path, limit_bytes, folder) as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:  # it grew since it was opened
-        raise InputError(f"{path}: expected at most {limit_bytes:,} bytes, found more; make it smaller")
+    try:
+        with bounded.opened(_regular(path, folder), limit_bytes, NO_FOLLOW) as file:
+            data = bounded.content(file, path, limit_bytes)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: expected a file, found nothing there") from error
+    git_lfs.refuse_pointer_bytes(data, path)
     return data
 
 
@@ -49,29 +47,13 @@ def require_folder(path: Path) -> None:
         raise InputError(f"{path}: expected a folder, found {_kind(mode)}")
 
 
-def hub_blobs(folder: Path) -> list[Path]:
-    """Return the blobs of the Hub's cache if a folder lies in one of its snapshots."""
-    snapshots = [each.parent for each in (folder, *folder.parents) if each.parent.name == "snapshots"]
-    repositories = [each.parent for each in snapshots if each.parent.name.startswith("models--")]
-    return [each / "blobs" for each in repositories]
-
-
-@contextmanager
-def _opened(path: Path, limit_bytes: int, folder: Path) -> Iterator[BinaryIO]:
-    try:
-        target = _target(path, folder) if path.is_symlink() else path
-        mode = target.lstat().st_mode
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: expected a regular file, found {_kind(mode)}")
-        descriptor = os.open(target, os.O_RDONLY | NO_FOLLOW | NO_WAIT)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path}: expected a file, found nothing there") from error
-    with os.fdopen(descriptor, "rb") as file:
-        git_lfs.refuse_pointer_bytes(file.peek(len(git_lfs.SIGNATURE)), path)
-        size_bytes = os.fstat(descriptor).st_size
-        if size_bytes > limit_bytes:
-            raise InputError(f"{path}: expected at most {limit_bytes:,} bytes, found {size_bytes:,}")
-        yield file
+def _regular(path: Path, folder: Path) -> Path:
+    """Return the regular file that a path leads to; InputError if it is none."""
+    target = _target(path, folder) if path.is_symlink() else path
+    mode = target.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: expected a regular file, found {_kind(mode)}")
+    return target
 
 
 def _target(link: Path, folder: Path) -> Path:
@@ -83,6 +65,13 @@ def _target(link: Path, folder: Path) -> Path:
     whole = folder.resolve()
     allowed = (whole, *hub_blobs(whole))
     return target if any(target.is_relative_to(each) for each in allowed) else link
+
+
+def hub_blobs(folder: Path) -> list[Path]:
+    """Return the blobs of the Hub's cache if a folder lies in one of its snapshots."""
+    snapshots = [each.parent for each in (folder, *folder.parents) if each.parent.name == "snapshots"]
+    repositories = [each.parent for each in snapshots if each.parent.name.startswith("models--")]
+    return [each / "blobs" for each in repositories]
 
 
 def _kind(mode: int) -> str:

@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from understudy.baselines import controls
-from understudy.submissions import checkpoint_source, free_names, hub_submissions, submission_format, watched
+from understudy.submissions import (
+    checkpoint_source,
+    free_names,
+    hub_submissions,
+    submission_format,
+    tensors,
+    watched,
+)
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import games, registry, stored_names, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness.entry import Entry, Loader, Player, PlayerRequest
+from understudy.suite.harness.entry import Entry, Facts, Loader, Player, PlayerRequest
 from understudy.suite.io import files
+from understudy.suite.io.file_names import WEIGHTS
 from understudy.suite.io.readable import StoredPath
 from understudy.suite.reserved_names import DECLARATION, ENTRIES
 
@@ -65,11 +73,13 @@ def resolve(name_or_path: str, benchmark: Benchmark, runs: Sequence[TeacherRun])
             for checkpoint in declaration.checkpoints
         ),
         folder=submission.folder,
+        weights=hub_submissions.pinned_name(name_or_path),
         watched=declaration.watched.mode,
         search_trials=declaration.search_trials,
         declaration=submission_format.declaration_hash(submission),
         custom_code=declaration.custom_code,
         training_targets=declaration.targets,
+        facts=_facts(submission),
     )
 
 
@@ -93,6 +103,18 @@ def find(name_or_path: str, benchmark: str) -> Submission | None:
             "or another submission"
         )
     return submission
+
+
+def _facts(submission: Submission) -> Facts:
+    declaration = submission.declaration
+    weights = [submission.folder / each.folder / WEIGHTS for each in declaration.checkpoints]
+    histories = declaration.watched.histories
+    return Facts(
+        parameters=max(map(tensors.count, weights)),
+        watched_runs=len(histories),
+        watched_moves=sum(each.moves for each in histories),
+        training=None if declaration.training is None else tuple(sorted(declaration.training.items())),
+    )
 
 
 def entries(benchmark: str) -> tuple[str, ...]:

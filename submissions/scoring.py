@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from understudy.submissions import resolution
+from understudy.submissions import check as check_of_submissions
+from understudy.submissions import resolution, submission_format
 from understudy.suite import benchmarks, devices, tasks
 from understudy.suite.benchmarks import Benchmark, TeacherRun, pinned_runs, pins
 from understudy.suite.errors import InputError
@@ -84,7 +85,8 @@ def plan(
         report: called while players are made.
         applied: interventions to be played too, for the rows but not for their references.
 
-    Raises InputError for an unknown task, a player that cannot be made, or stored runs of another job.
+    Raises InputError for an unknown task, a submission that `check` refuses, a player that cannot be made, or
+    stored runs of another job.
     """
     engines.require_engine(engine)
     items: dict[WorkItem, None] = {}  # in order, each once
@@ -95,6 +97,7 @@ def plan(
         wanted = wanted_tasks(row, task_names)
         own = list(work.items_of(row, wanted, applied))
         if not all(map(finished.is_finished, own)):
+            _accept(row)
             began = time.monotonic()
             work.require_player(row, wanted, report)
             if time.monotonic() - began > SLOW_TO_MAKE_SECONDS * len(row.entry.players):
@@ -189,6 +192,12 @@ def has_networks_at_w(benchmark: Benchmark, runs: Sequence[TeacherRun]) -> bool:
 def pinned_runs_of(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
     """Return the pinned teacher runs on this machine; a score depends on no others."""
     return tuple(pinned_runs.pinned_among(benchmark, benchmarks.teacher_runs(benchmark)))
+
+
+def _accept(row: RequestedRow) -> None:
+    """Raise InputError for a submission that `check` refuses; a model in memory was checked when given."""
+    if row.entry.folder is not None:
+        check_of_submissions.accept(submission_format.read(row.entry.folder), row.benchmark)
 
 
 def _in_trees(

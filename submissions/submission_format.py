@@ -17,7 +17,7 @@ import pydantic
 from pydantic import BaseModel, Field
 
 from understudy.submissions import regular_files, tensors
-from understudy.suite import registry, validation
+from understudy.suite import json_text, registry, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import files, walks
@@ -242,18 +242,18 @@ def parsed(kind: type[Document], path: Path, limit_bytes: int, folder: Path) -> 
     data = regular_files.read(path, limit_bytes, folder)
     try:
         found = kind.model_validate_json(data)
-        validation.json_values(data)
+        json_text.values(data)
         return found
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(_message(kind, path, (of_format or problems)[0])) from error
-    except ValueError as error:  # a key stands twice
+    except ValueError as error:  # no value that pydantic refuses, e.g. a key that stands twice
         raise InputError(f"{path}: not readable JSON ({error}); make it again") from error
 
 
 def _message(kind: type[_Document], path: Path, problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = validation.place_of(problem)
     if problem["type"] == "json_invalid":
         return f"{path}: not readable JSON ({problem['ctx']['error']}); make it again"
     if problem["type"] == "missing":
@@ -266,9 +266,8 @@ def _message(kind: type[_Document], path: Path, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {where!r}; remove it"
     if where == "format":
-        return (
-            f"{path}: submission format {problem['input']!r}, this version reads {FORMAT}; update understudy"
-        )
+        found = f"{problem['input']!r:.80}"
+        return f"{path}: submission format {found}, this version reads {FORMAT}; update understudy"
     return f"{path}: {validation.problem_text(problem)}"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 import safetensors
 
-from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import tensor_files
 
 
 def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]]:
@@ -19,14 +19,18 @@ def identities(data: bytes, where: Path) -> list[tuple[str, str, list[int], str]
     try:
         found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except (safetensors.SafetensorError, ValueError) as error:
-        raise unreadable(data, where, error) from error
+        raise tensor_files.unreadable(data, where, error) from error
     return sorted(
         (name, str(each["dtype"]), list(each["shape"]), hashlib.sha256(each["data"]).hexdigest())
         for name, each in found
     )
 
 
-def unreadable(data: bytes, where: Path, error: Exception) -> InputError:
-    """Return what to say of bytes that are not a whole safetensors file."""
-    git_lfs.refuse_pointer_bytes(data, where)
-    return InputError(f"{where}: not a whole safetensors file ({error}); make it again")
+def count(path: Path) -> int:
+    """Return the number of values in a safetensors file's tensors; InputError if it is not a whole one."""
+    try:
+        with safetensors.safe_open(path, "numpy") as found:
+            shapes = [found.get_slice(name).get_shape() for name in found.keys()]  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise tensor_files.unreadable(b"", path, error) from error
+    return int(sum(math.prod(shape) for shape in shapes))

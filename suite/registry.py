@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from understudy.suite import escaping
 from understudy.suite.errors import InputError
 
 MOST_LISTED = 40  # known names in a message
+MOST_COMPARED = 200  # characters of an unknown name; the comparison takes their square
 
 
 def names(folders: Iterable[str | Path], suffix: str = ".py") -> tuple[str, ...]:
@@ -32,10 +34,10 @@ def choose(name: str, known: Iterable[str], what: str) -> str:
     if name in known:
         return name
     spelled = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.casefold()[:MOST_COMPARED], spelled, n=1, cutoff=0.5)
     more = f" and {len(known) - MOST_LISTED:,} more" if len(known) > MOST_LISTED else ""
     hint = f"did you mean {spelled[near[0]]!r}?" if near else f"known: {', '.join(known[:MOST_LISTED])}{more}"
-    raise InputError(f"unknown {what} {name!r}; {hint}")
+    raise InputError(f"unknown {what} {escaping.shortened(name)!r}; {hint}")
 
 
 def load(package: str, name: str, attribute: str) -> Any:

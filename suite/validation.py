@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.suite import registry
+from understudy.suite import escaping, json_text, registry
 from understudy.suite.errors import InputError
 
 Checked = TypeVar("Checked")
@@ -112,40 +111,24 @@ def plain_document(kind: type[BaseModel], data: bytes, where: object, advice: st
 
 def _checked(kind: type[Model], data: bytes, where: object, advice: str) -> tuple[Model, Any]:
     try:
-        values = json_values(data)
-        return kind.model_validate_json(data), values
+        values = json_text.values(data)
+        return _validated(kind, data), values
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)
         of_format = [problem for problem in problems if problem["loc"] == ("format",)]
         raise InputError(f"{where}: {_document_text((of_format or problems)[0])}; {advice}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{where}: not readable JSON ({error}); {advice}") from error
 
 
-def json_values(data: bytes) -> Any:
-    """Return the values of a JSON text.
-
-    Raises ValueError where it is not JSON, a key stands twice, or a number is not finite; RecursionError for
-    one that is nested too deeply.
-    """
-    return json.loads(data.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_each_once)
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(f"the number {constant}")
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return found
+@functools.lru_cache(maxsize=4_096)  # a row's records are read for its runs, its weights and its checks
+def _validated(kind: type[Model], data: bytes) -> Model:
+    return kind.model_validate_json(data)
 
 
 def _document_text(problem: Any) -> str:
     """Return one of pydantic's problems with a document in words."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = place_of(problem)
     if problem["type"] == "missing":
         return f"expected the key {place!r}, found none"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -157,9 +140,14 @@ def _document_text(problem: Any) -> str:
     return problem_text(problem)
 
 
+def place_of(problem: Any) -> str:
+    """Return where one of pydantic's problems is, as keys and numbers with dots between them."""
+    return escaping.shortened(".".join(str(part) for part in problem["loc"]))
+
+
 def problem_text(problem: Any) -> str:
     """Return one of pydantic's problems in words: the place, what was expected, what was found."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = place_of(problem)
     found = repr(problem["input"])
     found = found if len(found) <= 80 else f"{found[:77]}..."
     context = problem.get("ctx", {})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from understudy.baselines.training.module_architecture import ModuleArchitecture
     from understudy.evaluation import Result, evaluate
+    from understudy.stored_results import load_results
     from understudy.suite.errors import InputError
     from understudy.suite.protocols import Imitator, Timestep
     from understudy.suite.testing.imitator_checks import check_imitator
@@ -23,6 +24,7 @@ __all__ = [
     "check_imitator",
     "evaluate",
     "load_histories",
+    "load_results",
 ]
 
 # Where each name is; nothing is imported before it is used.
@@ -35,6 +37,7 @@ _PLACES: Final = {
     "check_imitator": "suite.testing.imitator_checks",
     "evaluate": "evaluation",
     "load_histories": "watched_histories",
+    "load_results": "stored_results",
 }
 
 

@@ -43,7 +43,10 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "references",
     "leaks",
     "rounds",
+    "compare",
     "board",
+    "release",
+    "cite",
 )
 
 # typer exports no name for UsageError, only for this subclass of it.

@@ -54,7 +54,7 @@ def run(out: Path, again: bool = False) -> None:
             f"{before} of them were replayed before, under the same versions, and {runs - before} now; "
             "--again replays all."
         )
-    for name in board.FILES:
+    for name in board.STORED:
         typer.echo(out / name)
 
 

@@ -95,10 +95,10 @@ class SandbaggerControl:
 
     def build_control(self, assignment: Assignment) -> nn.Module:
         """Return the player; InputError if a network is missing or doesn't fit the game."""
-        return Sandbagger(_hidden_skills(assignment), assignment.game, assignment.moves // 2)
+        return Sandbagger(hidden_skills(assignment), assignment.game, assignment.moves // 2)
 
 
-def _hidden_skills(assignment: Assignment) -> list[network.Parameters]:
+def hidden_skills(assignment: Assignment) -> list[network.Parameters]:
     """Return each lane's network [1, ...] of the second half, the best that the folders hold for its game."""
     game, teachers = assignment.game, assignment.teachers
     new = assignment.new_teachers if assignment.on_new_game else (None,) * len(teachers)

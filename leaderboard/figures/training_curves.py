@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from understudy.leaderboard.figures.printing import GREY, LINES
 from understudy.suite import escaping
+from understudy.suite.errors import InputError
+from understudy.suite.io import bounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,18 +19,19 @@ MOST_LINES = 6  # checkpoints drawn distinctly; the others are thin and grey
 
 
 def of_log(path: Path) -> Figure:
-    """Return the figure of a `training.csv`; raises OSError if there is none."""
-    rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-    return training_curve(
-        {
-            checkpoint: [
-                (int(row["update"]), float(row["loss"]), _number(row["validation_loss"]))
-                for row in rows
-                if row["checkpoint"] == checkpoint
-            ]
-            for checkpoint in dict.fromkeys(row["checkpoint"] for row in rows)
-        }
-    )
+    """Return the figure of a `training.csv`; raises OSError if there is none, InputError if it is no log."""
+    lines = csv.DictReader(io.StringIO(bounded.text(path), newline=""), strict=True)
+    curves: dict[str, list[tuple[int, float, float | None]]] = {}
+    try:
+        for line in lines:
+            point = int(line["update"]), float(line["loss"]), _number(line["validation_loss"])
+            curves.setdefault(str(line["checkpoint"]), []).append(point)
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: line {lines.line_num}: expected the log of a training ({error!s:.200}); write it "
+            "again: understudy train"
+        ) from error
+    return training_curve(curves)
 
 
 def training_curve(curves: dict[str, list[tuple[int, float, float | None]]]) -> Figure:

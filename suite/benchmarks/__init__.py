@@ -15,6 +15,7 @@ from understudy.suite.benchmarks.teacher_data import (
     teacher_runs,
 )
 from understudy.suite.errors import InputError
+from understudy.suite.io import bounded
 
 __all__ = [
     "Benchmark",
@@ -40,7 +41,7 @@ def load(name: str) -> Benchmark:
     """Return a benchmark by name; InputError with a suggestion if there is none."""
     registry.choose(name, names(), "benchmark")
     path = next(path for folder in __path__ if (path := Path(folder) / f"{name}.toml").is_file())
-    benchmark = declaration.parse(path.read_text(encoding="utf-8"), str(path))
+    benchmark = declaration.parse(bounded.text(path), str(path))
     if benchmark.name != name:
         raise InputError(f"{path}: expected name = {name!r}, the file's name; found {benchmark.name!r}")
     return benchmark

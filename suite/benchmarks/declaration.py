@@ -24,7 +24,7 @@ def parse(text: str, where: str) -> Benchmark:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of a number without end, or nested without end
         raise InputError(f"{where}: expected TOML; {error}") from error
     plain = {key: value for key, value in document.items() if key not in TABLES}
     benchmark = validation.checked(

@@ -20,7 +20,7 @@ from understudy.suite import validation
 from understudy.suite.benchmarks import data_folders
 from understudy.suite.benchmarks.benchmark import Benchmark
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, walks
+from understudy.suite.io import bounded, files, walks
 from understudy.suite.validation import Sha256
 
 SUFFIX: Final = ".data.json"
@@ -144,7 +144,7 @@ def merged(pinned: Pins, new: Iterable[Pin]) -> Pins:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, modified_ns: int, size_bytes: int) -> Pins:
-    found = validation.document(_File, path.read_bytes(), path, "restore it").runs
+    found = validation.document(_File, bounded.read(path), path, "restore it").runs
     _refuse_contradictions(found, path)
     return Pins(path, found)
 

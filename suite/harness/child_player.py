@@ -87,6 +87,11 @@ class ChildPlayer(nn.Module):
         """By what the process is confined."""
         return self._process.confinement
 
+    @property
+    def reach_moves(self) -> int | None:
+        """As `Imitator.reach_moves`, as the process says."""
+        return self._process.reach_moves
+
     def initial_state(self, batch_size: int) -> State:
         """Return a handle of the empty memory; what is wrong with it, `PlayerChecks` says."""
         state = StateInChild(self, batch_size)

@@ -7,6 +7,7 @@ A child that dies, is late, answers out of form or too much is killed at once. W
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import struct
@@ -83,7 +84,8 @@ class ChildProcess:
         self._kill = weakref.finalize(self, _kill, self._process, self._channel)
         head = dumped({"format": player_messages.FORMAT, **launch.load})
         self.send(Ask.LOAD, [struct.pack("<I", len(head)), head, launch.weights], LOAD_SECONDS)
-        self.receive(Reply.DONE, MOST_TEXT_BYTES, LOAD_SECONDS)
+        loaded = self.receive(Reply.DONE, MOST_TEXT_BYTES, LOAD_SECONDS)
+        self.reach_moves = None if loaded is None else self._reach_moves(loaded)
 
     def send(self, ask: Ask, parts: Sequence[Any], seconds: float) -> None:
         """Send a request, unless there is a fault; a new one is kept for whoever waits for a reply."""
@@ -141,6 +143,17 @@ class ChildProcess:
                 self._process.wait(END_SECONDS)
         self._kill()
         self._errors.close()
+
+    def _reach_moves(self, loaded: memoryview) -> int | None:
+        """Return how many of the newest moves matter to the player, as the process says; None: no bound."""
+        try:
+            reach = json.loads(bytes(loaded))["reach_moves"]
+            if reach is None or (type(reach) is int and reach > 0):
+                return reach
+        except (ValueError, TypeError, KeyError):
+            pass
+        self.fail("a number of moves that matter, or none", "another reply")
+        return None
 
     def _fail_by(self, error: Exception, seconds: float) -> None:
         """Say what was expected of the process, and what was found."""

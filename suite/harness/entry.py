@@ -69,6 +69,16 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a submission is, as far as it decides nothing that is played."""
+
+    parameters: int  # values in the tensors of a set of weights, the largest of them
+    watched_runs: int  # teachers' runs, or parts of them, that the weights were trained on
+    watched_moves: int  # of these runs together
+    training: tuple[tuple[str, int | float], ...] | None  # (name, value) of its declared settings
+
+
+@dataclass(frozen=True)
 class Entry:
     """A submission or a control, scored under one name."""
 
@@ -88,8 +98,12 @@ class Entry:
         None  # `submission_format.declaration_hash`, or the identity if in memory; None: a control
     )
     custom_code: CustomCode | None = None  # of its architecture; None: it comes with this package
+    weights: str | None = (
+        None  # hf://user/repo@<commit hash>, where it was fetched; None: a folder or control
+    )
     in_memory: str | None = None  # class of a model that was given as an object; None: it is stored
     training_targets: str | None = None  # the actions that it was trained to predict; None: not trained
+    facts: Facts | None = None  # of a submission, for the tables; None: a control, or a model in memory
 
     @property
     def committed(self) -> Committed | None:

@@ -32,9 +32,9 @@ class Feedback:
         self._blank = [game.score_rows for game in lane_games] if reward != "own" else []
 
     def reward(self, earned: np.ndarray) -> np.ndarray:
-        """Return the rewards [B] float32 that the players receive; `earned` are those they scored."""
+        """Return the rewards [..., B] float32 that the players receive; `earned` are those they scored."""
         if self._reward == "yoked":
-            return np.roll(earned, -1)
+            return np.roll(earned, -1, axis=-1)
         received = {"own": earned, "blanked": earned, "zeroed": np.zeros_like(earned), "flipped": -earned}
         return received[self._reward]
 
@@ -43,7 +43,14 @@ class Feedback:
         if not any(self._blank):
             return observation
         shown = observation.copy()
-        for lane, rows in enumerate(self._blank):
-            if rows:
-                shown[lane, ..., rows[0] : rows[1], :] = 0
+        self.blank(shown, range(len(self._blank)))
         return shown
+
+    def blank(self, observation: np.ndarray, lanes: Sequence[int]) -> None:
+        """Set the pixels of observations [R, ...] of some lanes that show the score to 0, if it is hidden."""
+        if not any(self._blank):
+            return
+        for row, lane in enumerate(lanes):
+            rows = self._blank[lane]
+            if rows:
+                observation[row, ..., rows[0] : rows[1], :] = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from understudy.suite import registry
 from understudy.suite.protocols import Game
 
-NUM_DRAWS = 3  # of redrawn and of shuffled parameters
+NUM_DRAWS = 3  # of redrawn, shuffled and retrained parameters
+TRAINED = ("shuffled", "retrained")  # `parameters` that take a training
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,17 @@ class Intervention:
     reward: str = "own"
     priming: str = "last"  # K moves: the teacher's last watched ones, its first, another-game's, or nothing
     decoding: str = "own"  # or other: sampled if the submission is greedy, and the reverse
-    parameters: str = "own"  # or redrawn, or shuffled: trained on histories with their actions shuffled
-    draw: int = 0  # of the redrawn or shuffled parameters
+    # Or redrawn; or shuffled: trained on histories with their actions shuffled; or retrained: trained anew.
+    parameters: str = "own"
+    draw: int = 0  # of the redrawn, shuffled or retrained parameters
+    actions: str = "own"  # or permuted: the player's actions are executed as others
 
     def touches(self, kind: str, on_new_games: bool) -> bool:
         """Whether runs of a kind, on watched or new games, differ from the scored ones."""
         if self.priming != "last":
             return not on_new_games
+        if self.actions != "own":
+            return on_new_games
         return self.reward == "own" or kind != "start"
 
     @property
@@ -38,6 +44,11 @@ class Intervention:
     def concerns(self, lane_games: Sequence[Game]) -> bool:
         """Whether it changes anything on these games: only a score that is shown can be blanked."""
         return self.reward != "blanked" or any(game.score_rows is not None for game in lane_games)
+
+    def spec(self) -> dict[str, Any]:
+        """Return it as JSON; actions that are the player's own are left out, as in jobs of earlier rows."""
+        found = asdict(self)
+        return found if self.actions != "own" else {k: v for k, v in found.items() if k != "actions"}
 
     def decoding_of(self, own: str) -> str:
         """Return the decoding of its runs; `own` is that of the scored ones."""
@@ -51,8 +62,12 @@ REDRAWN = tuple(Intervention(f"redrawn-{draw}", parameters="redrawn", draw=draw)
 SHUFFLED = tuple(
     Intervention(f"shuffled-{draw}", parameters="shuffled", draw=draw) for draw in range(NUM_DRAWS)
 )
-CLAIM = (YOKED, FLIPPED, BLANKED, *REDRAWN, *SHUFFLED)  # those that a yes needs, besides isolation
+RETRAINED = tuple(
+    Intervention(f"retrained-{draw}", parameters="retrained", draw=draw) for draw in range(NUM_DRAWS)
+)
+CLAIM = (YOKED, FLIPPED, BLANKED, *REDRAWN, *SHUFFLED, *RETRAINED)  # that a yes needs, besides isolation
 OTHER = (
+    Intervention("permuted", actions="permuted"),
     Intervention("zeroed", reward="zeroed"),
     Intervention("unprimed", priming="nothing"),
     Intervention("first-moves", priming="first"),
@@ -65,11 +80,11 @@ INTERVENTIONS = {intervention.name: intervention for intervention in (*CLAIM, *O
 def checkpoints_of(intervention: Intervention | None, checkpoints: Iterable[str]) -> list[str]:
     """Return the checkpoints, of a row's, that are played under an intervention: nearly always all.
 
-    Training on shuffled actions costs as much as the training itself. Where a row has at least `NUM_DRAWS`
-    checkpoints, draw d therefore retrains the d-th alone, in order of their names: each draw is a training.
+    Training anew, on shuffled actions or on the true ones, costs as much as the training itself. Where a row
+    has at least `NUM_DRAWS` checkpoints, draw d therefore trains the d-th alone, in order of their names.
     """
     named = sorted(checkpoints)
-    if intervention is None or intervention.parameters != "shuffled" or len(named) < NUM_DRAWS:
+    if intervention is None or intervention.parameters not in TRAINED or len(named) < NUM_DRAWS:
         return named
     return [named[intervention.draw]]
 

@@ -65,8 +65,13 @@ class Job:
 
     def spec(self) -> dict[str, Any]:
         """Return the job as JSON, as stored in job.json and in records."""
-        lanes = [lane.spec() for lane in self.lanes]
-        return {**asdict(self), "lanes": lanes, "player": dict(self.player), "versions": dict(self.versions)}
+        return {
+            **asdict(self),
+            "lanes": [lane.spec() for lane in self.lanes],
+            "player": dict(self.player),
+            "versions": dict(self.versions),
+            "intervention": self.intervention.spec() if self.intervention else None,
+        }
 
 
 @dataclass(frozen=True)

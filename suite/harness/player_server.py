@@ -198,5 +198,11 @@ class PlayerServer:
         self._weights.restore()
 
 
+def reach_moves_of(player: Any) -> int | None:
+    """Return how many of the newest moves matter to a player; None: no bound."""
+    reach = player.reach_moves
+    return None if reach is None else int(reach)
+
+
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")

@@ -23,6 +23,7 @@ from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     child_player,
     frozenness,
+    permuted_actions,
     player_checks,
     records,
     row_documents,
@@ -49,8 +50,7 @@ from understudy.suite.protocols import Imitator, State, Timestep
 PROGRESS = "progress.json"  # of an unfinished job: the move up to which its files are consistent
 PRIMING_CHUNK_MOVES = 256
 CHECKPOINT_SECONDS = 60.0
-KEPT_STATE = "kept-state.safetensors"  # of lane 0, KEPT_BEFORE_END moves before the end, to check isolation
-KEPT_BEFORE_END = records.CHECKED_MOVES
+KEPT_STATE = "kept-state.safetensors"  # in rows of before windows were drawn: of lane 0, near the end
 WRITTEN = (JOB, PROGRESS, TIMING, KEPT_STATE, "state-*.safetensors", RECORD, HISTORY)  # under a job's lock
 
 
@@ -164,7 +164,7 @@ class _Session:
         self.imitator = cast(Imitator, player)
         self.never = np.zeros(len(job.lanes), bool)
         self.state: State
-        self.previous_action: np.ndarray  # [B] int64, as executed
+        self.previous_action: np.ndarray  # [B] int64, as executed, in the player's own numbers
         self.previous_reward: np.ndarray  # [B] float32
         self.first_of_run: np.ndarray  # [B] bool
         self.parameters_before = frozenness.parameters_sha256(player)
@@ -174,6 +174,9 @@ class _Session:
         self.explorer = exploration.Explorer(seeds, self.legal)
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
         self.feedback = Feedback(job.intervention.reward if job.intervention else "own", lane_games)
+        permutations = [permuted_actions.of_lane(job, i, game) for i, game in enumerate(lane_games)]
+        self.executed_as = np.stack(permutations)  # [B, A]
+        self.own_number = np.stack([permuted_actions.inverse(each) for each in permutations])  # [B, A]
         learns = job.player.get("track") == "learning"
         self.weights = frozenness.weights_of(player, kept=learns and job.kind == "start")
         runs = [
@@ -198,8 +201,6 @@ class _Session:
         with interrupts.deferred_interrupts() as interrupted:  # no checkpoint in mid-move
             try:
                 while self.recorder.move < self.job.moves:
-                    if self.recorder.move == self.job.moves - KEPT_BEFORE_END and self._is_long:
-                        states.save(states.take(self.state, [0]), self.folder / KEPT_STATE)
                     self.play_move()
                     if time.monotonic() - last > CHECKPOINT_SECONDS:
                         self.checkpoint()
@@ -227,17 +228,15 @@ class _Session:
             chosen = exploration.greedy_actions(logits, self.legal)
         else:
             chosen = self.sampler.sample(move, logits, self.legal)
-        actions, explored = self.explorer.execute(move, chosen, self.job.exploration)
+        lanes = np.arange(len(chosen))
+        wanted = self.executed_as[lanes, chosen]
+        actions, explored = self.explorer.execute(move, wanted, self.job.exploration)
         reward, _, _ = recorder.step(actions, explored)
-        self.previous_action, self.previous_reward = actions, self.feedback.reward(reward)
+        self.previous_action = self.own_number[lanes, actions]
+        self.previous_reward = self.feedback.reward(reward)
         self.first_of_run = self.never
         if self.job.kind == "start" and recorder.first.any():
             self._restore(recorder.first)
-
-    @property
-    def _is_long(self) -> bool:
-        """Whether isolation is also checked at the end of these runs; shorter runs are checked in full."""
-        return self.job.kind != "start" and self.job.moves > KEPT_BEFORE_END
 
     def checkpoint(self) -> None:
         """Commit everything up to this move; the progress file is written last and makes it valid."""

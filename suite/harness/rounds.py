@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from understudy.suite import validation
 from understudy.suite.errors import InputError
-from understudy.suite.io import checkout, files
+from understudy.suite.io import bounded, checkout, files
 from understudy.suite.validation import Sha256
 
 ROUNDS: Final = checkout.ROOT / "leaderboard" / "rounds.json"
@@ -100,7 +100,7 @@ def read(path: Path = ROUNDS) -> list[Round]:
 
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, modified_ns: int, size_bytes: int) -> tuple[Round, ...]:
-    found = validation.document(_File, path.read_bytes(), path, "restore it")
+    found = validation.document(_File, bounded.read(path), path, "restore it")
     for number, each in enumerate(found.rounds, 1):
         is_last = number == len(found.rounds)
         if each.round != number or (each.salt is None) != (each.drawn is None):

@@ -16,12 +16,13 @@ from pydantic_core import PydanticCustomError
 from understudy.suite import validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import bounded, files
 from understudy.suite.io.readable import Readable
 from understudy.suite.validation import Sha256
 
 Text = Annotated[str, Field(max_length=4_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+HubModel = Annotated[str, Field(max_length=300, pattern=r"^hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
@@ -44,6 +45,15 @@ class Document(Part):
         if found != cls.number:
             raise PydanticCustomError("format", f"this version reads {cls.number}")
         return found
+
+
+class Facts(Part):
+    """What a submission is, as far as it decides nothing that is played."""
+
+    parameters: Count  # values in the tensors of a set of weights, the largest of them
+    watched_runs: Count  # teachers' runs, or parts of them, that the weights were trained on
+    watched_moves: Count  # of these runs together
+    training: dict[Text, Number] | None  # declared settings of the training; null: none are declared
 
 
 class Row(Document):
@@ -69,6 +79,8 @@ class Row(Document):
     # Keys that are left out where they don't apply:
     custom_code: CustomCode | None = None  # of an architecture that does not come with this package
     in_memory: Text | None = None  # class of a model that was given as an object and is not stored
+    facts: Facts | None = None  # of a submission; rows that were scored before it was known have none
+    weights: HubModel | None = None  # pinned name on the Hub of the submission that played
 
 
 class Lane(Part):
@@ -100,6 +112,7 @@ class Intervention(Part):
     decoding: Text
     parameters: Text
     draw: Count
+    actions: Literal["permuted"] | None = None  # left out where they are the player's own
 
 
 class Labels(Part):
@@ -207,9 +220,12 @@ class Isolation(Document, Checked):
 
     advice = "check again: understudy score --isolation"
     holds: bool
-    first_moves: Count  # checked from the start
-    last_moves: Count  # checked up to the end
-    differs_at: Count | None  # first move at which the player, alone, chooses otherwise
+    first_moves: Count  # of lane 0, checked from the start; 0 where windows were drawn
+    last_moves: Count  # of lane 0, checked up to the end; 0 where windows were drawn
+    differs_at: Count | None  # first move found at which the player, in another batch, answers otherwise
+    # Keys that rows of before windows were drawn have not:
+    salt: Text | None = None  # that the windows were drawn by
+    windows: tuple[tuple[Count, Count], ...] | None = None  # [begin, end), of all lanes
 
 
 class Rechecked(Document, Checked):
@@ -373,7 +389,7 @@ CHECKS: Final[Mapping[str, type[Isolation | Rechecked]]] = {  # by the file's na
 def read(kind: type[Document], path: Readable) -> dict[str, Any]:
     """Return the content of a document; InputError, in one line, if it is missing or refused by its model."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
 from understudy.suite.harness.row_archive import ARCHIVE
-from understudy.suite.io import walks
+from understudy.suite.io import bounded, walks
 from understudy.suite.io.archives import Member
 
 
@@ -61,7 +61,7 @@ class RowPath:
         """
         path = self.row / self.inner
         try:
-            return path.read_bytes()
+            return bounded.read(path)
         except (FileNotFoundError, NotADirectoryError) as missing:  # or packed since it was listed
             try:
                 return row_archive.read(self.row / ARCHIVE, str(self.inner))

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from understudy.suite import benchmarks, devices
+from understudy.suite import benchmarks, devices, games
 from understudy.suite.benchmarks import TeacherRun, pinned_runs, pins
 from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
     child_player,
+    drawn_windows,
     frozenness,
     interventions,
     isolation,
@@ -28,8 +29,8 @@ from understudy.suite.harness import (
     records,
     rollout,
     row_documents,
-    states,
 )
+from understudy.suite.harness.drawn_windows import Windows
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.lanes import Lane
@@ -42,12 +43,16 @@ from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_names, files
 from understudy.suite.protocols import Imitator
 
+SAME_SHARE = 1e-3  # of the stored predictions that may be others: a thousandth of some 1,000 moves
+
 
 class RowPlayer:
     """Plays the jobs of one row, in this process."""
 
-    def __init__(self, row: RequestedRow, report: Report) -> None:
+    def __init__(self, row: RequestedRow, report: Report, parameters: Path | None = None) -> None:
+        """Take a row; parameters that its interventions train are kept in its folder, or in `parameters`."""
         self.row, self.report = row, report
+        self._parameters = row.folder if parameters is None else parameters
 
     @functools.cached_property
     def _pins(self) -> Pins:
@@ -60,7 +65,7 @@ class RowPlayer:
         job = planned.job
         torch.set_num_threads(job.threads)
         what = interventions.role_of(role, intervention)
-        with self._made(planned, self.row.is_ranked) as player:
+        with devices.computing(planned.device), self.made(planned, self.row.is_ranked) as player:
             rollout.play(
                 job,
                 player,
@@ -98,28 +103,74 @@ class RowPlayer:
         return float(measured["loss_nats"][~measured["explored"]].mean())
 
     def check_isolation(self, role: str) -> bool | None:
-        """Check the isolation of lane 0 in each complete job of a role, and store the result.
+        """Check the isolation of all lanes in windows of each complete job of a role, and store the result.
 
         Returns whether it holds in all of them; None if no job is complete.
         """
-        return self._check(role, records.ISOLATION, self._isolation)
+        return self._check(role, None, records.ISOLATION, self.isolation)
 
-    def recheck(self, role: str) -> bool | None:
+    def recheck(self, role: str, intervention: Intervention | None = None) -> bool | None:
         """Give each complete job of a role to its player again, and store whether it chooses the same moves.
 
         Returns as `check_isolation`.
         """
-        return self._check(role, records.RECHECKED, self._recheck)
+        return self._check(role, intervention, records.RECHECKED, self.rechecked)
 
     @contextmanager
-    def _made(
+    def made(
         self, planned: PlannedJob, in_child: bool, lanes: Sequence[Lane] | None = None
     ) -> Iterator[nn.Module]:
-        """Yield a job's player, or one for other lanes; a process of its own ends with the block."""
-        with devices.computing(planned.device):
-            player = planned.load(self.row.folder, self._report_making, lanes, in_child)
-            with child_player.closing(player):
-                yield player
+        """Yield a job's player, with the parameters of its intervention; these are trained if need be.
+
+        A process of its own ends with the block. For other `lanes` it has the scored parameters.
+        """
+        player = planned.load(self._parameters, self._report_making, lanes, in_child)
+        with child_player.closing(player):
+            yield player
+
+    def isolation(
+        self, planned: PlannedJob, player: nn.Module, histories: Sequence[History], salt: str | None = None
+    ) -> dict[str, Any]:
+        """Return what a job's `isolation.json` holds of its windows; they are drawn now, or by `salt`."""
+        windows = self.windows(planned, player, salt or drawn_windows.new_salt())
+        start_state = self._start_state_of_job(player, planned)
+        found = isolation.first_difference(
+            planned.job, player, start_state, histories, windows, in_place=self.row.entry.is_control
+        )
+        return {
+            "first_moves": 0,
+            "last_moves": 0,
+            "salt": windows.salt,
+            "windows": windows.spans,
+            "holds": found is None,
+            "differs_at": None if found is None else found.move,
+        }
+
+    def rechecked(
+        self, planned: PlannedJob, player: nn.Module, histories: Sequence[History], salt: str | None = None
+    ) -> dict[str, Any]:
+        """Return what a job's `rechecked.json` holds: of all moves, or of the windows drawn by `salt`."""
+        windows = self.windows(planned, player, salt) if salt else None
+        start_state = self._start_state_of_job(player, planned)
+        reload_at = recheck.drawn_reloads(player, planned.job, windows)
+        found = recheck.recheck(planned.job, player, start_state, histories, windows, reload_at)
+        predicts = planned.role == "start" and planned.job.intervention is None
+        predicted = self._predicted_otherwise(planned) if predicts else 0.0
+        values = {**asdict(found), "reloaded_at": list(found.reloaded_at)}
+        values["differing"], excess = max(found.differing, found.excess), values.pop("excess")
+        return {**values, "predicted_otherwise": predicted, "holds": excess == 0 and predicted <= SAME_SHARE}
+
+    def windows(self, planned: PlannedJob, player: nn.Module, salt: str) -> Windows:
+        """Return the windows of a job that a salt draws."""
+        job, reach = planned.job, cast(Imitator, player).reach_moves
+        if job.kind == "start":  # nothing before its episode's start reaches a move
+            cap = games.load(job.lanes[0].game).episode_cap_moves
+            reach = cap if reach is None else min(reach, cap)
+        before = None if reach is None else min(reach, job.moves)
+        found = drawn_windows.drawn(salt, planned.path, job.moves, len(job.lanes), before)
+        if self.row.entry.is_control:  # its rows may have networks of their own
+            return replace(found, lanes=tuple(range(len(job.lanes))))
+        return found
 
     def _report_making(self, what: str, done: int, total: int) -> None:
         self.report(PlayProgress(self.row.entry.name, what, done, total))
@@ -143,7 +194,7 @@ class RowPlayer:
             for run in runs
         ]
         teachers = [_continuation(run, start, start + moves) for run in runs]
-        with self._made(planned, in_child, lanes) as imitator:
+        with devices.computing(planned.device), self.made(planned, in_child, lanes) as imitator:
             return agreement.measure(
                 player_checks.name_of(job.labels),
                 imitator,
@@ -157,49 +208,23 @@ class RowPlayer:
     def _check(
         self,
         role: str,
+        intervention: Intervention | None,
         name: str,
-        measure: Callable[[PlannedJob, nn.Module, Path, list[History]], dict[str, Any]],
+        measure: Callable[[PlannedJob, nn.Module, list[History]], dict[str, Any]],
     ) -> bool | None:
         """Measure each complete job of a role unless the file `name` holds a valid result; store results."""
         found = []
-        for planned, folder, histories in self._whole_jobs(role):
+        for planned, folder, histories in self._whole_jobs(role, intervention):
             holds = self._stored_result(folder / name, planned, histories)
             if holds is None:
-                with self._made(planned, in_child=True) as player:
-                    checked = measure(planned, player, folder, histories)
+                with devices.computing(planned.device), self.made(planned, in_child=True) as player:
+                    checked = measure(planned, player, histories)
                     checked |= self._provenance(planned, player, histories)
                     checked["player_process"] = child_player.confinement_of(player)
                 row_documents.write(CHECKS[name], folder / name, checked)
                 holds = bool(checked["holds"])
             found.append(holds)
         return all(found) if found else None
-
-    def _isolation(
-        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
-    ) -> dict[str, Any]:
-        job, kept = planned.job, folder / rollout.KEPT_STATE
-        start_state = self._start_state_of_job(player, planned)
-        differs = isolation.first_difference(job, player, start_state, histories, 0)
-        if differs is None and kept.exists():
-            begin = job.moves - rollout.KEPT_BEFORE_END
-            state = states.load(kept, start_state.device)
-            differs = isolation.last_difference(job, player, start_state, histories, state, begin)
-        return {
-            "first_moves": min(records.CHECKED_MOVES, job.moves),
-            "last_moves": rollout.KEPT_BEFORE_END if kept.exists() else 0,
-            "holds": differs is None,
-            "differs_at": differs,
-        }
-
-    def _recheck(
-        self, planned: PlannedJob, player: nn.Module, folder: Path, histories: list[History]
-    ) -> dict[str, Any]:
-        job, reload_at = planned.job, recheck.drawn_reloads(player, planned.job)
-        found = recheck.recheck(job, player, self._start_state_of_job(player, planned), histories, reload_at)
-        predicted = self._predicted_otherwise(planned) if planned.role == "start" else 0.0
-        holds = found.holds and predicted <= 1 - recheck.SAME_SHARE
-        kept = {**asdict(found), "reloaded_at": list(found.reloaded_at)}
-        return {**kept, "predicted_otherwise": predicted, "holds": holds}
 
     def _predicted_otherwise(self, planned: PlannedJob) -> float:
         """Return the share of a checkpoint's stored predictions that its player does not repeat."""
@@ -212,9 +237,11 @@ class RowPlayer:
             total += stored.size
         return differing / max(total, 1)
 
-    def _whole_jobs(self, role: str) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
+    def _whole_jobs(
+        self, role: str, intervention: Intervention | None
+    ) -> Iterator[tuple[PlannedJob, Path, list[History]]]:
         """Yield each complete job of a role, with its folder and its logs."""
-        for planned in self.row.jobs(role):
+        for planned in self.row.jobs(role, intervention):
             folder = self.row.folder / planned.path
             runs = [folder / f"lane-{index}" for index in range(len(planned.job.lanes))]
             if all((run / records.RECORD).exists() for run in runs):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from understudy.suite.harness import (
     row_documents,
     row_files,
 )
+from understudy.suite.harness.entry import Facts
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
@@ -51,7 +53,7 @@ def run(item: WorkItem, report: Report) -> None:
     elif item.what == ISOLATION:
         player.check_isolation(item.role)
     elif item.what == RECHECK:
-        player.recheck(item.role)
+        player.recheck(item.role, _intervention(item))
     else:
         player.play(item.role, item.player, _intervention(item))
 
@@ -81,15 +83,22 @@ def check_items(row: RequestedRow, what: str) -> list[WorkItem]:
 
     Args:
         row: the row, played.
-        what: ISOLATION, of runs whose memory is not restored at episode starts; or RECHECK, of all runs.
+        what: ISOLATION, of scored runs whose memory is not restored at episode starts; or RECHECK, of all
+            runs, those of interventions too.
 
     Raises InputError if no such run has been played.
     """
     roles = [role for role, each in protocols.ROLES.items() if what == RECHECK or each.kind != "start"]
-    played = [role for role in roles if row_files.find(row.folder, f"{role}/*/lane-*/{records.RECORD}")]
+    applied = [None, *(interventions.INTERVENTIONS.values() if what == RECHECK else ())]
+    stored = {(role, each): interventions.role_of(role, each) for each in applied for role in roles}
+    played = [
+        key
+        for key, stored_as in stored.items()
+        if row_files.find(row.folder, f"{stored_as}/*/lane-*/{records.RECORD}")
+    ]
     if not played:
         raise InputError(f"{row.folder}: no runs of kind {' or '.join(roles)} here; score them first")
-    return [WorkItem(row, what, role) for role in played]
+    return [WorkItem(row, what, role, intervention=each.name if each else None) for role, each in played]
 
 
 def refuse_other_jobs(items: Sequence[WorkItem]) -> None:
@@ -108,9 +117,8 @@ def require_player(row: RequestedRow, tasks: Sequence[str], report: Report) -> N
 
     for role in jobs.roles_of(tasks)[-1:]:
         for planned in row.jobs(role):
-            with child_player.closing(
-                planned.load(row.folder, report_making, planned.job.lanes[:1], row.is_ranked)
-            ):
+            player = planned.load(row.folder, report_making, planned.job.lanes[:1], row.is_ranked)
+            with child_player.closing(player):
                 pass
 
 
@@ -122,6 +130,8 @@ def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None
         return f"{row.entry.name} is a control and has no trained parameters"
     if intervention.parameters != "own" and row.entry.in_memory:
         return f"{row.entry.name} is a model in memory, whose training cannot be repeated"
+    if intervention.parameters in interventions.TRAINED and row.entry.training_targets is None:
+        return f"{row.entry.name} declares no training that could be repeated"
     if not intervention.concerns([games.load(name) for name in row.benchmark.games]):
         return f"no game of {row.benchmark.name} shows its score"
     return None
@@ -132,19 +142,28 @@ def row_file(row: RequestedRow) -> tuple[Path, dict[str, Any]]:
 
     Raises InputError if another entry's row is stored there.
     """
-    path, declared = row.folder / records.ROW, _declared(row)
+    path, values = row.folder / records.ROW, declared(row)
     if row.request.restart or not path.exists():
-        return path, declared
-    differing = games.differing_settings(declared, row_documents.read(row_documents.Row, path))
+        return path, values
+    stored = row_documents.read(row_documents.Row, path)
+    if stored.get("weights"):  # of this identity, so the same bytes wherever they are read today
+        values = {"weights": stored["weights"], **values}
+    differing = games.differing_settings(_deciding(values), _deciding(stored))
     if differing:
         raise InputError(
             f"{path}: another {row.entry.name!r} was scored here ({differing[0][:200]}); use another folder "
             "for --out, or --restart to play its runs again (in Python: out=, restart=True)"
         )
-    return path, declared
+    return path, values
 
 
-def _declared(row: RequestedRow) -> dict[str, Any]:
+def _deciding(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `row.json` without what decides nothing, which earlier versions did not write."""
+    return {name: value for name, value in values.items() if name not in ("facts", "weights")}
+
+
+def declared(row: RequestedRow) -> dict[str, Any]:
+    """Return what `row.json` holds of a row."""
     entry, benchmark = row.entry, row.benchmark
     return {
         "format": row_documents.Row.number,
@@ -166,7 +185,14 @@ def _declared(row: RequestedRow) -> dict[str, Any]:
         "checkpoints": {player.checkpoint: player.identity for player in entry.players},
         **({"custom_code": entry.custom_code.model_dump()} if entry.custom_code else {}),
         **({"in_memory": entry.in_memory} if entry.in_memory else {}),
+        **({"facts": _facts(entry.facts)} if entry.facts else {}),
+        **({"weights": entry.weights} if entry.weights else {}),
     }
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    training = None if facts.training is None else dict(facts.training)
+    return {**dataclasses.asdict(facts), "training": training}
 
 
 def _intervention(item: WorkItem) -> Intervention | None:

@@ -8,22 +8,22 @@ the file, its own digits taken as zeros, so that no altered byte reaches the Par
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from understudy.suite import stored_names
+from understudy.suite import json_text, stored_names
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, git_lfs
+from understudy.suite.io import bounded, files, git_lfs
 from understudy.suite.io.readable import Readable
 
 FORMAT = 1
+MAX_MOVES = 100_000_000  # of a run that is read; the longest published ones, DQN Replay's, have 50 million
 COLUMNS = {"action": "u1", "reward": "<f4", "terminated": "?", "truncated": "?", "explored": "?"}
 TEACHER = "teacher"  # player.kind of a teacher's run
 _HEADER_KEY = "understudy"
@@ -41,6 +41,15 @@ class Segment:
     seed: int | None  # of the emulator, in [0, 2^31); None if unknown: then the segment can't be replayed
     crc32: int  # of the newest frames before each of its moves, in order
 
+    def __post_init__(self) -> None:
+        for name in ("first_move", "length", "seed", "crc32"):
+            value = getattr(self, name)
+            if type(value) is not int and not (name == "seed" and value is None):
+                raise TypeError(f"segment: {name}: expected a whole number, found {value!r:.80}")
+        for name, bound in (("seed", 1 << 31), ("crc32", 1 << 32)):
+            if not 0 <= (getattr(self, name) or 0) < bound:
+                raise ValueError(f"segment: {name}: expected [0, {bound}), found {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class Header:
@@ -53,6 +62,13 @@ class Header:
     segments: tuple[Segment, ...]  # contiguous from move 0 to the end; none in a run without moves
     versions: Mapping[str, str]  # of the packages that played the run
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.game, str):
+            raise TypeError(f"header: game: expected a text, found {self.game!r:.80}")
+        for name in ("fingerprint", "player", "run", "versions"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise TypeError(f"header: {name}: expected an object, found {getattr(self, name)!r:.80}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,12 @@ class History:
                     f"column {name}: expected {dtype} [{len(self.action)}], "
                     f"found {column.dtype} {list(column.shape)}"
                 )
+        finite = np.isfinite(self.reward)
+        if not finite.all():
+            move = int(finite.argmin())
+            raise ValueError(
+                f"column reward: expected finite numbers, found {self.reward[move]} at move {move}"
+            )
         next_move = 0
         for segment in self.header.segments:
             if segment.first_move != next_move:
@@ -119,9 +141,10 @@ class History:
 
 def header_fields(header: Header) -> dict[str, Any]:
     """Return a header as plain JSON values, under the keys of format 1."""
-    fields = asdict(header)
-    fields[stored_names.HISTORY_RUN] = fields.pop("run")
-    return fields
+    values = dict(vars(header))
+    values["segments"] = [dict(vars(segment)) for segment in header.segments]
+    values[stored_names.HISTORY_RUN] = values.pop("run")
+    return values
 
 
 def header_of(fields: Mapping[str, Any], segments: tuple[Segment, ...]) -> Header:
@@ -172,20 +195,22 @@ def read(path: Readable | str) -> History:
     data = checked_bytes(path)
     try:
         parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = parquet.read(use_threads=False)  # Arrow's threads can abort a process while it exits
-        header = json.loads(table.schema.metadata[_HEADER_KEY.encode()])
+        header = json_text.values(parquet.schema_arrow.metadata[_HEADER_KEY.encode()])
         if header["format"] != FORMAT:
             raise InputError(
-                f"{path}: history format {header['format']}, this version reads {FORMAT}; update understudy"
+                f"{path}: history format {header['format']!r:.80}, this version reads {FORMAT}; update "
+                "understudy"
             )
-        claimed = header.pop("content_sha256")
+        _require_columns(parquet)
+        table = parquet.read(use_threads=False)  # Arrow's threads can abort a process while it exits
+        claimed = str(header.pop("content_sha256"))
         segments = tuple(Segment(**segment) for segment in header.pop("segments"))
         columns = {name: _as_numpy(table.column(name)) for name in COLUMNS}
         history = History(header_of(header, segments), **columns)
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:  # of Parquet: OSError
         raise InputError(
-            f"{path}: not a history of format {FORMAT} ({type(error).__name__}: {error}); compare its writer "
-            "with docs/history-format.md"
+            f"{path}: not a history of format {FORMAT} ({type(error).__name__}: {error!s:.300}); compare its "
+            "writer with docs/history-format.md"
         ) from error
     if history.content_sha256 != claimed:
         raise InputError(
@@ -198,7 +223,7 @@ def read(path: Readable | str) -> History:
 def checked_bytes(path: Readable) -> bytes:
     """Return a history file's bytes after checking its file hash; raise InputError if it doesn't match."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{path}: no such history file") from error
     git_lfs.refuse_pointer_bytes(data, path)
@@ -217,6 +242,23 @@ def checked_bytes(path: Readable) -> bytes:
             "the file was altered: fetch it again"
         )
     return data
+
+
+def _require_columns(parquet: Any) -> None:
+    """Raise TypeError or ValueError unless a Parquet file's columns are a history's, before any is read."""
+    import pyarrow as pa
+
+    expected = {name: pa.from_numpy_dtype(np.dtype(dtype)) for name, dtype in COLUMNS.items()}
+    found = {field.name: field.type for field in parquet.schema_arrow}
+    for name in [*expected, *found]:
+        if found.get(name) != expected.get(name):
+            raise TypeError(
+                f"column {name[:80]}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+            )
+    if len(parquet.schema_arrow.names) != len(expected):
+        raise TypeError(f"expected each column once, found {len(parquet.schema_arrow.names)}")
+    if not 0 <= parquet.metadata.num_rows <= MAX_MOVES:
+        raise ValueError(f"expected at most {MAX_MOVES:,} moves, found {parquet.metadata.num_rows:,}")
 
 
 def _as_numpy(column: Any) -> np.ndarray:

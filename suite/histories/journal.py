@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zlib
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,7 +15,7 @@ import numpy as np
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import Header, History, Segment, header_fields, header_of
-from understudy.suite.io import files, parts, walks
+from understudy.suite.io import bounded, files, parts, walks
 
 ROW = np.dtype([("action", "u1"), ("reward", "<f4"), ("flags", "u1")])  # 6 bytes a move
 TERMINATED, TRUNCATED, EXPLORED = 1, 2, 4
@@ -127,9 +128,12 @@ class Journal:
 
     def _rows(self, num_moves: int) -> np.ndarray:
         try:
-            rows = np.fromfile(self._rows_path, ROW, count=num_moves)
+            with bounded.opened(self._rows_path, sys.maxsize) as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                data = file.read(min(num_moves * ROW.itemsize, size_bytes))
         except FileNotFoundError as error:
             raise InputError(f"{self._rows_path}: no such file; {GO_BACK}") from error
+        rows = np.frombuffer(data[: len(data) // ROW.itemsize * ROW.itemsize], ROW).copy()
         if len(rows) < num_moves:
             raise InputError(
                 f"{self._rows_path}: {len(rows)} moves, the checkpoint says {num_moves}; "
@@ -142,7 +146,7 @@ class Journal:
         if isinstance(checkpoint, dict):
             body = {key: value for key, value in checkpoint.items() if key != "sha256"}
             path = self._segments_path(num_moves)
-            if path.read_bytes() != _checkpoint_bytes(body):
+            if bounded.read(path) != _checkpoint_bytes(body):
                 raise InputError(f"{path}: its SHA-256 is not that of its content; {GO_BACK}")
             self._check(body, rows)
             checkpoint = body["segments"]

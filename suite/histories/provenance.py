@@ -8,7 +8,7 @@ from typing import Any
 from understudy.suite import stored_names
 from understudy.suite.errors import InputError
 from understudy.suite.histories.history_format import Header
-from understudy.suite.io import files, git_lfs
+from understudy.suite.io import bounded, files, git_lfs
 from understudy.suite.io.readable import Readable
 
 KEY = "understudy"  # in the metadata of a safetensors file
@@ -32,12 +32,12 @@ def require(path: Readable, header: Header, moves: int) -> bytes:
     import safetensors
 
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
         git_lfs.refuse_pointer_bytes(data, path)
         deserialize: Any = safetensors.deserialize
         deserialize(data)
         stored = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # checked by then
-        found = stored.get("__metadata__", {}).get(KEY)
+        found = (stored.get("__metadata__") or {}).get(KEY)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; fetch it from where the run came from") from error
     except safetensors.SafetensorError as error:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.io import files, walks
+from understudy.suite.io import bounded, files, walks
 from understudy.suite.io.file_names import CARD
 
 NAME: Final = "SHA256SUMS"
@@ -77,7 +77,7 @@ def check(folder: Path) -> dict[str, str]:
 def read(path: Path) -> dict[str, str]:
     """Read a manifest: SHA-256 in hex by relative path; raise Mismatch if it is missing or malformed."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
     except FileNotFoundError as error:
         raise Mismatch(f"{path.parent}: no {NAME}, so nothing can be checked") from error
     try:

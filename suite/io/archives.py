@@ -20,18 +20,18 @@ from types import MappingProxyType
 from typing import BinaryIO, Final
 
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, git_lfs
+from understudy.suite.io import bounded, files, git_lfs
 
 MAX_MEMBERS: Final = 65_000
-MAX_BYTES: Final[Mapping[str, int]] = MappingProxyType(  # of one member, by the end of its name
-    {".json": 1 << 24, ".parquet": 1 << 28, ".safetensors": (1 << 31) + (1 << 20)}
-)
+MAX_DIRECTORY_BYTES: Final = MAX_MEMBERS * 512  # an entry has 46 bytes, and a name of some 50
 MAX_TOTAL_BYTES: Final = 1 << 32  # of all members, and of the archive
 MAX_RATIO: Final = 100  # of a deflated member's size to its deflated size
 SMALL_BYTES: Final = 1 << 12  # members up to this size may have any ratio
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can express
 _MODE: Final = 0o100644 << 16  # a regular file
 _ENCRYPTED: Final = 0x41  # the flags of weak and strong encryption
+_END: Final = struct.Struct("<4s4H2LH")  # of the directory; a comment may follow it
+_LOCATOR_BYTES: Final = 20  # in front of it: where the directory of a larger format ends
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 _OF_DAMAGE: Final = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, zlib.error, NotImplementedError),
@@ -44,7 +44,7 @@ class Kind:
     """What archives of one kind may hold."""
 
     what: str  # whose runs they hold, in messages: "a row"
-    names: re.Pattern[str]  # of members; each ends as a key of MAX_BYTES
+    names: re.Pattern[str]  # of members; each ends as a key of bounded.MAX_BYTES
     deflated: frozenset[str]  # ends of the names whose members are deflated when written
     may_deflate: bool  # whether a member that is read may be deflated
 
@@ -100,7 +100,7 @@ def read(kind: Kind, path: Path, name: str) -> bytes:
         FileNotFoundError: there is no archive, or no such member in it.
         InputError: the archive is damaged, or not one of this kind.
     """
-    with path.open("rb") as file:
+    with bounded.opened(path, MAX_TOTAL_BYTES) as file:
         member = _kept_directory(kind, path, _identity(os.fstat(file.fileno()))).get(name)
         if member is None:
             raise FileNotFoundError(f"{path}: {name}")
@@ -121,17 +121,17 @@ def _kept_directory(kind: Kind, path: Path, identity: tuple[int, int, int]) -> M
 
 def directory(kind: Kind, path: Path, shown: Path) -> Mapping[str, Member]:
     """Return the members of the archive at `path`, which messages call `shown`; raises as `members`."""
-    if path.stat().st_size > MAX_TOTAL_BYTES:
-        raise InputError(f"{shown}: expected at most {MAX_TOTAL_BYTES:,} bytes, found more")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = archive.infolist()
-            if archive.comment or min((info.header_offset for info in found), default=0):
-                raise zipfile.BadZipFile("bytes before or behind it")
-    except (OSError, *_OF_DAMAGE) as error:
-        with path.open("rb") as file:
+    with bounded.opened(path, MAX_TOTAL_BYTES) as file:
+        try:
+            _require_small_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                found = archive.infolist()
+                if archive.comment or min((info.header_offset for info in found), default=0):
+                    raise zipfile.BadZipFile("bytes before or behind it")
+        except (OSError, *_OF_DAMAGE) as error:
+            file.seek(0)
             git_lfs.refuse_pointer_bytes(file.read(len(git_lfs.SIGNATURE)), shown)
-        raise InputError(f"{shown}: not a whole ZIP archive ({error}); fetch it again") from error
+            raise InputError(f"{shown}: not a whole ZIP archive ({error}); fetch it again") from error
     if len(found) > MAX_MEMBERS:
         raise InputError(f"{shown}: expected at most {MAX_MEMBERS:,} files, found {len(found):,}")
     by_name: dict[str, Member] = {}
@@ -144,10 +144,27 @@ def directory(kind: Kind, path: Path, shown: Path) -> Mapping[str, Member]:
         by_name[info.orig_filename] = Member(
             info.header_offset, info.compress_size, info.file_size, info.CRC, deflated
         )
+    stored = sum(member.stored_bytes for member in by_name.values())
+    if stored > path.stat().st_size:
+        raise InputError(f"{shown}: members lie in each other; this is no archive of {kind.what}")
     total = sum(member.size_bytes for member in by_name.values())
     if total > MAX_TOTAL_BYTES:
         raise InputError(f"{shown}: expected at most {MAX_TOTAL_BYTES:,} bytes in it, found {total:,}")
     return MappingProxyType(dict(sorted(by_name.items())))
+
+
+def _require_small_directory(file: BinaryIO) -> None:
+    """Raise BadZipFile for a directory that takes more memory than one of MAX_MEMBERS members may."""
+    end = os.fstat(file.fileno()).st_size - _END.size
+    if end < 0:
+        raise zipfile.BadZipFile("too short")
+    file.seek(max(0, end - _LOCATOR_BYTES))
+    before, last = file.read(min(end, _LOCATOR_BYTES)), file.read(_END.size)
+    signature, *_, directory_bytes, _, comment_bytes = _END.unpack(last)
+    if signature != b"PK\5\6" or comment_bytes:
+        raise zipfile.BadZipFile("bytes behind it, or none of its end")
+    if before.startswith(b"PK\6\7") or directory_bytes > MAX_DIRECTORY_BYTES:
+        raise zipfile.BadZipFile("a larger directory than its members need")
 
 
 def _problem(kind: Kind, info: zipfile.ZipInfo) -> str | None:
@@ -166,7 +183,7 @@ def _problem(kind: Kind, info: zipfile.ZipInfo) -> str | None:
         return "deflated, expected stored"
     if not deflated and info.file_size != info.compress_size:
         return f"stored in {info.compress_size:,} bytes, its size is {info.file_size:,}"
-    limit = MAX_BYTES[name[name.rindex(".") :]]
+    limit = bounded.MAX_BYTES[name[name.rindex(".") :]]
     if max(info.file_size, info.compress_size) > limit:
         return f"{max(info.file_size, info.compress_size):,} bytes, expected at most {limit:,}"
     if info.file_size > max(SMALL_BYTES, MAX_RATIO * info.compress_size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from understudy.suite import json_text
 from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs, parts, walks
+from understudy.suite.io import bounded, git_lfs, parts, tensor_files, walks
 from understudy.suite.io.readable import Readable
 
 try:
@@ -68,14 +70,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Readable) -> Any:
     """Read JSON; raise InputError if the file is missing, may not be read, or is not valid JSON."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except PermissionError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return json.loads(data.decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json_text.values(data)
+    except ValueError as error:
         git_lfs.refuse_pointer_bytes(data, path)
         raise InputError(f"{path}: not readable JSON ({error}); fetch or make it again") from error
 
@@ -84,7 +86,7 @@ def sha256(path: Readable) -> str:
     """Return the SHA-256 of a file's bytes in hex."""
     if not isinstance(path, Path):
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    with path.open("rb") as file:
+    with bounded.opened(path, sys.maxsize) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -111,14 +113,8 @@ def write_columns(path: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 def read_columns(path: Readable) -> dict[str, np.ndarray]:
     """Read the arrays that `write_columns` wrote; raise InputError if the file is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    data = b""
     try:
-        data = path.read_bytes()
-        columns: dict[str, np.ndarray] = load(data)
-    except (FileNotFoundError, SafetensorError) as error:
-        git_lfs.refuse_pointer_bytes(data, path)
-        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from error
-    return columns
+        data = bounded.read(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error.strerror}); make it again") from error
+    return tensor_files.arrays(data, path)

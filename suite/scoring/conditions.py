@@ -1,4 +1,4 @@
-"""Conditions of a yes besides its contrasts: reward dependence, a learned rule, isolation.
+"""Conditions of a yes besides its contrasts: isolation, reward dependence, a learned rule, retraining.
 
 A condition examines a yes and returns a `ConditionResult`: it holds, it fails and changes the verdict, or
 something was not measured. A new condition is one more function in `CONDITIONS`.
@@ -23,7 +23,8 @@ from understudy.suite.scoring.verdicts import Verdict
 
 LEARNED_RULE_INTERVENTIONS = ("redrawn", "shuffled")  # parameters redrawn, or trained on shuffled actions
 DRAWS = 3  # of each of them
-KEPT_SHARE = 0.5  # the rule is built in if one of these interventions keeps more of the gain
+RETRAINED = "retrained"  # parameters trained anew by the declared settings, as many draws
+KEPT_SHARE = 0.5  # of the gain: what was not learned must keep at most this, what was retrained more
 BLANKED_SCORE = "blanked score"  # needed where pixels show the score: interventions on the reward blank it
 FLIPPED_REWARD = "flipped reward"  # needed where a gain survives yoked rewards and episodes end by failure
 
@@ -48,6 +49,10 @@ def examine(verdict: Verdict, evidence: Evidence, rules: Rules, measured: Gains)
             return verdict
     if not missing:
         return verdict
+    redrawn = len(evidence.gains_of_draws.get("redrawn", ())) >= DRAWS
+    if redrawn and not evidence.declares_training and set(missing) <= {"learned rule", RETRAINED}:
+        reason = f"{verdicts.NO_TRAINING}: not measured: {', '.join(missing)}"
+        return replace(verdict, answer=verdicts.YES_NOT_RETRAINED, reason=reason)
     return replace(verdict, answer=verdicts.YES_UNVERIFIED, reason=f"not measured: {', '.join(missing)}")
 
 
@@ -100,8 +105,24 @@ def learned_rule(verdict: Verdict, evidence: Evidence, rules: Rules, measured: G
     return ConditionResult(verdict)
 
 
+def retrained(verdict: Verdict, evidence: Evidence, rules: Rules, measured: Gains) -> ConditionResult:
+    """More than `KEPT_SHARE` of the gain must be there after training anew by the declared settings.
+
+    Otherwise it comes from something in the weights that this training does not put there. A rule that is
+    known to be built in is not asked where it comes from.
+    """
+    if verdicts.BUILT_IN in verdict.marks:
+        return ConditionResult(verdict)
+    drawn = evidence.gains_of_draws.get(RETRAINED, ())
+    if len(drawn) < DRAWS:
+        return ConditionResult(verdict, RETRAINED)
+    if float(np.mean(drawn)) > KEPT_SHARE * mean(measured.gain(0.0)):
+        return ConditionResult(verdict)
+    return _undecided(verdict, verdicts.NOT_RETRAINED)
+
+
 def isolation(verdict: Verdict, evidence: Evidence, rules: Rules, measured: Gains) -> ConditionResult:
-    """One lane, unrolled over its logged timesteps in a fresh process, must choose the same moves."""
+    """Lanes in other batches, and alone, must answer the same and choose the logged moves."""
     if evidence.isolation_holds is None:
         return ConditionResult(verdict, "isolation")
     if evidence.isolation_holds:
@@ -159,4 +180,5 @@ CONDITIONS: tuple[Callable[[Verdict, Evidence, Rules, Gains], ConditionResult], 
     isolation,
     reward,
     learned_rule,
+    retrained,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.suite.scoring import intervals
-from understudy.suite.scoring.scored_runs import ScoredRun, WindowSkill, end_skill, start_skill
+from understudy.suite.scoring.scored_runs import ScoredRun, WindowSkill, end_skill, skill, start_skill
 
 CHECKPOINT, METHOD = "checkpoint", "method"
 CLAIMS = (CHECKPOINT, METHOD)
@@ -78,6 +78,13 @@ def start_sample(runs: Iterable[ScoredRun], claim: str, role: str, ends: int) ->
     return _sample(runs, claim, role, lambda lanes: [start_skill(lanes, ends)])
 
 
+def window_sample(
+    runs: Iterable[ScoredRun], claim: str, role: str, begin: int, end: int, ends: int
+) -> Sample:
+    """Return the skill in moves [begin, end), one value a unit, lanes pooled, averaged over checkpoints."""
+    return _sample(runs, claim, role, lambda lanes: [skill(lanes, begin, end, ends)])
+
+
 def common_units(one: Sample, other: Sample) -> tuple[str, ...]:
     """Return the units that both samples have, sorted; empty for independent samples."""
     return tuple(sorted(set(one.units) & set(other.units)))
@@ -93,9 +100,13 @@ def _sample(
     for unit, by_checkpoint in by_unit.items():
         skills = [measure(lanes) for lanes in by_checkpoint.values()]
         few_ends += sum(one.few_ends for lanes in skills for one in lanes)
-        values[unit] = float(np.mean([np.mean([one.value for one in lanes]) for lanes in skills]))
+        values[unit] = _mean([_mean([one.value for one in lanes]) for lanes in skills])
     units = tuple(sorted(values))
     return Sample(units, tuple(values[unit] for unit in units), few_ends)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return values[0] if len(values) == 1 else float(np.mean(values))
 
 
 def _unit_name(run: ScoredRun, claim: str, role: str) -> str:

@@ -44,6 +44,16 @@ class Curves:
     yes_threshold: float | None  # the teacher's start + share x teacher's gain
 
 
+@dataclass(frozen=True)
+class WatchedCurve:
+    """The teachers' skill over the moves that imitators watch: means over units, in points an episode."""
+
+    edges: tuple[int, ...]  # [NUM_BLOCKS + 1] of the blocks, in moves; the last is W
+    units: int
+    blocks: tuple[Interval, ...]  # one a block
+    few_ends: tuple[bool, ...]  # one a block: whether some run has fewer episode ends than the minimum in it
+
+
 def measure(evidence: Evidence, rules: Rules, reference: Reference) -> Curves | None:
     """Return the curves of a row's improvement or transfer runs, or None where nothing can be scored.
 
@@ -66,6 +76,22 @@ def measure(evidence: Evidence, rules: Rules, reference: Reference) -> Curves | 
         share=share,
         yes_threshold=yes_threshold,
     )
+
+
+def watched(runs: Sequence[ScoredRun], rules: Rules, moves: int) -> WatchedCurve | None:
+    """Return the teachers' skill over their watched moves, in equal blocks; None if no run is that long.
+
+    Args:
+        runs: of the teachers on the watched games, from their first move on.
+        rules: of the benchmark at one budget.
+        moves: W, the number of watched moves.
+    """
+    chosen = [run for run in runs if run.num_moves >= moves]
+    if not chosen:
+        return None
+    edges = tuple(moves * block // NUM_BLOCKS for block in range(NUM_BLOCKS + 1))
+    blocks, few_ends = _blocks(chosen, METHOD, "teacher", rules, edges)
+    return WatchedCurve(edges, len({run.unit for run in chosen}), blocks, few_ends)
 
 
 def _imitator(evidence: Evidence, rules: Rules, measured: Gains, edges: Sequence[int]) -> SkillCurve:

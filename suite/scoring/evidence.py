@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -70,6 +71,7 @@ class Evidence:
         default_factory=dict
     )
     isolation_holds: bool | None = None  # None: not checked
+    declares_training: bool = True  # whether it can be trained anew by settings that are declared
     learns_by_construction: bool = False  # a learning rule is declared, or the weights moved in play
 
     def __post_init__(self) -> None:
@@ -84,5 +86,6 @@ class Evidence:
         for name, value in vars(self).items():
             if isinstance(value, tuple) and name != "predictions":
                 keys = [(run.unit, run.checkpoint, run.lane) for run in value]
-                if len(keys) != len(set(keys)):
-                    raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {keys}")
+                twice = next((key for key, count in Counter(keys).items() if count > 1), None)
+                if twice is not None:
+                    raise InputError(f"{name}: two runs of one unit, checkpoint and lane: {twice}")

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from understudy.suite.scoring import conditions, contrasts, gains, intervals, references, verdicts
+from understudy.suite.scoring import (
+    comparisons,
+    conditions,
+    contrasts,
+    gains,
+    intervals,
+    references,
+    verdicts,
+)
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import METHOD
 from understudy.suite.scoring.evidence import Evidence
 from understudy.suite.scoring.gains import END_ABOVE_START, GAIN, Gains, contrast_name
@@ -61,6 +70,20 @@ def verdict(
     if found.answer == verdicts.YES:
         return conditions.examine(found, evidence, rules, measured)
     return found
+
+
+def comparable(
+    evidence: Evidence, rules: Rules, measure_reference: Callable[[Evidence, Rules], Reference]
+) -> Comparable | None:
+    """Return the gain of each unit, over the units of the verdict; None if it was not played to its end.
+
+    Arguments and errors are those of `verdict`.
+    """
+    if not_scored(evidence, rules):
+        return None
+    measured = gains.measure(evidence, rules, measure_reference(evidence, rules))
+    reference = measured.reference if measured.reference.m else None
+    return comparisons.of_gain(evidence.claim, measured.end, measured.start, reference)
 
 
 def not_scored(evidence: Evidence, rules: Rules) -> str | None:

@@ -156,11 +156,8 @@ def _skill(
     runs: Sequence[ScoredRun], claim: str, role: str, begin: int, moves: int, rules: Rules
 ) -> tuple[Sample, bool]:
     """Return the skill in moves [begin, moves), lanes pooled, and whether some value rests on few ends."""
-    cut = [
-        dataclasses.replace(run, reward=run.reward[begin:moves], ended=run.ended[begin:moves]) for run in runs
-    ]
-    few_ends = contrasts.start_sample(cut, claim, role, rules.minima.window_ends).few_ends
-    return contrasts.start_sample(cut, claim, role, rules.minima.ends), few_ends > 0
+    few_ends = contrasts.window_sample(runs, claim, role, begin, moves, rules.minima.window_ends).few_ends
+    return contrasts.window_sample(runs, claim, role, begin, moves, rules.minima.ends), few_ends > 0
 
 
 def _short(moves: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,16 @@ class ScoredRun:
         """Number of moves in the run."""
         return int(self.reward.size)
 
+    @cached_property
+    def points_before(self) -> NDArray[np.float64]:
+        """[n + 1] points before each move, and at the end; many windows are measured in one run."""
+        return np.concatenate([[0.0], np.cumsum(self.reward, dtype=np.float64)])
+
+    @cached_property
+    def ends_before(self) -> NDArray[np.int64]:
+        """[n + 1] number of episode ends before each move, and at the end."""
+        return np.concatenate([[0], np.cumsum(self.ended, dtype=np.int64)])
+
 
 @dataclass(frozen=True)
 class WindowSkill:
@@ -54,8 +65,8 @@ def skill(runs: Sequence[ScoredRun], begin: int, end: int, minimum_ends: int) ->
     shortest = min((run.num_moves for run in runs), default=0)
     if not 0 <= begin < end <= shortest:
         raise ValueError(f"expected a window inside runs of {shortest} moves; found [{begin}, {end})")
-    points = float(sum(run.reward[begin:end].sum(dtype=np.float64) for run in runs))
-    ends = int(sum(np.count_nonzero(run.ended[begin:end]) for run in runs))
+    points = float(sum(run.points_before[end] - run.points_before[begin] for run in runs))
+    ends = int(sum(run.ends_before[end] - run.ends_before[begin] for run in runs))
     return WindowSkill(points, ends, points / max(ends, minimum_ends), ends < minimum_ends)
 
 

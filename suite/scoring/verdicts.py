@@ -12,7 +12,9 @@ from understudy.suite.scoring.intervals import Interval
 
 YES, ABOVE, PARTIAL, NO, UNDECIDED = "yes", "above", "partial", "no", "undecided"
 YES_UNVERIFIED = "yes (unverified)"  # the contrasts give a yes, but not all of its conditions were measured
-ANSWERS = (YES, YES_UNVERIFIED, ABOVE, PARTIAL, NO, UNDECIDED)
+YES_NOT_RETRAINED = "yes (not retrained)"  # the same, where no training is declared that could be repeated
+EVERY_YES = (YES, YES_UNVERIFIED, YES_NOT_RETRAINED)
+ANSWERS = (*EVERY_YES, ABOVE, PARTIAL, NO, UNDECIDED)
 
 NO_ROOM, NO_REFERENCE, FEW_UNITS = "no room", "no reference", "fewer than {minimum} units"
 TEACHER_INCOMPLETE = "teacher run incomplete: {found:,} of {expected:,}"
@@ -23,6 +25,8 @@ NO_AGREEMENT, NO_CEILING = "agreement not measured", "ceiling not above the best
 REWARD_FREE = "gain does not depend on reward"
 SCORE_READ = "gain does not survive a blanked score"
 NOT_ISOLATED = "isolation does not hold"
+NOT_RETRAINED = "gain is not kept by retraining"
+NO_TRAINING = "no training settings are declared"
 BUILT_IN, PROVISIONAL = "built-in", "provisional"
 OTHER_DATA = "other teacher data"  # the references are not the benchmark's pinned runs
 SURVIVAL = "survival"  # the gain survives yoked rewards and vanishes under negated rewards

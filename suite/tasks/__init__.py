@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from understudy.suite import registry
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.evidence import Evidence, PinnedCount, Predictions
 from understudy.suite.scoring.references import Reference
 from understudy.suite.scoring.rules import Rules
@@ -25,6 +26,10 @@ class RowRuns(Protocol):
     def learns_by_construction(self) -> bool:
         """Whether the player's rule is declared to learn, or its weights changed while it played."""
 
+    @property
+    def declares_training(self) -> bool:
+        """Whether the player is a submission that declares the settings of its training."""
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are whole."""
 
@@ -38,7 +43,8 @@ class RowRuns(Protocol):
         """Return whether no information leaked between the lanes of a role; None where not checked."""
 
     def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn and of shuffled parameters."""
+        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
+        parameters."""
 
     def verdict(self, task: str) -> Verdict:
         """Return the row's verdict on another task."""
@@ -138,6 +144,12 @@ class Task(Protocol):
         """Answer the question: a pure function of its arguments, whatever the order of runs.
 
         Raises InputError where runs don't belong together.
+        """
+
+    def comparable(self, evidence: Evidence, rules: Rules) -> Comparable | None:
+        """Return what `column.points` is made of, to compare rows; None if it was not measured.
+
+        A pure function of its arguments. Raises InputError where runs don't belong together.
         """
 
 

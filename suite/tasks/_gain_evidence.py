@@ -21,6 +21,7 @@ def of_row(
         ends_by_failure=references.ends_by_failure(on_new_games),
         gains_of_draws=row.gains_of_draws(roles),
         isolation_holds=row.isolation_holds(run_role),
+        declares_training=row.declares_training,
         learns_by_construction=row.learns_by_construction,
         yoked=row.of_role(run_role, "yoked"),
         flipped=row.of_role(run_role, "flipped"),

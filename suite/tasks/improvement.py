@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from understudy.suite.scoring import gain_verdicts, gains, references, verdicts
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import METHOD
 from understudy.suite.scoring.evidence import Evidence
 from understudy.suite.scoring.rules import Rules
@@ -75,6 +76,10 @@ class Improvement:
         found = gain_verdicts.verdict(self.name, evidence, rules, references.continuations)
         has_skill = evidence.skill_answer in (verdicts.YES, verdicts.ABOVE)
         return replace(found, bracketed=not has_skill)
+
+    def comparable(self, evidence: Evidence, rules: Rules) -> Comparable | None:
+        """Return the gain of each unit; None if it was not played to its end."""
+        return gain_verdicts.comparable(evidence, rules, references.continuations)
 
 
 TASK = Improvement()

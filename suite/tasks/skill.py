@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from understudy.suite.scoring import agreement_verdict, contrasts, intervals, references, verdicts
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD, Sample, Term
 from understudy.suite.scoring.evidence import Evidence
 from understudy.suite.scoring.intervals import Interval
@@ -61,6 +62,17 @@ class Skill:
         if not evidence.starts:
             return Verdict(self.name, evidence.claim, None, verdicts.NOT_PLAYED)
         return _both(skill_verdict(evidence, rules), agreement_verdict.verdict(evidence, rules))
+
+    def comparable(self, evidence: Evidence, rules: Rules) -> Comparable | None:
+        """Return the start of each unit; in a method claim, of the units that the teacher has too, if any."""
+        claim, ends = evidence.claim, rules.minima.ends
+        if not evidence.starts:
+            return None
+        imitator = contrasts.start_sample(evidence.starts, claim, "imitator", ends)
+        if claim == METHOD:
+            teacher = contrasts.start_sample(evidence.reference_starts, claim, "teacher", ends)
+            imitator = imitator.only(contrasts.common_units(imitator, teacher) or imitator.units)
+        return Comparable(claim, (imitator,))
 
 
 TASK = Skill()

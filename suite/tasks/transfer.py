@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from understudy.suite.scoring import gain_verdicts, gains, references
+from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.contrasts import METHOD
 from understudy.suite.scoring.evidence import Evidence
 from understudy.suite.scoring.rules import Rules
@@ -69,6 +70,10 @@ class Transfer:
         Raises InputError where runs don't belong together.
         """
         return gain_verdicts.verdict(self.name, evidence, rules, references.runs_from_scratch)
+
+    def comparable(self, evidence: Evidence, rules: Rules) -> Comparable | None:
+        """Return the gain of each unit; None if it was not played to its end."""
+        return gain_verdicts.comparable(evidence, rules, references.runs_from_scratch)
 
 
 TASK = Transfer()

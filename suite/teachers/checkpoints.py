@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from understudy.suite import games
+from understudy.suite import escaping, games
 from understudy.suite.errors import InputError
 from understudy.suite.histories import provenance
 from understudy.suite.histories.history_format import History
-from understudy.suite.io import files, walks
+from understudy.suite.io import files, tensor_files, walks
 from understudy.suite.io.file_names import CHECKPOINT, NETWORK_AT_W
 from understudy.suite.io.readable import Readable
 from understudy.suite.teachers import network
@@ -62,13 +62,14 @@ def read(path: Readable, history: History) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         found, expected = tuple(tensor.shape), shapes.get(".".join(name.split(".")[-2:]))
         if expected is None or (found and found != expected):  # a scalar: Adam's number of updates
+            needed = "no such tensor" if expected is None else str(list(expected))
             raise InputError(
-                f"{path}: not a {game.family} teacher's checkpoint: {name} is {list(found)}, expected "
-                f"{'no such tensor' if expected is None else list(expected)}; put the run's own file there"
+                f"{path}: not a {game.family} teacher's checkpoint: {escaping.shortened(name)} is "
+                f"{list(found)}, expected {needed}; put the run's own file there"
             )
     return tensors
 
 
 def _stamped(path: Readable, history: History) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = load(provenance.require(path, history.header, history.num_moves))
-    return found
+    data = provenance.require(path, history.header, history.num_moves)
+    return tensor_files.tensors(data, path, "fetch it again")

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from understudy.suite import draws
 from understudy.suite.errors import InputError
-from understudy.suite.io import git_lfs
+from understudy.suite.io import bounded, tensor_files
 from understudy.suite.io.readable import Readable
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import layers
@@ -196,21 +196,16 @@ class Network:
 
 def load_parameters(path: Readable, game: Game) -> Parameters:
     """Return a stored network, S = 1; InputError unless its names, shapes and values fit the game."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    data = b""
     try:
-        data = path.read_bytes()
-        stored = load(data)
-    except (OSError, SafetensorError) as error:
-        git_lfs.refuse_pointer_bytes(data, path)
+        data = bounded.read(path)
+    except OSError as error:
         raise InputError(f"{path}: expected a network in safetensors format ({error})") from error
+    stored = tensor_files.tensors(data, path, "expected a network; fetch it again")
     expected = shapes(game)
     found = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     if found != expected:
         wrong = sorted(set(found.items()) ^ set(expected.items()))[0]
-        raise InputError(f"{path}: not a {game.family} teacher network; first difference: {wrong}")
+        raise InputError(f"{path}: not a {game.family} teacher network; first difference: {wrong!s:.200}")
     for name, tensor in stored.items():
         if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{path}: {name}: expected finite float32, found {tensor.dtype}")

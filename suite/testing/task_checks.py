@@ -69,6 +69,8 @@ def check_task(task: Task, seed: int = 0) -> None:
         shuffled = _with(evidence, {name: _shuffled(getattr(evidence, name), rng) for name in RUNS})
         if text != _json(task, case, task.verdict(shuffled, RULES)):
             _fail(task, case, "an equal verdict for any order of runs", "another one")
+        if task.comparable(evidence, RULES) != task.comparable(shuffled, RULES):
+            _fail(task, case, "equal values of the units for any order of runs", "others")
 
 
 def cases(rng: np.random.Generator) -> Iterator[tuple[str, Evidence]]:
@@ -108,7 +110,11 @@ def made_up(rng: np.random.Generator, claim: str, units: int = 5, lanes: int = 3
         yoked=runs(5.0, 12.0),
         flipped=runs(5.0, 6.0),
         ends_by_failure=True,
-        gains_of_draws={"redrawn": (0.1, 0.0, -0.2), "shuffled": (0.3, 0.2, 0.1)},
+        gains_of_draws={
+            "redrawn": (0.1, 0.0, -0.2),
+            "shuffled": (0.3, 0.2, 0.1),
+            "retrained": (9.0, 9.5, 8.0),
+        },
         isolation_holds=True,
     )
 

@@ -10,7 +10,16 @@ import pytest
 from rich.console import Console
 from support import ROOT, rows
 
-from understudy.leaderboard import board, cells, controls_check, leak_notes, stored_rows, tables
+from understudy.leaderboard import (
+    board,
+    cells,
+    controls_check,
+    leak_notes,
+    stored_rows,
+    table_columns,
+    table_files,
+    tables,
+)
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.tables import Estimate
 from understudy.suite import benchmarks, tasks
@@ -165,7 +174,7 @@ def test_a_benchmark_without_imitators_is_in_the_csv_only():
     frame = frame_of(*elsewhere, *BC)
     assert "darkroom-v1" not in tables.to_markdown(frame)
     assert tables.to_markdown(frame).count("### ") == 1
-    assert tables.to_csv(frame).count("darkroom-v1") == 3
+    assert table_files.to_csv(frame).count("darkroom-v1") == 3
     assert tables.to_markdown(frame_of(*elsewhere)).startswith("No imitator has been scored here.\n\n")
 
 
@@ -243,7 +252,7 @@ def test_every_answer_that_a_task_gives_is_in_its_cell(answer):
 
 
 def test_csv_reads_back_every_number_and_leaves_the_unknown_empty():
-    lines = list(csv.DictReader(io.StringIO(tables.to_csv(FRAME))))
+    lines = list(csv.DictReader(io.StringIO(table_files.to_csv(FRAME))))
     assert list(lines[0]) == list(cells.COLUMNS)
     assert len(lines) == len(FRAME)
     for found, expected in zip(lines, (*BC, *OTHER, *RANDOM), strict=True):
@@ -254,13 +263,13 @@ def test_csv_reads_back_every_number_and_leaves_the_unknown_empty():
                 assert found[name] == str(value)
             else:
                 assert float(found[name]) == value, name
-    assert "nan" not in tables.to_csv(FRAME).lower()
-    again = pd.read_csv(io.StringIO(tables.to_csv(FRAME)))
+    assert "nan" not in table_files.to_csv(FRAME).lower()
+    again = pd.read_csv(io.StringIO(table_files.to_csv(FRAME)))
     assert again["shown_low"].isna().sum() == 3
 
 
 def test_numbers_of_the_csv_are_written_in_full():
-    text = tables.to_csv(frame_of(cell("bc", "skill", "yes", shown=(1 / 3, -1e-9, 1234567.891))))
+    text = table_files.to_csv(frame_of(cell("bc", "skill", "yes", shown=(1 / 3, -1e-9, 1234567.891))))
     (line,) = csv.DictReader(io.StringIO(text))
     assert float(line["shown"]) == 1 / 3
     assert (float(line["shown_low"]), float(line["shown_high"])) == (-1e-9, 1234567.891)
@@ -353,7 +362,7 @@ def test_a_cell_holds_the_verdicts_numbers(tmp_path):
         rechecked=True,
         described={"improvement": Description(HORIZON, None, None)},
     )
-    first, second = csv.DictReader(io.StringIO(tables.to_csv(cells.frame([scored]))))
+    first, second = csv.DictReader(io.StringIO(table_files.to_csv(cells.frame([scored]))))
     for line in (first, second):
         shared = ("name", "kind", "architecture", "track", "decoding", "watched", "rechecked")
         expected = ("bc", "imitator", "bc", "frozen", "greedy", "multi", "True")
@@ -397,7 +406,7 @@ HORIZON = Horizon(0.5, (window(200, 1.0), window(400, 1.0), window(800, -1.0)))
 def test_every_estimate_of_a_frame_is_finite(tmp_path):
     scored = [rows.scored(tmp_path, "bc", skill(5.0)), rows.scored(tmp_path, "absent", skill())]
     for _, line in cells.frame(scored).iterrows():
-        for name in cells.ESTIMATES:
+        for name in table_columns.ESTIMATES:
             if not pd.isna(line[name]):
                 assert isinstance(tables.estimate(line, name), Estimate)
     with pytest.raises(ValueError, match="not finite"):
@@ -420,9 +429,9 @@ def test_what_a_reader_must_know_of_a_row_is_in_its_notes(tmp_path):
     )
     budget = benchmarks.load(frozen).budget("quick")
     assert cells.frame([scored]).iloc[0]["notes"].split("; ") == [
-        "the best of 1,200 settings",
-        "recheck failed: its weights choose other moves",
+        "recheck failed, as reported: its weights choose other moves: not ranked",
         f"state of {scored.state_bytes:,} bytes is over the cap: not ranked",
+        "the best of 1,200 settings",
         "leak suspected: not citable",
         "declared frozen, but its parameters changed in play",
         f"4 lanes, not the budget's {budget.lanes}",
@@ -483,32 +492,38 @@ def test_a_frame_has_the_stored_controls_check(tmp_path, monkeypatch):
 # Files
 
 
-def test_the_board_is_two_files_and_writing_again_changes_nothing(tmp_path):
+def test_the_board_is_four_files_and_writing_again_changes_nothing(tmp_path):
     scored = [rows.scored(tmp_path, "bc", skill(5.0))]
     folder = tmp_path / "new" / "board"
-    markdown, values = board.write(scored, folder)
+    paths = board.write(scored, folder)
+    assert [path.name for path in paths] == ["table.md", "table.csv", "table.json", "table.parquet"]
     frame = cells.frame(scored)
-    assert markdown.read_text() == tables.to_markdown(frame)
-    assert values.read_text() == tables.to_csv(frame)
-    before = markdown.read_bytes(), values.read_bytes()
-    assert board.write(scored, folder) == (markdown, values)
-    assert (markdown.read_bytes(), values.read_bytes()) == before
-    assert sorted(path.name for path in folder.iterdir()) == sorted(board.FILES)
+    assert paths[0].read_text() == tables.to_markdown(frame)
+    assert paths[1].read_text() == table_files.to_csv(frame)
+    before = [path.read_bytes() for path in paths]
+    assert board.write(scored, folder) == paths
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(folder.iterdir()) == sorted(paths)
 
 
 def test_rescoring_writes_scores_and_tables(copied):
     scored = board.rescore(copied)
     assert [one.folder.name for one in scored] == ["frozen-teacher", "random"]
-    assert {name: (copied / name).read_text() for name in board.FILES} == board.texts(scored, copied)
+    written = {path.name: path.read_bytes() for path in copied.glob("table.*")}
+    assert written == board.contents(scored, copied, ["table.md", "table.csv"])
     assert all((one.folder.path / "scores.json").exists() for one in scored)
     assert all((one.folder.path / records.ROW).exists() for one in scored)
 
 
 def test_headings_link_to_the_glossary_inside_a_checkout_only(tmp_path):
     scored = [rows.scored(tmp_path, "bc", skill(5.0))]
-    inside = board.texts(scored, ROOT / "leaderboard" / "results")["table.md"]
+
+    def markdown(folder):
+        return board.contents(scored, folder, ["table.md"])["table.md"].decode()
+
+    inside = markdown(ROOT / "leaderboard" / "results")
     assert "| Q1 skill: [points an episode](../../docs/glossary.md#skill) |" in inside
-    outside = board.texts(scored, tmp_path)["table.md"]
+    outside = markdown(tmp_path)
     assert "| imitator | Q1 skill: points an episode |" in outside
     assert "glossary" not in outside
 

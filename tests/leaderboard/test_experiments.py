@@ -12,11 +12,13 @@ import time
 
 import pytest
 
+from understudy import baselines
 from understudy.leaderboard import experiments, make_results, scores
 from understudy.leaderboard.experiments import Folders
-from understudy.submissions import submission_format
+from understudy.submissions import setting_lists, submission_format
+from understudy.suite import games
 from understudy.suite.errors import InputError
-from understudy.suite.reserved_names import ENTRIES
+from understudy.suite.reserved_names import DECLARATION, ENTRIES
 
 TINY = """
 [[experiment]]
@@ -34,8 +36,6 @@ settings = { updates = 40, held_out_games = 13 }
 
 [[experiment]]
 name = "tiny-sampled"
-benchmark = "darkroom-v1"
-architecture = "bc"
 weights_of = "darkroom-v1/tiny"
 decoding = "sample"
 """
@@ -101,7 +101,7 @@ def test_an_experiment_is_searched_trained_and_played_once(tmp_path, monkeypatch
     assert entry.training is not None
     assert entry.training["learning_rate"] == 0.1
     assert len(entry.watched.histories) == 65
-    sampled = submission_format.read(out / "entries" / "darkroom-v1" / "tiny-sampled.remade")
+    sampled = submission_format.read(out / "redecoded" / "darkroom-v1" / "tiny-sampled.remade")
     assert sampled.declaration.decoding == "sample"
     assert (
         sampled.identity == submission_format.read(out / "entries" / "darkroom-v1" / "tiny.remade").identity
@@ -167,11 +167,11 @@ def test_a_command_that_fails_is_named_with_its_log_and_the_others_go_on(tmp_pat
 def test_stored_entries_are_what_their_experiments_make():
     """Compares declarations, not weights: training them again takes hours."""
     root = experiments.EXPERIMENTS.parent
-    folders = Folders(ENTRIES, root / "results", root / "searches", root / "trials")
+    folders = Folders(ENTRIES, root / "results", root / "searches", root / "work")
     for experiment in experiments.read().values():
         folder = folders.entry(experiment)
-        if not folder.exists():
-            continue  # not made yet
+        if not (folder / DECLARATION).exists():
+            continue  # not made yet, or being made
         declared = submission_format.read(folder).declaration
         source = experiment if experiment.weights_of is None else experiments.read()[experiment.weights_of]
         chosen = experiments.chosen(source, folders)
@@ -187,6 +187,23 @@ def test_stored_entries_are_what_their_experiments_make():
             first, _, end = source.teacher_seeds.partition(":")
             seeds = {int(each.name.partition("seed-")[2]) for each in declared.watched.histories}
             assert seeds == set(range(int(first), int(end)))
+
+
+def test_the_50k_experiments_have_one_budget_and_numbers_of_parameters_within_a_tenth():
+    game = games.load("darkroom/goal-40")
+    found = {name: each for name, each in experiments.read().items() if name.endswith("-50k")}
+    assert len(found) >= 10
+    budgets, sizes = [], []
+    for experiment in found.values():
+        architecture = baselines.load(experiment.architecture)
+        own = setting_lists.names_of(architecture, game)
+        of_model = {name: value for name, value in experiment.settings.items() if name in own}
+        config = architecture.config(game, **of_model)
+        sizes.append(sum(each.numel() for each in architecture.build(config, game, seed=0).parameters()))
+        budget = {name: value for name, value in experiment.settings.items() if name not in own}
+        budgets.append((budget, experiment.search, experiment.teacher_seeds, experiment.num_seeds))
+    assert all(each == budgets[0] for each in budgets)
+    assert max(sizes) <= 1.1 * min(sizes)
 
 
 def test_the_commands_are_those_of_the_documentation(tmp_path):

@@ -14,7 +14,7 @@ from scipy import stats
 from support import rows
 
 from understudy import cli
-from understudy.leaderboard import cells, descriptions, scores, tables
+from understudy.leaderboard import cells, descriptions, scores, table_files
 from understudy.leaderboard.figures import board_figures, gain_curves, horizons, printing, profiles
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import tasks
@@ -423,7 +423,7 @@ def test_a_long_legend_stays_inside_the_picture(whole):
 def test_h50_is_in_the_csv_where_a_gain_was_measured(evidence):
     found = scored_row(evidence, "bc")
     frame = cells.frame([found, scored_row(replace(evidence, runs=()), "absent")])
-    lines = list(csv.DictReader(io.StringIO(tables.to_csv(frame))))
+    lines = list(csv.DictReader(io.StringIO(table_files.to_csv(frame))))
     for task in ("improvement", "transfer"):
         horizon = found.described[task].horizon
         (line,) = (line for line in lines if (line["name"], line["task"]) == ("bc", task))

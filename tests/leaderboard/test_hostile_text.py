@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from understudy import cli, screen
-from understudy.leaderboard import cells, plan_check, stored_rows, tables
+from understudy.leaderboard import cells, plan_check, stored_rows, table_files, tables
 from understudy.leaderboard.figures import learning_curves, printing
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
@@ -48,7 +48,7 @@ def test_a_csv_file_has_no_formula_and_its_negative_numbers_stay_numbers():
         shown_low=-1e-9,
         needed_runs=7,
     ).astype({"needed_runs": "Int64"})
-    text = tables.to_csv(frame)
+    text = table_files.to_csv(frame)
     (line,) = csv.DictReader(io.StringIO(text))
     assert (line["name"], line["notes"]) == ("'=1+1", "'@SUM(A1)")
     assert (line["architecture"], line["reason"]) == ("'-2", "'+3")

@@ -194,6 +194,16 @@ def test_a_row_that_calls_itself_no_control_is_named(copied):
     assert any("control is False, its checkpoints say otherwise" in text for text in failures(copied))
 
 
+@pytest.mark.parametrize(
+    "name", ["row.json", "scores.json", "start/control/job.json", "start/control/lane-0/record.json"]
+)
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(copied, name):
+    path = copied / "darkroom-v1/quick/random" / name
+    path.unlink()
+    os.mkfifo(path)
+    assert any(f"{path}: expected a regular file" in text for text in failures(copied))
+
+
 def test_changed_job_is_named(copied):
     path = (copied / RUN).parent / records.JOB
     job = files.read_json(path)

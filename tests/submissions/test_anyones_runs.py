@@ -103,8 +103,8 @@ def test_a_pinned_run_under_another_name_is_named_by_check(make_submission, data
     assert line in " ".join(capsys.readouterr().out.split())
 
 
-def test_scoring_reads_no_run_that_is_not_pinned(own, make_submission, data, monkeypatch):
-    """A score depends on no other run; `check` compares their hashes, and refuses another."""
+def test_score_and_check_compare_the_runs_that_are_not_pinned(own, make_submission, data, monkeypatch):
+    """A score depends on no other run; both compare their hashes, and refuse another."""
     folder = make_submission()
     declare(folder, [*entries(data, *WATCHED), *entries(own, *OWN)])
     plain, read = history_format.read, []
@@ -118,14 +118,14 @@ def test_scoring_reads_no_run_that_is_not_pinned(own, make_submission, data, mon
     row = rows.requested(str(folder), folder / "out")
     assert read == []
     scoring.plan([row], ["skill"])
-    assert read
-    assert not [path for path in read if "histories.zip" in path]
-    assert cli.main(["check", str(folder)]) == 0
     assert len([path for path in read if "histories.zip" in path]) == len(OWN)
+    assert cli.main(["check", str(folder)]) == 0
     wrong = [{**entries(own, name)[0], "sha256": "0" * 64} for name in [*OWN][:1]]
     declare(folder, wrong)
     assert rows.requested(str(folder), folder / "out").entry.players[0].teachers == WATCHED
     assert cli.main(["check", str(folder)]) == 2
+    with pytest.raises(InputError, match="trained on other data"):
+        scoring.plan([rows.requested(str(folder), folder / "out")], ["skill"])
 
 
 def test_a_pinned_run_declared_with_other_moves_is_refused_without_reading(

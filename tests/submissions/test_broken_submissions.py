@@ -230,6 +230,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "another kind of JSON": (put("submission.json", b"[]"), "submission.json: "),
     "future format": (declare("format", 2), "submission format 2, this version reads 1; update understudy"),
     "unknown key": (declare("architectur", "x"), "unknown key 'architectur'; did you mean 'architecture'?"),
+    "unknown key without end": (
+        declare("a" * 100_000, "x"),
+        f"unknown key '{'a' * 120}... (100,000 characters)'",
+    ),
     "unknown inner key": (declare("watched.code", "x"), "unknown key 'watched.code'; remove it"),
     "missing key": (declare("decoding", MISSING), "expected the key 'decoding', found none"),
     "text for a number": (

@@ -10,7 +10,7 @@ import pytest
 from support import rows
 
 from understudy import cli
-from understudy.leaderboard import board, cells, scores, stored_rows, tables
+from understudy.leaderboard import board, cells, scores, stored_rows, table_files, tables
 from understudy.submissions import resolution, scoring
 from understudy.suite import benchmarks, protocols
 from understudy.suite.errors import InputError
@@ -89,7 +89,7 @@ def test_tables_have_every_row_and_say_that_no_controls_were_run(results, tmp_pa
     frame = cells.frame(scores.score_all(results))
     assert list(frame["kind"].unique()) == [cells.CONTROL]
     assert list(frame["name"].unique()) == ["frozen-teacher", "random"]  # more points come first
-    assert {line["controls"] for line in csv.DictReader(io.StringIO(tables.to_csv(frame)))} == {""}
+    assert {line["controls"] for line in csv.DictReader(io.StringIO(table_files.to_csv(frame)))} == {""}
     assert tables.title(frame, cells.CONTROL) == "darkroom-v1, budget quick: controls (controls not run)"
     (teacher, *_) = tables.teacher_lines(frame)
     assert teacher.startswith("Q1 skill: the teacher ")

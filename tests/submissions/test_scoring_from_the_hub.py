@@ -56,14 +56,21 @@ def require_same_scores(hub, submission, tmp_path, monkeypatch, capsys, *tasks):
     name = from_the_hub(hub, submission, tmp_path, monkeypatch, capsys)
     score(name, tmp_path / "there", *tasks)
     here, there = (tmp_path / results / BENCHMARK / "quick" / "mine" for results in ("here", "there"))
-    for file in ("scores.json", "row.json"):
-        assert (here / file).read_bytes() == (there / file).read_bytes()
+    assert (here / "scores.json").read_bytes() == (there / "scores.json").read_bytes()
+    from_folder, from_hub = (json.loads((row / "row.json").read_text("utf-8")) for row in (here, there))
+    assert from_hub == {**from_folder, "weights": name}
     return json.loads((there / "scores.json").read_text())["verdicts"]
 
 
 def test_one_task_is_scored_as_from_the_same_files_here(hub, submission, tmp_path, monkeypatch, capsys):
     found = require_same_scores(hub, submission, tmp_path, monkeypatch, capsys, "skill")
     assert [verdict["answer"] for verdict in found] == ["no", None, None]
+    here, there = (tmp_path / results / BENCHMARK / "quick" / "mine" for results in ("here", "there"))
+    name = json.loads((there / "row.json").read_text("utf-8"))["weights"]
+    runs = (here / "runs.zip").stat().st_mtime_ns
+    score(name, tmp_path / "here", "skill")  # of the row that was scored from the folder
+    assert (here / "runs.zip").stat().st_mtime_ns == runs  # nothing is played again
+    assert (here / "row.json").read_bytes() == (there / "row.json").read_bytes()
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from html.parser import HTMLParser
 
@@ -18,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from understudy.suite import escaping
+from understudy.suite import escaping, registry
+from understudy.suite.errors import InputError
 
 HOSTILE = (
     "[red]bold[/red] :smile:",
@@ -204,3 +206,62 @@ def test_a_formula_gets_an_apostrophe(text):
 @pytest.mark.parametrize("text", ["bc", "a=b", "0.5", "x-1", "", "'quoted"])
 def test_other_text_of_a_csv_file_is_kept(text):
     assert escaping.csv_text(text) == text
+
+
+# LaTeX
+
+TEX = re.compile(r"\\(?:text(\w+)\{\}|([&%$#_{}]))|(\{\})|('')|([^\\&%$#_{}~^`<>|\"])")
+SYMBOLS = {
+    "backslash": "\\",
+    "asciitilde": "~",
+    "asciicircum": "^",
+    "asciigrave": "`",
+    "less": "<",
+    "greater": ">",
+    "bar": "|",
+}
+
+
+def typeset(source: str) -> str:
+    """Return what TeX would print of text without commands of a document; fail on any other source."""
+    found, place = "", 0
+    while place < len(source):
+        match = TEX.match(source, place)
+        assert match, f"TeX would read {source[place:]!r} as more than text"
+        symbol, char, group, quote, letter = match.groups()
+        found += SYMBOLS[symbol] if symbol else char or ("" if group else '"' if quote else letter)
+        place = match.end()
+    return found
+
+
+@given(texts)
+@example("\\end{tabular}")
+@example("a & b \\\\ [2cm]")
+@example("100 % of $5_1^2 {~} #1")
+@example("[2cm] *")
+@example("a--b---c")
+def test_latex_prints_the_text(text):
+    source = escaping.latex(text)
+    assert typeset(source) == plain(text).replace("''", '"')
+    assert "--" not in source  # two hyphens would be printed as one dash
+    assert source[:1] not in ("[", "*")  # an option of the line's end before
+
+
+def test_latex_by_hand():
+    assert escaping.latex("a_b & 5 % of $x$ \\ {~}") == (
+        r"a\_b \& 5 \% of \$x\$ \textbackslash{} \{\textasciitilde{}\}"
+    )
+    assert escaping.latex("--[") == "-{}-["
+
+
+def test_a_text_without_end_is_shown_in_part():
+    assert escaping.shortened("a" * 120) == "a" * 120
+    assert escaping.shortened("é" * 1_234_567, 5) == "ééééé... (1,234,567 characters)"
+
+
+def test_an_unknown_name_without_end_is_refused_at_once():
+    """The search for the nearest name takes time with the square of its length."""
+    with pytest.raises(
+        InputError, match=r"^unknown thing 'a{120}\.\.\. \(1,000,000 characters\)'; known: b$"
+    ):
+        registry.choose("a" * 1_000_000, ["b"], "thing")

@@ -89,6 +89,10 @@ def run(unit: str, value: float, lane: int = 0, moves: int = 200, checkpoint: in
 
 VERIFIED: dict[str, Any] = {  # with these fields, a gain of `evidence` is a verified yes
     "yoked": one_a_unit(np.full(5, 5.0)),
-    "gains_of_draws": {"redrawn": (0.0, 0.1, 0.2), "shuffled": (0.0, 0.0, 0.0)},
+    "gains_of_draws": {
+        "redrawn": (0.0, 0.1, 0.2),
+        "shuffled": (0.0, 0.0, 0.0),
+        "retrained": (9.0, 8.0, 10.0),
+    },
     "isolation_holds": True,
 }

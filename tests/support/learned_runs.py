@@ -48,4 +48,4 @@ def rechecked(source: Any, played: Played, reload_at: tuple[int, ...] = (RELOADE
     """Recheck in a process of its own, loaded afresh before these moves."""
     with child_player.closing(custom_players.in_child(source)) as player:
         start_state = rollout.empty_start_state(player, LANES)
-        return recheck.recheck(JOB, player, start_state, played.histories, reload_at)
+        return recheck.recheck(JOB, player, start_state, played.histories, reload_at=reload_at)

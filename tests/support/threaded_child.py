@@ -23,7 +23,7 @@ def player(monkeypatch: pytest.MonkeyPatch, make: Any, name: str = "spy/seed-0",
         confinement = "thread"
 
         def __init__(self, launch: Launch) -> None:
-            self.fault, self.moves = None, 0
+            self.fault, self.moves, self.reach_moves = None, 0, None
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - until `close`
             requests_read, requests_write = os.pipe()
             replies_read, replies_write = os.pipe()

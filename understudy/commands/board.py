@@ -1,4 +1,4 @@
-"""`understudy board RESULTS --out FOLDER`: the tables as Markdown and CSV, and figures."""
+"""`understudy board RESULTS --out SITE`: the leaderboard as a static site, with its tables beside it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,28 @@ def write_board(
         Path, typer.Argument(parser=arguments.folder, help="A folder written by `understudy score`.")
     ],
     out: Annotated[
-        Path, typer.Option(parser=arguments.folder, help="Folder for table.md, table.csv and figures/.")
+        Path,
+        typer.Option(parser=arguments.folder, help="Folder for the site: index.html, data.json and tables."),
     ],
     figures: Annotated[
-        bool, typer.Option("--figures/--no-figures", help="Whether to draw figures of every row.")
-    ] = True,
+        bool,
+        typer.Option("--figures/--no-figures", help="Whether to draw figures for papers, into figures/."),
+    ] = False,
 ) -> None:
-    """Write the tables of stored results as Markdown and CSV, and their figures."""
+    """Write the leaderboard of stored results as a static site, which works from a file and offline."""
     from understudy import screen
-    from understudy.leaderboard import board, scores
+    from understudy.leaderboard import board, scores, stored_rows
     from understudy.leaderboard.figures import board_figures
+    from understudy.leaderboard.site import site_data, site_folder
 
     left_out = screen.shortfall()
-    scored = scores.score_all(results, left_out)
+    scorer = scores.RowScorer(results, left_out)
+    scored = scores.score_with(scorer, stored_rows.rows_in(results, left_out), left_out)
     for path in board.write(scored, out):
         typer.echo(path)
+    count = site_folder.write(site_data.document(scored, scorer, left_out.reasons(results)), out)
+    typer.echo(f"{out / 'index.html'}: open this; the site has {count} files")
     if figures:
-        count = len(board_figures.write(scored, out))
-        typer.echo(f"{out / board_figures.FOLDER}: {count} {'figure' if count == 1 else 'figures'}")
+        drawn = len(board_figures.write(scored, out))
+        typer.echo(f"{out / board_figures.FOLDER}: {drawn} {'figure' if drawn == 1 else 'figures'}")
     left_out.require_none()

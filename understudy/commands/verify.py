@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from understudy import arguments
+from understudy.suite.errors import CheckFailed
 
 if TYPE_CHECKING:
     from understudy.leaderboard.verification import Finding
@@ -31,14 +32,40 @@ def verify(
     again: Annotated[
         bool, typer.Option("--again", help="Replay also what was replayed here before.")
     ] = False,
+    recheck: Annotated[
+        str | None,
+        typer.Option(
+            parser=arguments.text,
+            metavar="SUBMISSION",
+            help="Of one row: give its runs again to this submission, which must be the row's.",
+        ),
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="With --recheck: also train what its interventions train.")
+    ] = False,
+    rerun: Annotated[
+        Path | None,
+        typer.Option(
+            parser=arguments.folder, help="With --recheck: play the scored runs anew, in this folder."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(parser=arguments.file, help="With --recheck: a JSON file of what was found."),
+    ] = None,
 ) -> None:
     """Replay every logged run and recompute every stored number; exit code 1 if anything differs.
 
-    A run that was replayed here before, under the same versions, is not replayed again.
+    A run that was replayed here before, under the same versions, is not replayed again. A badge is printed if
+    it was earned in this run (docs/protocol.md).
     """
     from understudy import screen
     from understudy.leaderboard import verification
+    from understudy.suite.errors import InputError
     from understudy.suite.histories import replay_notes
+
+    if recheck is None and (retrain or rerun or record):
+        raise InputError("--retrain, --rerun and --record need --recheck SUBMISSION")
 
     def begin(runs: int, moves: int, before: int) -> None:
         typer.echo(_beginning(runs, moves, before), err=True)
@@ -51,11 +78,55 @@ def verify(
             begin,
             replay_notes.of_this_user(again),
         )
+    failures: list[str] = []
     try:
-        for finding in findings:
-            _show(finding)
+        if recheck is not None:
+            failures = _recheck(findings, recheck, retrain, rerun, record)
+        else:
+            for finding in findings:
+                _show(finding)
     finally:  # also where the reader of this output has left: the exit code is the answer
         verification.require(findings)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise CheckFailed(f"{failures[0]}{more}")
+
+
+def _recheck(
+    findings: list[Finding], submission: str, retrain: bool, rerun: Path | None, record: Path | None
+) -> list[str]:
+    """Recheck the one row that was verified, show what was found, and return what does not hold."""
+    from understudy import rechecking, screen
+    from understudy.leaderboard import scores
+    from understudy.suite.errors import InputError
+    from understudy.suite.io import files
+
+    if len(findings) != 1:
+        raise InputError(f"--recheck: expected the folder of one row, found {len(findings)} rows; give one")
+    (finding,) = findings
+    if finding.failures:  # its logs are not what they say, so nothing can be said of them
+        _show(finding)
+        return []
+    scored = scores.score_row(finding.row.path.parents[2], finding.row)
+    answers = {verdict.task: verdict.answer for verdict in scored.verdicts}
+    with screen.progress() as shown:
+        report = screen.play_reporter(shown)
+        found = rechecking.check(finding.row, submission, answers, retrain, rerun, report)
+    _show(finding)
+    how = "whole, from move 0" if found.is_whole else f"in windows drawn by {found.salt}"
+    for what in (rechecking.RECHECK, rechecking.ISOLATION):
+        of_kind = [each for each in found.checks if each.what == what]
+        moves = sum(each.moves for each in of_kind)
+        shown_how = how if what == rechecking.RECHECK else f"in windows drawn by {found.salt}"
+        screen.echo(f"  {what}: {len(of_kind)} jobs, {moves:,} moves, {shown_how}")
+    if found.not_trained:
+        screen.echo(f"  not rechecked, for want of training (--retrain): {len(found.not_trained)} jobs")
+    for failure in found.failures:
+        screen.echo(f"  {failure}")
+    screen.echo(f"  earned here: {', '.join(['replayed', *found.badges])}")
+    if record is not None:
+        files.write_json(record, found.as_json())
+    return found.failures
 
 
 def _beginning(runs: int, moves: int, before: int) -> str:
@@ -80,5 +151,8 @@ def _show(finding: Finding) -> None:
     if finding.not_played:
         parts.append(f"not played: {', '.join(finding.not_played)}")
     screen.echo(f"{row.benchmark} {row.budget} {row.name}: {', '.join(parts)}")
+    reported = ", ".join(finding.reported)
+    if reported:
+        screen.echo(f"  as reported, not computed here: {reported}")
     for failure in finding.failures:
         screen.echo(f"  {failure}")

@@ -128,7 +128,7 @@ def test_a_skill_that_is_shown_late_does_not_depend_on_reward(results):
     bare = answer(results, play(results, "bare", WHOLE, wakes_at=MOVES // 2))
     assert (bare.answer, bare.reason) == (
         "yes (unverified)",
-        "not measured: isolation, reward, learned rule",
+        "not measured: isolation, reward, learned rule, retrained",
     )
     found = answer(results, play(results, "yoked", YOKED, wakes_at=MOVES // 2))
     assert (found.answer, found.reason) == ("undecided", "gain does not depend on reward")
@@ -158,7 +158,10 @@ def test_redrawn_parameters_show_that_a_learner_declared_as_frozen_has_a_built_i
     kept = files.read_json(row.path / records.ROW)
     files.write_json(row.path / records.ROW, {**kept, "track": "frozen"})
     (undecided,) = (v for v in scores.score_row(results, row).verdicts if v.task == "transfer")
-    assert (undecided.answer, undecided.reason) == ("yes (unverified)", "not measured: learned rule")
+    assert (undecided.answer, undecided.reason) == (
+        "yes (unverified)",
+        "not measured: learned rule, retrained",
+    )
     for intervention in (*interventions.REDRAWN, *interventions.SHUFFLED):
         for role in ("start-new", "transfer"):
             (planned,) = requested.jobs(role, intervention)

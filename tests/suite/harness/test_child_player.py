@@ -17,6 +17,7 @@ from understudy.suite.harness import (
     child_player,
     child_process,
     confinement,
+    drawn_windows,
     frozenness,
     isolation,
     recheck,
@@ -75,28 +76,27 @@ def played(player, folder, job):
 @pytest.mark.parametrize(
     "changes", [{"kind": "start"}, {"decoding": "sample"}, {"kind": "continue"}], ids=str
 )
-def test_a_job_gives_the_same_bytes_in_the_child(child, here, tmp_path, changes, monkeypatch):
-    monkeypatch.setattr(rollout, "KEPT_BEFORE_END", 40)
+def test_a_job_gives_the_same_bytes_in_the_child(child, here, tmp_path, changes):
     job = darkroom_jobs.job(priming_moves=PRIMED_MOVES, **changes)
     one, other = (played(player, tmp_path / name, job) for player, name in ((child, "child"), (here, "here")))
     assert one == other
-    assert (rollout.KEPT_STATE in one) == (job.kind != "start")
     assert sum(path.endswith("record.json") for path in one) == LANES
 
 
-def test_checks_find_the_same_in_the_child(child, here, tmp_path, monkeypatch):
-    monkeypatch.setattr(rollout, "KEPT_BEFORE_END", 40)
+def test_checks_find_the_same_in_the_child(child, here, tmp_path):
     job = darkroom_jobs.job()
-    played(here, tmp_path, job)
-    histories = [history_format.read(tmp_path / f"lane-{lane}" / HISTORY) for lane in range(LANES)]
-    kept = states.load(tmp_path / rollout.KEPT_STATE)
+    played(here, tmp_path / "own", job)
+    histories = [history_format.read(tmp_path / "own" / f"lane-{lane}" / HISTORY) for lane in range(LANES)]
+    windows = drawn_windows.drawn("salt", "continue/all", job.moves, LANES, child.reach_moves)
+    assert child.reach_moves == here.reach_moves == 8
     for player in (child, here):
-        start_state = primed(player)
-        found = recheck.recheck(job, player, start_state, histories)
+        found = recheck.recheck(job, player, primed(player), histories)
         assert (found.holds, found.differing) == (True, 0)
-        assert isolation.first_difference(job, player, primed(player), histories, 1) is None
-        assert isolation.last_difference(job, player, primed(player), histories, kept, 60) is None
-    others = darkroom_jobs.play(Counter(), tmp_path / "other", job)
+        found = recheck.recheck(job, player, primed(player), histories, windows)
+        assert (found.holds, found.differing) == (True, 0)
+        assert isolation.first_difference(job, player, primed(player), histories, windows) is None
+    rollout.play(job, Counter(), lambda: rollout.empty_start_state(Counter(), LANES), tmp_path / "other")
+    others = [history_format.read(tmp_path / "other" / f"lane-{lane}" / HISTORY) for lane in range(LANES)]
     wrong = [recheck.recheck(job, player, primed(player), others) for player in (child, here)]
     assert wrong[0] == wrong[1]
     assert wrong[0].differing > 50

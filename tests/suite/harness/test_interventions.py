@@ -8,14 +8,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from support import darkroom_jobs, rows
+from support import darkroom_jobs, rows, steps, windows
 from torch import nn
 
 from understudy.leaderboard import cells, scores, verification
 from understudy.submissions import parameters, train_submission
 from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, isolation, recheck, rollout, states, work
+from understudy.suite.harness import interventions, isolation, recheck, rollout, work
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.histories import history_format
 from understudy.suite.io import files
@@ -28,6 +28,8 @@ LANES, MOVES = 3, 100
 class Summer(nn.Module):
     """Chooses by the rewards that its row has received; from move `leaks_from` on, by those of all rows."""
 
+    reach_moves = None
+
     def __init__(self, leaks_from=10**9):
         super().__init__()
         self.leaks_from = leaks_from
@@ -35,6 +37,9 @@ class Summer(nn.Module):
 
     def initial_state(self, batch_size):
         return {"points": torch.zeros(batch_size), "age": torch.zeros(batch_size, dtype=torch.int64)}
+
+    def unroll(self, timesteps, state):
+        return steps.unrolled(self, timesteps, state)
 
     def step(self, timestep, state):
         self.received.append(timestep)
@@ -54,7 +59,10 @@ def job(reward="own", kind="continue", decoding="greedy"):
         moves=MOVES,
         exploration=0.5,
         segment_moves=30,
-        intervention=None if reward == "own" else interventions.Intervention(reward, reward=reward),
+        intervention={
+            "own": None,
+            "permuted": interventions.INTERVENTIONS["permuted"],
+        }.get(reward, interventions.Intervention(reward, reward=reward)),
     )
 
 
@@ -107,46 +115,98 @@ def test_which_runs_an_intervention_changes():
     assert interventions.INTERVENTIONS["unprimed"].touches("start", on_new_games=False)
 
 
-def test_isolation_is_checked_at_the_end_of_a_run_from_a_stored_state(tmp_path, monkeypatch):
-    monkeypatch.setattr(rollout, "KEPT_BEFORE_END", 40)
-    for leaks_from, expected in ((10**9, None), (80, 80)):
+def test_isolation_is_checked_in_windows_from_states_that_the_log_gives(tmp_path):
+    for leaks_from, isolated in ((10**9, True), (80, False)):
         player = Summer(leaks_from)
-        folder = tmp_path / str(leaks_from)
-        start_state, histories = play(job(), folder, player)
-        assert isolation.first_difference(job(), player, start_state, histories, 0, moves=50) is None
-        kept = states.load(folder / rollout.KEPT_STATE)
-        assert kept["age"].tolist() == [60]
-        differs = isolation.last_difference(job(), player, start_state, histories, kept, 60)
-        assert (differs is None) == (expected is None)
-        assert differs is None or differs >= expected
+        start_state, histories = play(job(), tmp_path / str(leaks_from), player)
+        early, late = windows.of(job(), (20, 50)), windows.of(job(), (20, 50), (84, 100))
+        assert isolation.first_difference(job(), player, start_state, histories, early) is None
+        found = isolation.first_difference(job(), player, start_state, histories, late)
+        assert (found is None) == isolated
+        assert found is None or found.move >= 84
 
 
 @pytest.mark.parametrize("kind", ["start", "continue"])
 @pytest.mark.parametrize("decoding", ["greedy", "sample"])
-def test_a_player_chooses_its_moves_again_and_another_player_does_not(kind, decoding, tmp_path):
+@pytest.mark.parametrize("reward", ["own", "yoked", "flipped", "permuted"])
+def test_a_player_chooses_its_moves_again_and_another_player_does_not(kind, decoding, reward, tmp_path):
     player = Summer()
-    a_job = job(kind=kind, decoding=decoding)
+    a_job = job(reward, kind, decoding)
     start_state, histories = play(a_job, tmp_path, player)
     again = recheck.recheck(a_job, player, start_state, histories)
     assert (again.differing, again.holds) == (0, True)
     assert again.moves == sum(int((~history.explored).sum()) for history in histories)
+    chosen = windows.of(a_job, (7, 30), (55, 80))
+    part = recheck.recheck(a_job, player, start_state, histories, chosen)
+    assert (part.differing, part.holds) == (0, True)
+    inside = np.r_[7:30, 55:80]
+    assert part.moves == sum(int((~history.explored[inside]).sum()) for history in histories)
 
     class Other(Summer):
         def step(self, timestep, state):
             logits, state = super().step(timestep, state)
             return logits.roll(1, dims=1), state
 
-    other = recheck.recheck(a_job, Other(), start_state, histories)
-    assert not other.holds
-    assert other.differing > 0.2 * other.moves
+    for given in (None, chosen):
+        other = recheck.recheck(a_job, Other(), start_state, histories, given)
+        assert not other.holds
+        assert other.differing > 0.2 * other.moves
+
+
+def test_permuted_actions_are_told_in_the_players_own_numbers(tmp_path):
+    """What was executed is the permutation of what was told; no action stays what it was."""
+    player = Summer()
+    a_job = job("permuted")
+    _, histories = play(a_job, tmp_path, player)
+    told = np.stack([timestep.previous_action.numpy() for timestep in player.received[1:]], axis=1)
+    executed = np.stack([history.action[:-1] for history in histories])  # [B, T - 1]
+    maps = [{(int(own), int(done)) for own, done in zip(told[i], executed[i], strict=True)} for i in range(3)]
+    assert [len(each) for each in maps] == [5, 5, 5]  # one executed action for each of the five
+    assert all(own != done for each in maps for own, done in each)
+    assert len({frozenset(each) for each in maps}) > 1  # each lane has its own
 
 
 @pytest.mark.parametrize(
-    ("moves", "differing", "gap", "holds"),
-    [(1000, 1, 1e-4, True), (1000, 2, 1e-4, False), (1000, 1, 0.1, False), (0, 0, 0.0, True)],
+    ("logits", "chosen", "beyond"),
+    [
+        ([0.0, 1.0, 2.0], 2, False),
+        ([0.0, 2.0 - 1e-6, 2.0], 1, False),  # within rounding
+        ([0.0, 2.0 - 1e-4, 2.0], 1, True),
+        ([0.0, 2.0, 2.0], 2, True),  # an exact tie goes to the lower action
+        ([-1e6, 2.0 - 1e-4, 2.0], 1, True),  # far below the others, and no scale for them
+        ([2.0, 2.0 - 1e-6, 2.0 - 2e-6], 1, True),  # as far apart as these logits ever are
+    ],
 )
-def test_how_many_moves_must_be_chosen_again(moves, differing, gap, holds):
-    assert recheck.Rechecked(moves, differing, gap).holds is holds
+def test_which_moves_may_differ(logits, chosen, beyond):
+    tally = recheck.Tally(1)
+    values = np.array([logits])
+    legal, explored = np.ones((1, 3), bool), np.zeros(1, bool)
+    assert tally.add(values, values, legal, np.array([chosen]), explored).tolist() == [beyond]
+    assert tally.result().holds is not beyond
+
+
+def test_an_illegal_move_never_passes():
+    tally = recheck.Tally(1)
+    logits, legal = np.array([[1.0, 2.0, 3.0]]), np.array([[True, True, False]])
+    values = np.where(legal, logits, -np.inf)
+    tally.add(logits, values, legal, np.array([2]), np.zeros(1, bool))
+    assert not tally.result().holds
+    assert np.isfinite(tally.result().largest_gap)
+
+
+@pytest.mark.parametrize(
+    ("moves", "differing", "ties", "holds"),
+    [(900, 1, 0, True), (900, 2, 0, False), (900, 0, 1, True), (900, 0, 2, False), (2_000, 0, 3, True)],
+)
+def test_a_run_has_hardly_any_choice_within_rounding(moves, differing, ties, holds):
+    """The bounds are of each run: the moves of a job's other runs do not dilute one run's."""
+    tally = recheck.Tally(2)
+    legal, nobody = np.ones((2, 3), bool), np.zeros(2, bool)
+    plain, near = np.array([[0.0, 1.0, 2.0]] * 2), np.array([[0.0, 2.0 - 1e-6, 2.0], [0.0, 1.0, 2.0]])
+    for move in range(moves):
+        logits = near if move < differing + ties else plain
+        tally.add(logits, logits, legal, np.array([1 if move < differing else 2, 2]), nobody)
+    assert tally.result().holds is holds
 
 
 def test_shuffled_actions_keep_their_counts_and_lose_their_order(tmp_path):

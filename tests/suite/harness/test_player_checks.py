@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from support import darkroom_jobs
+from support import darkroom_jobs, windows
 from support.faulty_players import AT, FAULTS, Counter, Wrapped, at, number, of_seen
 from torch import nn
 
@@ -124,13 +124,13 @@ def test_repeating_a_run_is_checked_too(tmp_path):
     histories = darkroom_jobs.play(honest, tmp_path, job)
     start_state = rollout.empty_start_state(honest, LANES)
     assert recheck.recheck(job, honest, start_state, histories).holds
-    assert isolation.first_difference(job, honest, start_state, histories, 0) is None
+    assert isolation.first_difference(job, honest, start_state, histories, windows.of(job)) is None
     faulty = Counter(at(AT, number(torch.nan)))
     named = rf"^spy/seed-0, row 2 \(darkroom/goal-14\), repeated move {AT}: .*found nan"
     with pytest.raises(InputError, match=named):
         recheck.recheck(job, faulty, start_state, histories)
     with pytest.raises(InputError, match=f"row 2 .*repeated move {AT}: "):
-        isolation.first_difference(job, faulty, start_state, histories, 0)
+        isolation.first_difference(job, faulty, start_state, histories, windows.of(job))
 
 
 def sizes(folder):

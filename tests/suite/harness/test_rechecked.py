@@ -76,12 +76,14 @@ def test_a_failed_recheck_is_shown_and_one_of_other_weights_is_named(copied):
     )
     row = next(one for one in scores.score_all(copied) if one.folder.name == "frozen-teacher")
     assert row.rechecked is True
-    assert cells.frame([row])["rechecked"].all()
-    assert "recheck" not in cells.frame([row]).iloc[0]["notes"]
+    assert set(cells.frame([row])["rechecked"]) == {"as reported"}
+    assert "rechecked, as reported" in cells.frame([row]).iloc[0]["notes"]
     files.write_json(copied / JOB / records.RECHECKED, {**found, "holds": False})
     row = next(one for one in scores.score_all(copied) if one.folder.name == "frozen-teacher")
     assert row.rechecked is False
-    assert "recheck failed: its weights choose other moves" in cells.frame([row]).iloc[0]["notes"]
+    assert (
+        "recheck failed, as reported: its weights choose other moves" in cells.frame([row]).iloc[0]["notes"]
+    )
     files.write_json(copied / JOB / records.RECHECKED, {**found, "parameters_sha256": "0" * 64})
     assert any("parameters_sha256 is not that" in failure for failure in failures(copied))
 

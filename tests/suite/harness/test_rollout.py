@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from support import darkroom_jobs
+from support import darkroom_jobs, windows
 from torch import nn
 from torch.nn import functional
 
@@ -275,18 +275,12 @@ class Leaking(Spy):
 def test_isolation_holds_for_a_player_that_sees_its_own_row_only(tmp_path):
     histories = play(job(), tmp_path)
     spy = Spy()
-    for lane in range(LANES):
-        start_state = rollout.empty_start_state(spy, LANES)
-        assert isolation.first_difference(job(), spy, start_state, histories, lane) is None
+    start_state = rollout.empty_start_state(spy, LANES)
+    assert isolation.first_difference(job(), spy, start_state, histories, windows.of(job())) is None
 
 
 def test_isolation_finds_information_that_leaks_between_lanes(tmp_path):
     player = Leaking()
     histories = play(job(), tmp_path, player)
     start_state = rollout.empty_start_state(player, LANES)
-    assert isolation.first_difference(job(), player, start_state, histories, 0) is not None
-
-
-def test_every_other_row_is_fed_the_log_of_another_run():
-    assert isolation.fed_lanes(4, 1) == [1, 1, 0, 2]
-    assert isolation.fed_lanes(1, 0) == [0]
+    assert isolation.first_difference(job(), player, start_state, histories, windows.of(job())) is not None

@@ -14,7 +14,7 @@ import pytest
 
 from understudy.suite.errors import InputError
 from understudy.suite.harness import row_archive
-from understudy.suite.io import archives
+from understudy.suite.io import archives, bounded
 
 FILES = {
     "start/all/job.json": json.dumps({"lanes": [1, 2]}).encode(),
@@ -179,14 +179,14 @@ def test_the_bounds_hold(tmp_path, monkeypatch):
         assert f"expected at most {len(FILES) - 1} files, found {len(FILES)}" in refusal(path)
     with monkeypatch.context() as bound:
         bound.setattr(archives, "MAX_TOTAL_BYTES", path.stat().st_size - 1)
-        assert "bytes, found more" in refusal(path)
+        assert f"bytes, found {path.stat().st_size:,}" in refusal(path)
     padded = write(tmp_path / "padded.zip", {RECORD: b" " * 4_000})  # smaller than what is in it
     with monkeypatch.context() as bound:
         bound.setattr(archives, "MAX_TOTAL_BYTES", 3_999)
         assert "expected at most 3,999 bytes in it, found 4,000" in refusal(padded)
     for suffix, name in ((".parquet", "history.parquet"), (".safetensors", "safetensors"), (".json", "json")):
         with monkeypatch.context() as bound:
-            bound.setattr(archives, "MAX_BYTES", {**archives.MAX_BYTES, suffix: 1})
+            bound.setattr(bounded, "MAX_BYTES", {**bounded.MAX_BYTES, suffix: 1})
             archives._kept_directory.cache_clear()
             text = refusal(path)
             assert name in text
@@ -198,6 +198,38 @@ def test_the_bounds_hold(tmp_path, monkeypatch):
 def test_a_bomb_is_refused_before_it_is_inflated(tmp_path):
     path = made(tmp_path / "runs.zip", (RECORD, b"0" * 10_000_000), method=zipfile.ZIP_DEFLATED)
     assert "more than 100 times" in refusal(path)
+
+
+def test_members_that_lie_in_each_other_are_refused(tmp_path):
+    """As in a bomb of one compressed stream under many names."""
+    path = made(tmp_path / "runs.zip", *((f"start/all/lane-{i}/record.json", b"0" * 900) for i in range(9)))
+    data = bytearray(path.read_bytes())
+    first = place = data.find(b"PK\1\2")
+    for entry in range(9):  # every entry of the directory leads to the first member
+        place = data.find(b"PK\1\2", place + 4 * bool(entry))
+        data[place + 42 : place + 46] = bytes(4)
+    directory = bytes(data[first:-22])
+    end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 9, 9, len(directory), 930 + 30, 0)
+    path.write_bytes(bytes(data[:960]) + directory + end)
+    assert "members lie in each other" in refusal(path)
+
+
+def test_a_directory_larger_than_its_members_need_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path / "runs.zip")
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # nothing is read by it
+    data = path.read_bytes()
+    path.write_bytes(data[:-10] + struct.pack("<L", 1 << 26) + data[-6:])
+    assert "a larger directory than its members need" in refusal(path)
+    path.write_bytes(data[:-22] + b"PK\6\7" + bytes(16) + data[-22:])
+    assert "a larger directory than its members need" in refusal(path)
+    for short in (b"", b"PK", data[:-1], data + b"x"):
+        path.write_bytes(short)
+        assert "not a whole ZIP archive" in refusal(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "runs.zip")
+    assert "found a device or pipe" in refusal(tmp_path / "runs.zip")
 
 
 def test_a_size_that_lies_is_refused(tmp_path):

@@ -14,8 +14,9 @@ IMPROVEMENT = tasks.load("improvement")
 def test_a_yes_is_unverified_until_everything_is_measured():
     found = IMPROVEMENT.verdict(evidence(5.0, 15.0), RULES)
     assert (found.answer, found.decided) == ("yes (unverified)", True)
-    assert found.reason == "not measured: isolation, reward, learned rule"
-    two_draws = {**VERIFIED, "gains_of_draws": {"redrawn": (0.0, 0.0), "shuffled": (0.0, 0.0, 0.0)}}
+    assert found.reason == "not measured: isolation, reward, learned rule, retrained"
+    draws = VERIFIED["gains_of_draws"]
+    two_draws = {**VERIFIED, "gains_of_draws": {**draws, "redrawn": (0.0, 0.0)}}
     found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **two_draws), RULES)
     assert (found.answer, found.reason) == ("yes (unverified)", "not measured: learned rule")
 
@@ -79,6 +80,37 @@ def test_runs_of_other_units_under_an_intervention_are_refused(intervention):
     runs = {"yoked": one_a_unit(np.full(5, 12.0)), intervention: one_a_unit([1.0, 2.0])}
     with pytest.raises(InputError, match="must be the scored runs"):
         IMPROVEMENT.verdict(evidence(5.0, 15.0, **runs, ends_by_failure=True), RULES)
+
+
+@pytest.mark.parametrize(
+    ("retrained", "answer", "reason"),
+    [
+        ((5.2, 5.0, 5.1), "yes", None),  # mean 5.1 of a gain of 10
+        ((4.8, 5.0, 4.9), "undecided", verdicts.NOT_RETRAINED),
+        ((9.0, 9.0), "yes (unverified)", "not measured: retrained"),
+    ],
+)
+def test_more_than_half_of_the_gain_is_there_after_training_anew(retrained, answer, reason):
+    gains = {**VERIFIED["gains_of_draws"], "retrained": retrained}
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **{**VERIFIED, "gains_of_draws": gains}), RULES)
+    assert (found.answer, found.reason) == (answer, reason)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "others", "answer"),
+    [
+        ((0.0, 0.1, 0.2), {}, "yes (not retrained)"),
+        ((0.0, 0.1), {}, "yes (unverified)"),  # redrawn parameters need no training
+        ((0.0, 0.1, 0.2), {"isolation_holds": None}, "yes (unverified)"),
+        ((6.0, 6.0, 6.0), {}, "yes"),  # built in, and marked so
+    ],
+)
+def test_without_declared_training_a_yes_is_not_retrained(drawn, others, answer):
+    undeclared = {**VERIFIED, "gains_of_draws": {"redrawn": drawn}, "declares_training": False, **others}
+    found = IMPROVEMENT.verdict(evidence(5.0, 15.0, **undeclared), RULES)
+    assert (found.answer, found.decided) == (answer, True)
+    if answer == "yes (not retrained)":
+        assert found.reason == f"{verdicts.NO_TRAINING}: not measured: learned rule, retrained"
 
 
 @pytest.mark.parametrize("control", ["redrawn", "shuffled"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -71,7 +72,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, History]:
 @given(data=st.data(), n=st.integers(0, 50))
 def test_any_columns_read_back_bit_for_bit(tmp_path_factory, data, n):
     path = tmp_path_factory.getbasetemp() / "any.parquet"
-    finite = st.floats(width=32, allow_nan=False)
+    finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
     columns = {
         name: data.draw(arrays.arrays(dtype, n, elements=finite if name == "reward" else None))
         for name, dtype in COLUMNS.items()
@@ -202,7 +203,7 @@ def test_bytes_added_are_noticed(written, tmp_path):
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such history file"):
         history_format.read(tmp_path / "absent.parquet")
-    with pytest.raises(InputError, match="no such history file"):
+    with pytest.raises(InputError, match="found a folder; name a file"):
         history_format.read(tmp_path)
     (tmp_path / "text").write_text("moves")
     with pytest.raises(InputError, match="expected a Parquet file, found b'move'"):
@@ -219,14 +220,13 @@ def test_a_future_format_is_named(tmp_path):
         history_format.read(path)
 
 
-def forge(path: Path, table: pa.Table, header: dict[str, Any]) -> None:
-    """Write a file with a correct file hash, as another, faulty writer might."""
-    import hashlib
-
+def forge(path: Path, table: pa.Table, header: dict[str, Any], raw: str = '"@"') -> None:
+    """Write a file with a correct file hash, as another, faulty writer might; `raw` stands for a text "@"."""
+    text = json.dumps(header).replace('"@"', raw)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({"understudy": json.dumps(header), "understudy_file_sha256": "0" * 64})
+        writer.add_key_value_metadata({"understudy": text, "understudy_file_sha256": "0" * 64})
     data = sink.getvalue().to_pybytes()
     assert data.count(b"0" * 64) == 1
     path.write_bytes(data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode()))
@@ -236,14 +236,30 @@ def forge(path: Path, table: pa.Table, header: dict[str, Any]) -> None:
     ("columns", "header", "message"),
     [
         ({}, {}, "content SHA-256 is"),
-        ({"action": np.arange(30)}, {}, r"column action: expected u1 \[30\], found int64"),
-        ({"reward": np.zeros(30)}, {}, r"column reward: expected <f4 \[30\], found float64"),
+        ({"action": np.arange(30)}, {}, "column action: expected uint8, found int64"),
+        ({"reward": np.zeros(30)}, {}, "column reward: expected float, found double"),
         ({"explored": None}, {}, "explored"),
         ({"explored": pa.array([None] * 30, pa.bool_())}, {}, "a column with 30 nulls"),
         ({}, {"segments": [{"first_move": 0}]}, "missing"),
         ({}, {"segments": None}, "not iterable"),
-        ({}, {"game": None}, "content SHA-256 is"),
+        ({}, {"game": None}, "header: game: expected a text, found None"),
         ({}, {"surprise": 1}, "surprise"),
+        ({"extra": np.zeros(30)}, {}, "column extra: expected none, found double"),
+        (
+            {"reward": np.full(30, np.nan, "<f4")},
+            {},
+            "column reward: expected finite numbers, found nan at move 0",
+        ),
+        ({"reward": np.full(30, -np.inf, "<f4")}, {}, "found -inf at move 0"),
+        ({}, {"player": "me"}, "header: player: expected an object, found 'me'"),
+        ({}, {"versions": None}, "header: versions: expected an object, found None"),
+        ({}, {"content_sha256": 7}, "its header says 7"),
+        ({}, {"format": [1]}, r"history format \[1\]"),
+        ({}, {"player": {"seed": float("nan")}}, "the number NaN"),
+        ({}, {"player": {"seed": 10**50}}, "a number of 51 digits"),
+        ({}, {"segments": [{"first_move": 0, "length": 30, "seed": 2**31, "crc32": 0}]}, "seed: expected"),
+        ({}, {"segments": [{"first_move": 0, "length": 30, "seed": True, "crc32": 0}]}, "a whole number"),
+        ({}, {"segments": [{"first_move": 0, "length": 30, "seed": 1, "crc32": 2.0}]}, "a whole number"),
     ],
 )
 def test_mistakes_of_another_writer_are_named(tmp_path, columns, header, message):
@@ -260,6 +276,48 @@ def test_mistakes_of_another_writer_are_named(tmp_path, columns, header, message
     forge(tmp_path / "x.parquet", pa.table({k: v for k, v in table.items() if v is not None}), written)
     with pytest.raises(InputError, match=message):
         history_format.read(tmp_path / "x.parquet")
+
+
+def test_a_header_that_is_nested_without_end_is_refused(tmp_path):
+    header = {"format": 1, "player": "@"}
+    forge(tmp_path / "x.parquet", pa.table({"action": np.zeros(1, "u1")}), header, "[" * 100_000)
+    with pytest.raises(InputError, match="nested too deeply"):
+        history_format.read(tmp_path / "x.parquet")
+
+
+def test_more_moves_than_a_run_may_have_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    forge(
+        tmp_path / "x.parquet",
+        pa.table({name: np.zeros(30, dtype) for name, dtype in COLUMNS.items()}),
+        {"format": 1},
+    )
+    monkeypatch.setattr(history_format, "MAX_MOVES", 29)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)  # it is not called
+    with pytest.raises(InputError, match="expected at most 29 moves, found 30"):
+        history_format.read(tmp_path / "x.parquet")
+
+
+def test_damage_that_its_writer_sealed_is_refused(tmp_path):
+    """The hash of the file holds, so that every byte reaches the Parquet library."""
+    history = history_of(random_columns(30))
+    history_format.write(tmp_path / "x.parquet", history)
+    data = (tmp_path / "x.parquet").read_bytes()
+    digits = re.search(rb"understudy_file_sha256\x18\x40([0-9a-f]{64})", data)
+    refused = 0
+    for place in [*range(4, 200, 7), *range(len(data) - 400, len(data) - 8, 3)]:
+        if digits.start() <= place < digits.end():
+            continue
+        blank = bytearray(data)
+        blank[digits.start(1) : digits.end(1)] = b"0" * 64
+        blank[place] ^= 0x55
+        sealed = hashlib.sha256(blank).hexdigest().encode()
+        blank[digits.start(1) : digits.end(1)] = sealed
+        (tmp_path / "y.parquet").write_bytes(blank)
+        try:
+            history_format.read(tmp_path / "y.parquet")
+        except InputError:
+            refused += 1
+    assert refused > 50
 
 
 @pytest.mark.parametrize("num_actions", [4, 18])

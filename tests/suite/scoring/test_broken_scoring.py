@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import windows
 from torch import nn
 
 from understudy.leaderboard import reference_runs, stored_rows, verification
@@ -186,7 +187,8 @@ def check_isolation(tmp_path):
         start_state = rollout.empty_start_state(player, 3)
         paths = rollout.play(job, player, lambda start_state=start_state: start_state, folder)
         histories = [history_format.read(path / file_names.HISTORY) for path in paths]
-        assert (isolation.first_difference(job, player, start_state, histories, 0) is None) == isolated
+        found = isolation.first_difference(job, player, start_state, histories, windows.of(job))
+        assert (found is None) == isolated
 
 
 class SecretLearner(RepeatsAction):

@@ -52,6 +52,9 @@ class Steadiness:
         answer = verdicts.YES if holds else verdicts.NO
         return Verdict(self.name, evidence.claim, answer, numbers={"gain": gain}, n=len(evidence.runs))
 
+    def comparable(self, evidence, rules):
+        return None
+
 
 TASK = Steadiness()
 '''

@@ -14,7 +14,11 @@ COMMAND = typer.Typer()
 @COMMAND.command("commit")
 def commit(
     submissions: Annotated[
-        list[str], typer.Argument(parser=arguments.text, help="Submissions' folders, or names of entries.")
+        list[str],
+        typer.Argument(
+            parser=arguments.text,
+            help="Submissions' folders, hf://user/repo@<commit hash>, or names of entries.",
+        ),
     ],
     benchmark: Annotated[str, typer.Option(help="A benchmark's name; see: understudy benchmarks.")],
 ) -> None:

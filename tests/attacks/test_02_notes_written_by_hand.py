@@ -1,0 +1,114 @@
+"""Notes of a recheck, written by hand beside the log of another player, whose goal was built into it.
+
+At commit 4a4ea00d `verify` found the note's hashes right and the table said `rechecked`: a check that was
+asked for was not made where a note was there. Now notes read `as reported`, and `verify ROW --recheck
+SUBMISSION` asks the weights.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from support import rows
+from torch import nn
+
+from understudy import cli
+from understudy.leaderboard import scores
+from understudy.suite.harness import records, row_documents
+from understudy.suite.harness.frozenness import parameters_sha256
+from understudy.suite.harness.jobs import PlannedJob
+from understudy.suite.harness.row_player import RowPlayer
+from understudy.suite.io import files
+
+
+class Other(nn.Module):
+    """Another player than the submission's: moves right in every cell."""
+
+    reach_moves = 1
+
+    def initial_state(self, batch_size):
+        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
+
+    def step(self, timestep, state):
+        logits = torch.zeros(len(timestep.first), 5)
+        logits[:, 4] = 1.0
+        return logits, {"age": state["age"] + 1}
+
+    def unroll(self, timesteps, state):
+        B, T = timesteps.first.shape
+        logits = torch.zeros(B, T, 5)
+        logits[..., 4] = 1.0
+        return logits, {"age": state["age"] + T}
+
+
+def row_of(out):
+    return out / "darkroom-v1" / "quick" / "mine"
+
+
+def verified(capsys, out, *more):
+    capsys.readouterr()
+    code = cli.main(["verify", str(row_of(out)), *more])
+    return code, capsys.readouterr().out
+
+
+def test_an_honest_row_earns_its_badges_and_a_forged_one_does_not(make_submission, here, capsys):
+    folder = make_submission()
+    requested = rows.requested(str(folder), here / "honest", lanes=2)
+    rows.score(requested, ["skill"])
+    scores.rescore(here / "honest")
+    code, shown = verified(
+        capsys, here / "honest", "--recheck", str(folder), "--record", str(here / "found.json")
+    )
+    assert code == 0
+    assert "earned here: replayed, rechecked" in shown
+    found = json.loads((here / "found.json").read_text())
+    assert (found["badges"], len(found["salt"])) == (["rechecked"], 32)
+
+    forged = rows.requested(str(folder), here / "forged", lanes=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlannedJob, "load", lambda *given: Other())
+        rows.score(forged, ["skill"])
+    _write_note(forged)
+    scores.rescore(here / "forged")
+    code, shown = verified(capsys, here / "forged")
+    assert code == 0  # a log that was played by other means, under the right seeds, replays too
+    assert "as reported, not computed here: rechecked (1 jobs)" in shown
+    code, shown = verified(capsys, here / "forged", "--recheck", str(folder))
+    assert code == 1
+    assert "its weights choose other moves" in shown or "predictions are others" in shown
+    assert "earned here: replayed\n" in shown
+
+
+def test_another_submission_is_not_that_of_the_row(make_submission, here, capsys):
+    folder = make_submission()
+    rows.score(rows.requested(str(folder), here / "out", lanes=2), ["skill"])
+    path = folder / "submission.json"
+    files.write_json(path, {**files.read_json(path), "decoding": "sample"})
+    assert cli.main(["verify", str(row_of(here / "out")), "--recheck", str(folder)]) == 1
+    assert "decoding is greedy" in capsys.readouterr().err
+    assert cli.main(["verify", str(row_of(here / "out")), "--retrain"]) == 2
+    assert "need --recheck SUBMISSION" in capsys.readouterr().err
+
+
+def _write_note(row):
+    """Give the records the submission's weights, and the job a note that all of its moves were rechecked."""
+    (planned,) = row.jobs("start")
+    weights = parameters_sha256(RowPlayer(row, lambda progress: None).load(planned))
+    job = row.folder / planned.path
+    hashes = []
+    for lane in range(2):
+        path = job / f"lane-{lane}" / records.RECORD
+        record = files.read_json(path) | {"parameters_sha256": {"before": weights, "after": weights}}
+        files.write_json(path, {**record, "record_sha256": records.checksum(record)})
+        hashes.append(record["history_sha256"])
+    note = {
+        **records.provenance(hashes, weights, planned.player.identity),
+        "holds": True,
+        "moves": 1,
+        "differing": 0,
+        "largest_gap": 0.0,
+        "predicted_otherwise": 0.0,
+    }
+    row_documents.write(row_documents.Rechecked, job / records.RECHECKED, note)

@@ -1,0 +1,295 @@
+"""Rechecking a stored row with its submission: what `understudy verify ROW --recheck SUBMISSION` computes.
+
+Nothing that is stored beside the runs is believed: the weights are loaded from the submission, which must be
+the row's, trained parameters are trained anew, and windows are drawn here. The row is not changed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from understudy.leaderboard.stored_rows import RowFolder
+    from understudy.suite.harness.jobs import PlannedJob
+    from understudy.suite.harness.requests import PlayProgress, RequestedRow
+    from understudy.suite.harness.row_files import RowPath
+
+RECHECK, ISOLATION = "recheck", "isolation"
+COMPARED = ("identity", "checkpoints", "decoding", "track", "priming_moves", "declaration", "custom_code")
+
+
+@dataclass(frozen=True)
+class JobCheck:
+    """The result of one check of one job."""
+
+    job: str  # its folder in the row's, e.g. `transfer@yoked/all`
+    what: str  # RECHECK or ISOLATION
+    moves: int  # that were compared, or of the windows in which batches were
+    failure: str | None  # what does not hold; None: it holds
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """What a row's submission says of its runs, found in this run."""
+
+    submission: str
+    is_whole: bool  # whether all moves were given to it, from move 0; otherwise windows
+    salt: str  # by which the windows were drawn
+    checks: tuple[JobCheck, ...]
+    not_trained: tuple[str, ...]  # jobs whose parameters are trained, which was not asked for
+    # task -> stored answer and that of runs played anew; None: they were not played
+    answers: dict[str, tuple[str | None, str | None]] | None
+
+    @property
+    def failures(self) -> list[str]:
+        """What does not hold, a line each."""
+        found = [f"{each.job}: {each.failure}" for each in self.checks if each.failure]
+        for task, (stored, rerun) in (self.answers or {}).items():
+            if stored != rerun:
+                found.append(f"{task}: played again it answers {rerun}, stored is {stored}")
+        return found
+
+    @property
+    def badges(self) -> list[str]:
+        """What was earned here, besides `replayed`; docs/protocol.md says what each proves."""
+        if any(each.failure for each in self.checks):
+            return []
+        jobs = {
+            what: [each.job for each in self.checks if each.what == what] for what in (RECHECK, ISOLATION)
+        }
+        retrained = [job for job in jobs[RECHECK] if "@retrained-" in job]
+        earned = {
+            "rechecked": bool(jobs[RECHECK]),
+            "isolated": bool(jobs[ISOLATION]),
+            "retrained": bool(retrained),
+            "rerun": self.answers is not None and not self.failures,
+        }
+        return [name for name, is_earned in earned.items() if is_earned]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values: a record with which the same windows can be drawn again."""
+        return {
+            "format": 1,
+            "submission": self.submission,
+            "whole": self.is_whole,
+            "salt": self.salt,
+            "badges": self.badges,
+            "checks": [vars(each) for each in self.checks],
+            "not_trained": list(self.not_trained),
+            "answers": self.answers,
+        }
+
+
+def check(
+    row: RowFolder,
+    submission: str,
+    answers: dict[str, str | None],
+    retrain: bool = False,
+    rerun: Path | None = None,
+    report: Callable[[PlayProgress], None] = lambda progress: None,
+) -> RowCheck:
+    """Give the runs of a row to its submission again.
+
+    Args:
+        row: the stored row.
+        submission: its folder, name, or address on the Hub.
+        answers: the row's, by task; with a yes among them all moves are rechecked, otherwise windows.
+        retrain: whether the parameters of interventions that train are trained, and their runs rechecked.
+        rerun: a folder in which the scored runs are played anew; None: they are not.
+        report: called now and then.
+
+    Raises:
+        CheckFailed: the submission is not that of the row.
+        InputError: it cannot be loaded, or a teacher's run is not here.
+    """
+    from understudy.suite.harness import drawn_windows
+    from understudy.suite.scoring import verdicts
+
+    is_whole = any(answer in (*verdicts.EVERY_YES, verdicts.ABOVE) for answer in answers.values())
+    salt = drawn_windows.new_salt()
+    found: list[JobCheck] = []
+    not_trained: list[str] = []
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="understudy-")))
+        for requested, planned, folder in _jobs(row, submission):
+            if _is_trained(planned) and not retrain:
+                not_trained.append(planned.path)
+                continue
+            found += _job_checks(
+                requested, planned, folder, None if is_whole else salt, salt, scratch, report
+            )
+    anew = None if rerun is None else _rerun(row, submission, answers, rerun, report)
+    return RowCheck(submission, is_whole, salt, tuple(found), tuple(not_trained), anew)
+
+
+def _job_checks(
+    requested: RequestedRow,
+    planned: PlannedJob,
+    folder: RowPath,
+    recheck_salt: str | None,
+    salt: str,
+    scratch: Path,
+    report: Callable[[PlayProgress], None],
+) -> Iterator[JobCheck]:
+    import torch
+
+    from understudy.suite import devices
+    from understudy.suite.errors import InputError
+    from understudy.suite.harness.requests import PlayProgress
+    from understudy.suite.harness.row_player import RowPlayer
+    from understudy.suite.histories import history_format
+    from understudy.suite.io import file_names
+
+    job = planned.job
+    report(PlayProgress(requested.entry.name, f"recheck {planned.path}", 0, job.moves))
+    torch.set_num_threads(job.threads)
+    player = RowPlayer(requested, report, scratch)
+    lanes = [folder / f"lane-{index}" for index in range(len(job.lanes))]
+    histories = [history_format.read(lane / file_names.HISTORY) for lane in lanes]
+    try:
+        with devices.computing(planned.device), player.made(planned, in_child=True) as module:
+            drawn = player.windows(planned, module, salt)
+            again = player.rechecked(planned, module, histories, recheck_salt)
+            yield JobCheck(planned.path, RECHECK, again["moves"], _recheck_failure(again))
+            if job.intervention is None and job.kind != "start":
+                apart = player.isolation(planned, module, histories, salt)
+                moves = sum(end - begin for begin, end in drawn.spans) * len(histories)
+                yield JobCheck(planned.path, ISOLATION, moves, _isolation_failure(apart))
+    except InputError as error:  # an answer that is not of the declared form
+        yield JobCheck(planned.path, RECHECK, 0, str(error))
+
+
+def _recheck_failure(found: dict[str, Any]) -> str | None:
+    if found["holds"]:
+        return None
+    if found["predicted_otherwise"]:
+        return None
+        f"{found['predicted_otherwise']:.1%} of the stored predictions are others than its weights make"
+    return (
+        f"its weights choose other moves: {found['differing']:,} of {found['moves']:,}, the farthest "
+        f"{found['largest_gap']:.1g} of the logits' spread below the best"
+    )
+
+
+def _isolation_failure(found: dict[str, Any]) -> str | None:
+    if found["holds"]:
+        return None
+    return f"not isolated: in another batch it answers otherwise at move {found['differs_at']:,}"
+
+
+def _is_trained(planned: PlannedJob) -> bool:
+    from understudy.suite.harness import interventions
+
+    applied = planned.job.intervention
+    return applied is not None and applied.parameters in interventions.TRAINED
+
+
+def _jobs(row: RowFolder, submission: str) -> Iterator[tuple[RequestedRow, PlannedJob, RowPath]]:
+    """Yield each complete job of a row as it is planned for the submission, with its folder.
+
+    Raises CheckFailed for another submission's row, and for a job that is not the planned one.
+    """
+    from understudy.leaderboard import stored_rows
+    from understudy.suite import games
+    from understudy.suite.errors import CheckFailed
+    from understudy.suite.harness import interventions, records
+
+    known: dict[tuple[Any, ...], RequestedRow] = {}
+    for folder in stored_rows.job_folders(row):
+        job = records.read_job(folder)
+        key = len(job["lanes"]), job["threads"], job["round"], job["device"]
+        if key not in known:
+            known[key] = _requested(row, submission, job)
+            _require_same(known[key], stored_rows.row_of(row), row)
+        requested = known[key]
+        role, _, name = folder.parent.name.partition("@")
+        applied = interventions.chosen([name])[0] if name else None
+        planned = next(
+            (each for each in requested.jobs(role, applied) if each.player.checkpoint == folder.name), None
+        )
+        spec = None if planned is None else {**planned.job.spec(), "labels": None, "versions": None}
+        differing = games.differing_settings(spec or {}, {**job, "labels": None, "versions": None})
+        if planned is None or differing:
+            what = [*differing, "its checkpoint"][0][:200]
+            raise CheckFailed(f"{folder}: not a job of {submission} ({what})")
+        yield requested, planned, folder
+
+
+def _requested(row: RowFolder, submission: str, job: dict[str, Any]) -> RequestedRow:
+    from understudy.submissions import scoring
+    from understudy.suite.harness import rounds
+    from understudy.suite.harness.requests import Request
+
+    (requested,) = scoring.rows_of(
+        [
+            Request(
+                submission,
+                row.benchmark,
+                row.budget,
+                row.path.parents[2],
+                len(job["lanes"]),
+                job["threads"],
+                round=rounds.load(job["round"]),
+                device=job["device"],
+            )
+        ]
+    )
+    return requested
+
+
+def _require_same(requested: RequestedRow, stored: dict[str, Any], row: RowFolder) -> None:
+    """Raise CheckFailed unless a submission is the one whose row is stored."""
+    from understudy.suite.errors import CheckFailed
+    from understudy.suite.harness import work
+
+    declared = work.declared(requested)
+    for key in COMPARED:
+        if declared.get(key) != stored.get(key):
+            raise CheckFailed(
+                f"{row.path}: {key} is {str(stored.get(key))[:60]}; {requested.request.name_or_path} has "
+                f"{str(declared.get(key))[:60]}; give the submission that played this row"
+            )
+
+
+def _rerun(
+    row: RowFolder,
+    submission: str,
+    answers: dict[str, str | None],
+    out: Path,
+    report: Callable[[PlayProgress], None],
+) -> dict[str, tuple[str | None, str | None]]:
+    """Play a row's scored runs anew, with its references, and return stored and new answers.
+
+    Interventions are not played, so that only the contrasts are compared: a yes is one with whatever
+    conditions were measured.
+    """
+    from understudy.leaderboard import scores, stored_rows
+    from understudy.submissions import scoring
+    from understudy.suite.harness import records
+
+    played: Sequence[RowPath] = stored_rows.job_folders(row)
+    requested = _requested(row, submission, records.read_job(played[0]))
+    again = scoring.rows_of([_with_results(requested, out)])
+    tasks = [task for task, answer in answers.items() if answer is not None]
+    scoring.score(again, tasks, report=report)
+    (folder,) = [each for each in stored_rows.rows_in(out) if each.path == again[0].folder]
+    scored = scores.score_row(out, folder)
+    found = {verdict.task: verdict.answer for verdict in scored.verdicts}
+    return {task: (_contrasts_say(answers[task]), _contrasts_say(found[task])) for task in tasks}
+
+
+def _contrasts_say(answer: str | None) -> str | None:
+    from understudy.suite.scoring import verdicts
+
+    return verdicts.YES if answer in verdicts.EVERY_YES else answer
+
+
+def _with_results(requested: RequestedRow, out: Path) -> Any:
+    from dataclasses import replace
+
+    return replace(requested.request, results=out)
