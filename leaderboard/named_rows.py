@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from understudy.leaderboard import scores, stored_rows
+from understudy.leaderboard import kept_scores, scores, stored_rows
 from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.suite import benchmarks, registry
@@ -69,7 +69,7 @@ def score(
 
     Raises InputError if one of the rows cannot be read.
     """
-    scorer = scores.RowScorer(results, left_out)
+    scorer = scores.RowScorer(results, left_out, kept_scores.of_this_user())
     return [scorer.score(folder) for folder in folders]
 
 

@@ -18,21 +18,13 @@ UNKNOWN: Mapping[str, Any] = {
 }
 
 
-def of(folder: RowFolder, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's facts as plain JSON values, null where unknown.
-
-    `parameters` is the number of one checkpoint's, the largest; `watched_runs` and `watched_moves` count the
-    histories that it was trained on; `seconds` is what its jobs took by the clock, one after another.
-    """
-    return {**of_submission(row), **_of_playing(folder)}
-
-
 def of_submission(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the size of a row's submission and what it was trained on, null where the row does not say."""
     return {**UNKNOWN, **(row.get("facts") or {})}
 
 
-def _of_playing(folder: RowFolder) -> dict[str, Any]:
+def of_playing(folder: RowFolder) -> dict[str, Any]:
+    """Return what was played and by what, null where unknown; `seconds` are those of its jobs together."""
     runs = stored_rows.run_folders(folder)
     if not runs:
         return {"runs": 0, "moves": 0, "seconds": None, "hardware": None}

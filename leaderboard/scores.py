@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from understudy.leaderboard import descriptions, leak_notes, predictions, stored_rows
+from understudy.leaderboard import descriptions, leak_notes, predictions, row_facts, stored_rows
 from understudy.leaderboard.descriptions import Description
+from understudy.leaderboard.kept_scores import KeptScores, Keys
 from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
 from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.suite import benchmarks, protocols, tasks
@@ -50,6 +51,7 @@ class ScoredRow:
     described: Mapping[str, Description] = field(default_factory=dict)  # task -> its description
     frozen_teacher: Mapping[str, Description] = field(default_factory=dict)  # the same for that control
     teachers: tuple[int, int] | None = None  # in mode single: those watched, and those that could be
+    played: Mapping[str, Any] = field(default_factory=dict)  # as `row_facts.of_playing` returns it
     other_data: bool = False  # whether its references are of a data folder of one's own
     comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
 
@@ -80,10 +82,13 @@ def score_all(results: Path, left_out: LeftOut = stored_rows.refuse) -> list[Sco
 
 
 def score_rows(
-    results: Path, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
+    results: Path,
+    rows: Sequence[RowFolder],
+    left_out: LeftOut = stored_rows.refuse,
+    kept: KeptScores | None = None,
 ) -> list[ScoredRow]:
-    """Return some rows with their verdicts; nothing is written. Arguments and errors as of `score_all`."""
-    return score_with(RowScorer(results, left_out), rows, left_out)
+    """Return some rows with their verdicts; arguments as of `RowScorer`, errors as of `score_all`."""
+    return score_with(RowScorer(results, left_out, kept), rows, left_out)
 
 
 def score_with(
@@ -107,9 +112,16 @@ def score_row(results: Path, row: RowFolder) -> ScoredRow:
 class RowScorer:
     """Scores rows one by one, each once; what those of one benchmark and budget share is read once."""
 
-    def __init__(self, results: Path, left_out: LeftOut = stored_rows.refuse) -> None:
-        """Arguments as of `score_all`; `left_out` is called for rows that others are compared with."""
-        self._results, self._left_out = results, left_out
+    def __init__(
+        self, results: Path, left_out: LeftOut = stored_rows.refuse, kept: KeptScores | None = None
+    ) -> None:
+        """Arguments as of `score_all`; `left_out` is called for rows that others are compared with.
+
+        `kept` are scores that were derived before; None: all are derived anew, and nothing is kept.
+        """
+        self._results, self._told, self._kept = results, left_out, kept
+        self._keys = Keys(results)
+        self._complete = True  # no row that others are compared with was left out
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
         self._scored: dict[RowFolder, ScoredRow] = {}
 
@@ -119,12 +131,31 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
+            key = self._keys.of_row(row) if self._kept else ""
+            found = self._kept.get(key) if self._kept else None
+            if isinstance(found, ScoredRow):
+                self._scored[row] = dataclasses.replace(found, folder=row)
+            else:
+                self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
+                self._keep(key, self._scored[row])
         return self._scored[row]
 
     def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
         """Return the teachers' skill over the watched moves of a benchmark; None without a whole run."""
-        return self._of_budget(benchmark, budget).watched_curve()
+        key = self._keys.of_watched(benchmark, budget) if self._kept else ""
+        found = self._kept.get(key) if self._kept else None
+        if not isinstance(found, WatchedCurve):
+            found = self._of_budget(benchmark, budget).watched_curve()
+            self._keep(key, found)
+        return found
+
+    def _keep(self, key: str, value: Any) -> None:
+        if self._kept and self._complete:
+            self._kept.put(key, value)
+
+    def _left_out(self, row: RowFolder, error: InputError) -> None:
+        self._complete = False
+        self._told(row, error)
 
     def _of_budget(self, benchmark: str, budget: str) -> _BudgetScorer:
         key = benchmark, budget
@@ -219,6 +250,7 @@ class _BudgetScorer:
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
             self._teachers(runs.row, folder),
+            row_facts.of_playing(folder),
             not self.references.pins.come_with(self.benchmark),
             {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
         )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from understudy.leaderboard import cells, scores, stored_rows, table_columns, table_files
+from understudy.leaderboard import cells, kept_scores, scores, stored_rows, table_columns, table_files
 from understudy.suite import escaping
 from understudy.suite.errors import InputError
 from understudy.suite.hub import client, locations
@@ -47,7 +47,7 @@ def load_results(source: str | Path) -> pd.DataFrame:
     results, chosen = stored_rows.results_of(place)
     left_out = stored_rows.Shortfall(lambda line: _say(f"understudy: {line}"))
     rows = [row for row in stored_rows.rows_in(results, left_out) if row.path.is_relative_to(chosen)]
-    frame = cells.frame(scores.score_rows(results, rows, left_out))
+    frame = cells.frame(scores.score_rows(results, rows, left_out, kept_scores.of_this_user()))
     reasons = {str(row.path): why for row, why in left_out.rows.items()}
     frame.attrs = {"source": str(place), "version": table_columns.VERSION, "left_out": reasons}
     return frame

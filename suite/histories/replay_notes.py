@@ -126,17 +126,23 @@ def _installed(name: str) -> list[str | None]:
 
 def _read(path: Path) -> list[bytes]:
     """Return the notes in a file, none if it is not one that only this user could have written."""
+    data = read_own(path, MAX_NOTES * _LINE_BYTES)
+    if data is None:
+        return []
+    return [line for line in data.split(b"\n") if _NOTE.fullmatch(line)]
+
+
+def read_own(path: Path, limit_bytes: int = 1 << 28) -> bytes | None:
+    """Return the content of a cached file; None for one that is longer, or not only this user's to write."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
             if not _is_own(os.fstat(file.fileno())):
-                return []
-            data = file.read(MAX_NOTES * _LINE_BYTES + 1)
+                return None
+            data = file.read(limit_bytes + 1)
     except (OSError, ValueError):
-        return []
-    if len(data) > MAX_NOTES * _LINE_BYTES:
-        return []
-    return [line for line in data.split(b"\n") if _NOTE.fullmatch(line)]
+        return None
+    return data if len(data) <= limit_bytes else None
 
 
 def _is_own(found: os.stat_result) -> bool:

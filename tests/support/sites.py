@@ -192,6 +192,7 @@ def three() -> dict[str, Any]:
         "random",
         {"skill": cell("no", 0.5), "improvement": cell("no", 0.0), "transfer": cell("no", 0.0)},
         control=True,
+        ranked=False,
         what="The random player.",
         architecture="random",
     )

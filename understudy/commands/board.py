@@ -28,12 +28,12 @@ def write_board(
 ) -> None:
     """Write the leaderboard of stored results as a static site, which works from a file and offline."""
     from understudy import screen
-    from understudy.leaderboard import board, scores, stored_rows
+    from understudy.leaderboard import board, kept_scores, scores, stored_rows
     from understudy.leaderboard.figures import board_figures
     from understudy.leaderboard.site import site_data, site_folder
 
     left_out = screen.shortfall()
-    scorer = scores.RowScorer(results, left_out)
+    scorer = scores.RowScorer(results, left_out, kept_scores.of_this_user())
     scored = scores.score_with(scorer, stored_rows.rows_in(results, left_out), left_out)
     for path in board.write(scored, out):
         typer.echo(path)

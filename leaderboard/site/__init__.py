@@ -1,0 +1,1 @@
+"""The site: static pages of scored rows, made from one JSON document; `understudy board` writes it."""
