@@ -23,7 +23,7 @@ from understudy.submissions.submission_format import (
 from understudy.suite import custom_code, escaping
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states
-from understudy.suite.io import bounded, module_wrappers, tensor_files
+from understudy.suite.io import module_wrappers, tensor_files
 from understudy.suite.io.file_names import CONFIG, WEIGHTS
 from understudy.suite.protocols import Game, Imitator
 
@@ -69,9 +69,9 @@ def config(source: CheckpointSource) -> Config:
     return found
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, data: bytes, path: Path) -> None:
     """Load a weights file that this program wrote into a module; InputError unless the tensors fit."""
-    module.load_state_dict(_tensors(bounded.read(path), module, path))
+    module.load_state_dict(_tensors(data, module, path))
 
 
 def weights_bytes(module: nn.Module) -> bytes:

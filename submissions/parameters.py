@@ -15,16 +15,18 @@ import numpy as np
 from torch import nn
 
 from understudy.baselines.training import loop, settings
-from understudy.submissions import architectures, loading, watched
+from understudy.submissions import architectures, loading, regular_files, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
-from understudy.suite import benchmarks, draws, games
+from understudy.suite import benchmarks, devices, draws, games
 from understudy.suite.errors import InputError
+from understudy.suite.harness.child_player import ChildPlayer
+from understudy.suite.harness.child_process import Launch
 from understudy.suite.harness.entry import PlayerRequest
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.histories import frame_store, moves_hash
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.windows import WatchedRuns
-from understudy.suite.io import file_lock, files
+from understudy.suite.io import bounded, file_lock, files
 
 FOLDER = "parameters"  # in a row's folder: parameters trained for its interventions
 SAVE_EVERY_UPDATES = 200
@@ -44,8 +46,62 @@ def load_player(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
         game = games.load(source.benchmark.watched_games[0])
         return loading.load(source, game)
     if intervention.parameters == "redrawn":
-        return _redrawn(source, intervention)
+        return _redrawn(source, _redrawn_seed(source, intervention))
     return _trained(source, intervention, request)
+
+
+def load_in_child(source: CheckpointSource, request: PlayerRequest) -> nn.Module:
+    """Return the same player in a process of its own; raises as `load_player`.
+
+    Training for an intervention is done in this process, before that one is started.
+    """
+    intervention, seed, weights = request.intervention, None, b""
+    if intervention is not None and intervention.parameters != "own":
+        seed = _redrawn_seed(source, intervention)
+        if intervention.parameters != "redrawn":
+            weights = bounded.read(_trained_weights(source, intervention, request))
+    folder = source.submission.resolve()
+    code = source.custom_code
+    return ChildPlayer(
+        Launch(
+            name=f"{source.submission.name}/{source.folder}",
+            module="understudy.submissions.player_child",
+            folders=tuple(path for path in (folder, *regular_files.hub_blobs(folder)) if path.is_dir()),
+            load={
+                "submission": str(folder),
+                "folder": source.folder,
+                "identity": source.identity,
+                "architecture": source.architecture,
+                "custom_code": None if code is None else code.model_dump(),
+                "benchmark": source.benchmark.path.read_text(encoding="utf-8"),
+                "redrawn": seed,
+                "threads": request.threads,
+                "device": request.device,
+            },
+            weights=weights,
+            num_actions=games.load(source.benchmark.watched_games[0]).num_actions,
+            state_cap_bytes=source.benchmark.state_cap_bytes,
+            on_gpu=request.device != devices.CPU,
+        )
+    )
+
+
+def load_player_with(source: CheckpointSource, redrawn: int | None, weights: bytes) -> nn.Module:
+    """Return a checkpoint's player with its own parameters, or redrawn from a seed, or these of a file.
+
+    Args:
+        source: of the checkpoint.
+        redrawn: seed; None: its own parameters.
+        weights: of a file that this program wrote, which replace the redrawn ones; empty: they stay.
+
+    Raises InputError as `loading.load`.
+    """
+    if redrawn is None:
+        return loading.load(source, games.load(source.benchmark.watched_games[0]))
+    module = _redrawn(source, redrawn)
+    if weights:
+        loading.load_weights(module, weights, source.submission / source.folder)
+    return module
 
 
 def shuffled_actions(history: History, watched_moves: int, draw: int) -> History:
@@ -61,19 +117,29 @@ def shuffled_actions(history: History, watched_moves: int, draw: int) -> History
     return replace(history, action=action, explored=explored)
 
 
-def _redrawn(source: CheckpointSource, intervention: Intervention) -> nn.Module:
+def _redrawn_seed(source: CheckpointSource, intervention: Intervention) -> int:
+    return draws.derive("redrawn", source.identity, intervention.draw) % 2**63
+
+
+def _redrawn(source: CheckpointSource, seed: int) -> nn.Module:
     config = loading.config(source)
     architecture = architectures.load(config.architecture, source.custom_code)
-    seed = draws.derive("redrawn", source.identity, intervention.draw) % 2**63
     module = architecture.build(config.parameters, games.load(source.benchmark.watched_games[0]), seed)
     return module.eval().requires_grad_(False)
 
 
 def _trained(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> nn.Module:
+    path = _trained_weights(source, intervention, request)
+    module = _redrawn(source, _redrawn_seed(source, intervention))
+    loading.load_weights(module, bounded.read(path), path)
+    return module
+
+
+def _trained_weights(source: CheckpointSource, intervention: Intervention, request: PlayerRequest) -> Path:
+    """Return the file of the parameters that an intervention trains, trained now if need be."""
     assert request.row_folder is not None, "trained parameters are stored in a row's folder"
     folder, name = request.row_folder / FOLDER, f"{intervention.name}-{source.folder}"
     path = folder / f"{name}.safetensors"
-    module = _redrawn(source, intervention)
 
     def report_waiting() -> None:
         request.report("waiting for another process that trains the same", 0, 1)
@@ -82,8 +148,7 @@ def _trained(source: CheckpointSource, intervention: Intervention, request: Play
         if not path.exists():
             trained = _train(source, intervention, folder / f"{name}.training.safetensors", request)
             files.write_atomically(path, loading.weights_bytes(trained))
-    loading.load_weights(module, path)
-    return module
+    return path
 
 
 def _train(

@@ -63,11 +63,11 @@ def _target(link: Path, folder: Path) -> Path:
     except (OSError, RuntimeError):  # nothing there, or a circle of links
         return link
     whole = folder.resolve()
-    allowed = (whole, *_hub_blobs(whole))
+    allowed = (whole, *hub_blobs(whole))
     return target if any(target.is_relative_to(each) for each in allowed) else link
 
 
-def _hub_blobs(folder: Path) -> list[Path]:
+def hub_blobs(folder: Path) -> list[Path]:
     """Return the blobs of the Hub's cache if a folder lies in one of its snapshots."""
     snapshots = [each.parent for each in (folder, *folder.parents) if each.parent.name == "snapshots"]
     repositories = [each.parent for each in snapshots if each.parent.name.startswith("models--")]

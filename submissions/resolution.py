@@ -251,6 +251,7 @@ def _submitted_player(
         networks_at_w=(),
         tasks=tasks.names(),
         load=Loader("understudy.submissions.parameters:load_player", (source,)),
+        load_in_child=Loader("understudy.submissions.parameters:load_in_child", (source,)),
     )
 
 

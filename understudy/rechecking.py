@@ -152,8 +152,7 @@ def _job_checks(
     lanes = [folder / f"lane-{index}" for index in range(len(job.lanes))]
     histories = [history_format.read(lane / file_names.HISTORY) for lane in lanes]
     try:
-        with devices.computing(planned.device):
-            module = player.load(planned)
+        with devices.computing(planned.device), player.made(planned, in_child=True) as module:
             drawn = player.windows(planned, module, salt)
             again = player.rechecked(planned, module, histories, recheck_salt)
             yield JobCheck(planned.path, RECHECK, again["moves"], _recheck_failure(again))

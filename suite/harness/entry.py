@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from understudy.suite import devices
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.lanes import Lane
@@ -33,6 +34,8 @@ class PlayerRequest:
     intervention: Intervention | None = None  # determines the parameters; None: the player's own
     row_folder: Path | None = None  # where parameters trained for an intervention are stored
     report: Report = _no_report  # called while teachers are recomputed or parameters are trained
+    threads: int = 1  # of a player in a process of its own
+    device: str = devices.CPU  # the same, by name
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Player:
     ]  # (teacher, SHA-256) of the networks that a control plays; empty for a submission
     tasks: tuple[str, ...]  # tasks that it can be scored on
     load: Loader
+    load_in_child: Loader | None = None  # in a process of its own; None: a control, or a model in memory
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ is used, since whoever wrote the log could have written that too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from understudy.suite import exploration, games
 from understudy.suite.harness import permuted_actions, player_checks, states, transfers
+from understudy.suite.harness.child_player import ChildPlayer
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.harness.jobs import Job
 from understudy.suite.harness.player_checks import PlayerChecks
@@ -43,7 +44,7 @@ class Feed:
     def __init__(self, job: Job, player: nn.Module, start_state: StartState, runs: Sequence[FedRun]) -> None:
         """Take the runs of the rows, and a start state with one row for each."""
         self.job, self.start_state, self.runs = job, start_state, list(runs)
-        self.imitator = cast(Imitator, player)
+        self.player, self.imitator = player, cast(Imitator, player)
         self.games = [games.load(run.log.header.game) for run in self.runs]
         self.legal = np.array([game.legal_actions for game in self.games])  # [B, A]
         self.chosen = np.stack([run.told.action for run in self.runs]).astype(np.int64)  # [B, T]
@@ -57,9 +58,12 @@ class Feed:
         self._cursor: tuple[int, State] | None = None  # the last state made of all moves before a move
         self._checks = PlayerChecks(name, rows, self.legal.shape[1], form, "repeated move", device)
 
-    def decisions(self, state: State, begin: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
+    def decisions(
+        self, state: State, begin: int, end: int, reload_at: Collection[int] = ()
+    ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield each move in [begin, end) and the player's logits [B, A] before it; `state` is left alone.
 
+        A player in a process of its own is loaded afresh before the moves `reload_at`.
         Raises PlayerRefused if logits or state have not the declared form at some move.
         """
         state = states.clone(state)
@@ -71,6 +75,8 @@ class Feed:
                 Timestep(*(column.transpose(0, 1) for column in here)), self.start_state.device
             )  # [T, B, ...]
             for move in range(start, stop):
+                if move in reload_at and isinstance(self.player, ChildPlayer):
+                    self.player.reload()
                 timestep = Timestep(*(column[move - start] for column in chunk))
                 if self.job.kind == "start" and move and bool(here.first[:, move - start].any()):
                     state = states.copy_rows(state, self.start_state.state, here.first[:, move - start])
@@ -127,7 +133,8 @@ class Feed:
                 here.previous_action[:, 0], here.previous_reward[:, 0] = 0, 0
             with torch.inference_mode():
                 chunk = transfers.timesteps_to(here, self.start_state.device)
-                _, state = self.imitator.unroll(chunk, state)
+                answer = self.imitator.unroll(chunk, state)
+            _, state = self._checks.unroll(answer, start, here.first.shape[1])
         return state
 
     def _timesteps(self, stores: Sequence[FrameStore], start: int, stop: int) -> Timestep:

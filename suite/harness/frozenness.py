@@ -7,11 +7,18 @@ import hashlib
 import torch
 from torch import nn
 
+from understudy.suite.harness.child_player import ChildPlayer
+from understudy.suite.harness.child_states import WeightsInChild
 from understudy.suite.protocols import State
 
 
 def parameters_sha256(module: nn.Module) -> str:
-    """Return the SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers."""
+    """Return the SHA-256 over names, dtypes, shapes and bytes of all parameters and buffers.
+
+    A player in a process of its own says it itself; whether it is true is found by rechecking.
+    """
+    if isinstance(module, ChildPlayer):
+        return module.parameters_sha256()
     digest = hashlib.sha256()
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
     for name in sorted(tensors):
@@ -19,6 +26,11 @@ def parameters_sha256(module: nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def weights_of(player: nn.Module, kept: bool) -> Weights | WeightsInChild:
+    """Return what watches a module's parameters and buffers for changes, where the module is."""
+    return player.weights(kept) if isinstance(player, ChildPlayer) else Weights(player, kept)
 
 
 class Weights:

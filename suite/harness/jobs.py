@@ -89,27 +89,33 @@ class PlannedJob:
         """The job's folder, relative to the row's."""
         return f"{interventions.role_of(self.role, self.job.intervention)}/{self.player.checkpoint}"
 
-    def load(self, row_folder: Path, report: Report, lanes: Sequence[Lane] | None = None) -> nn.Module:
+    def load(
+        self, row_folder: Path, report: Report, lanes: Sequence[Lane] | None = None, in_child: bool = False
+    ) -> nn.Module:
         """Return the player of the job's lanes, or of others like them, on its device.
 
         Args:
             row_folder: where parameters trained for an intervention are stored.
             report: called while teachers are recomputed or parameters are trained.
             lanes: None: the job's, with the parameters of its intervention. Others get the scored parameters.
+            in_child: whether it is made in a process of its own, if it can be (`child_player.closing` ends
+                that).
 
         Raises InputError if it cannot be made, or the device is not there.
         """
-        player = self.player.load(
-            PlayerRequest(
-                lanes=self.job.lanes if lanes is None else tuple(lanes),
-                on_new_games=ROLES[self.role].on_new_games,
-                run_moves=self.run_moves,
-                intervention=self.job.intervention if lanes is None else None,
-                row_folder=row_folder,
-                report=report,
-            )
+        request = PlayerRequest(
+            lanes=self.job.lanes if lanes is None else tuple(lanes),
+            on_new_games=ROLES[self.role].on_new_games,
+            run_moves=self.run_moves,
+            intervention=self.job.intervention if lanes is None else None,
+            row_folder=row_folder,
+            report=report,
+            threads=self.job.threads,
+            device=self.device,
         )
-        return devices.moved(player, self.device)
+        if in_child and self.player.load_in_child is not None:
+            return self.player.load_in_child(request)
+        return devices.moved(self.player.load(request), self.device)
 
 
 def roles_of(task_names: Sequence[str]) -> list[str]:

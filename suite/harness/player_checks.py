@@ -17,11 +17,19 @@ from torch import Tensor
 from understudy.suite.errors import InputError
 from understudy.suite.harness import states, transfers
 from understudy.suite.harness.jobs import Labels
+from understudy.suite.harness.player_messages import Fault
 from understudy.suite.protocols import State
 
 
 class PlayerRefused(InputError):
     """A player's answer has not the declared form; the message names player, lane and move."""
+
+    def __init__(self, message: str, fault: Fault) -> None:
+        super().__init__(message, fault)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def name_of(labels: Labels) -> str:
@@ -52,7 +60,7 @@ class PlayerChecks:
             device: of the player, on which its logits and its state must be.
 
         Raises PlayerRefused unless the state is a dict of plain dense tensors on the device, batch first and
-        without gradients.
+        without gradients. The state of a player in a process of its own is checked there.
         """
         self._player, self._lanes, self._move_name = player, list(lanes), move_name
         self._shape, self._device = (len(self._lanes), num_actions), device
@@ -60,7 +68,11 @@ class PlayerChecks:
         self._all_finite = np.ones(self._shape, bool).tobytes()
         self._names: dict[str, str] = {}  # of each tensor of the state: its form, for messages
         self._forms: list[tuple[Any, ...]] = []  # as `_form`, with a storage of the tensor's own size
-        self._take_forms(state)
+        self._is_remote = states.is_remote(state)
+        if not self._is_remote:
+            self._take_forms(state)
+        elif state.fault:  # type: ignore[attr-defined]  # a RemoteState
+            raise self._refused(state.fault, None)  # type: ignore[attr-defined]
         self.largest_bytes = states.size_bytes(state)  # of all lanes together, over all moves so far
 
     def step(self, answer: Any, move: int) -> tuple[np.ndarray, State]:
@@ -68,6 +80,8 @@ class PlayerChecks:
 
         The logits may be overwritten at the next call.
         """
+        if self._is_remote:
+            return self._of_other_process(answer, move)
         try:  # this costs a few microseconds, at every move of every run
             logits, state = answer
             values = self._array(logits)
@@ -90,6 +104,8 @@ class PlayerChecks:
 
         Raises PlayerRefused; a state of another form is noticed after the last of these moves.
         """
+        if self._is_remote:
+            return self._of_other_process(answer, first_move)
         B, A = self._shape
         return self._examined(answer, (B, moves, A), first_move, first_move + moves - 1)
 
@@ -119,6 +135,24 @@ class PlayerChecks:
                 raise self._bad_state(last_move, f"{expected} under the name {name!r}", found)
         self.largest_bytes = max(self.largest_bytes, states.size_bytes(state))
         return values, state
+
+    def _of_other_process(self, answer: Any, first_move: int) -> tuple[np.ndarray, State]:
+        """Return logits and state of an answer whose form its channel and the other process have checked."""
+        if isinstance(answer, Fault):
+            raise self._refused(answer, first_move)
+        logits, state = answer
+        values: np.ndarray = logits.numpy()
+        finite = np.isfinite(values)
+        if finite.tobytes() != self._all_finite and not finite.all():  # the first is quicker, for one move
+            raise self._bad_numbers(values.reshape(len(values), -1, values.shape[-1]), first_move)
+        self.largest_bytes = max(self.largest_bytes, state.largest_bytes)
+        return values, state
+
+    def _refused(self, fault: Fault, first_move: int | None) -> PlayerRefused:
+        """Return the refusal of a fault that was found in another process, or in what it sent."""
+        move = None if fault.move is None or first_move is None else first_move + fault.move
+        lane = fault.lane if fault.lane in range(len(self._lanes)) else None
+        return self._refusal(move, fault.expected, fault.found, fault.advice, lane)
 
     def _take_forms(self, state: Any) -> None:
         """Keep the forms of the first state's tensors, and check them."""
@@ -156,7 +190,8 @@ class PlayerChecks:
         where = self._lanes[one] if one is not None else f"all {len(self._lanes)} lanes"
         when = f"{self._move_name} {move:,}" if move is not None else f"before the first {self._move_name}"
         return PlayerRefused(
-            f"{self._player}, {where}, {when}: expected {expected}; found {found}; {advice}; score it again"
+            f"{self._player}, {where}, {when}: expected {expected}; found {found}; {advice}; score it again",
+            Fault(expected, found, advice, move, lane),
         )
 
 

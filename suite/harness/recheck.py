@@ -7,12 +7,15 @@ whoever writes the log could choose among them, and tell the player something by
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
 
+from understudy.suite.harness.child_player import ChildPlayer
 from understudy.suite.harness.drawn_windows import Windows
 from understudy.suite.harness.feed import Feed, fed_runs, start_state_of
 from understudy.suite.harness.jobs import Job
@@ -24,6 +27,7 @@ from understudy.suite.histories.history_format import History
 ROUNDING = 1e-5
 MOVES_A_DIFFERING = 100_000  # of a run, for each that may differ besides the first
 MOVES_A_NEAR_TIE = 1_000  # of a run, for each choice within rounding that it may have besides the first
+RELOADS = 3  # in a job, where its player is in a process of its own
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Rechecked:
     differing: int
     largest_gap: float  # largest distance of a differing move below the highest, relative as `ROUNDING`
     excess: int  # moves that differ by more than rounding, and in each run those over its bounds
+    reloaded_at: tuple[int, ...] = ()  # moves before which the player was loaded afresh
 
     @property
     def holds(self) -> bool:
@@ -47,8 +52,12 @@ def recheck(
     start_state: StartState,
     histories: Sequence[History],
     windows: Windows | None = None,
+    reload_at: Sequence[int] = (),
 ) -> Rechecked:
     """Give a player the runs of a job in lock-step, as they were played, and compare its choices.
+
+    Before the moves `reload_at` a player in a process of its own is loaded afresh, and goes on from the
+    tensors of its state alone: what it kept elsewhere is lost, and if that mattered, its choices differ.
 
     Args:
         job: of the runs, with its intervention.
@@ -56,6 +65,7 @@ def recheck(
         start_state: of the job's lanes.
         histories: the logs, one for each lane.
         windows: the moves and lanes that are given to it; None: all, from move 0.
+        reload_at: moves, as `drawn_reloads` draws them.
     """
     runs = fed_runs(job, histories)
     spans: tuple[tuple[int, int], ...] = ((0, job.moves),)
@@ -65,11 +75,26 @@ def recheck(
     feed = Feed(job, player, start_state, runs)
     tally = Tally(len(runs))
     for begin, end in spans:
-        for move, logits in feed.decisions(feed.state_before(begin), begin, end):
+        for move, logits in feed.decisions(feed.state_before(begin), begin, end, reload_at):
             tally.add(
                 logits, feed.values(move, logits), feed.legal, feed.chosen[:, move], feed.explored[:, move]
             )
-    return tally.result()
+    return replace(tally.result(), reloaded_at=tuple(reload_at))
+
+
+def drawn_reloads(player: nn.Module, job: Job, windows: Windows | None = None) -> tuple[int, ...]:
+    """Return the moves before which a player is loaded afresh while its runs are rechecked.
+
+    One is drawn in each of RELOADS equal parts of the moves that are given to it, from the system's
+    generator: nobody can know them when the runs are played. None for a player in this process, and none on
+    the learning track, where parameters may change.
+    """
+    if not isinstance(player, ChildPlayer) or job.player.get("track") == "learning":
+        return ()
+    spans = ((0, job.moves),) if windows is None else windows.spans
+    moves = [move for begin, end in spans for move in range(max(begin, 1), end)]
+    bounds = np.linspace(0, len(moves), RELOADS + 1).astype(int).tolist()
+    return tuple(secrets.choice(moves[a:b]) for a, b in itertools.pairwise(bounds) if b > a)
 
 
 class Tally:

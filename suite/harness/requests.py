@@ -63,6 +63,11 @@ class RequestedRow:
         """The round that the row is played under; controls are always played under the first."""
         return rounds.of_controls() if self.entry.is_control else self.request.round
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it is a submission's of a round, whose players are in processes of their own."""
+        return not (self.entry.is_control or self.entry.in_memory or self.round.name == rounds.DEV)
+
     @functools.cached_property
     def runs_by_name(self) -> dict[str, TeacherRun]:
         """The teacher runs by name, e.g. `breakout/seed-0`."""

@@ -21,6 +21,7 @@ from torch import nn
 from understudy.suite import exploration, games
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
+    child_player,
     frozenness,
     permuted_actions,
     player_checks,
@@ -104,12 +105,8 @@ def primed_start_state(
 
 def join_start_states(start_states: Sequence[StartState]) -> StartState:
     """Return one start state with the rows of several, in order."""
-    state = {
-        name: torch.cat([start_state.state[name] for start_state in start_states])
-        for name in start_states[0].state
-    }
     return StartState(
-        state,
+        states.join([start_state.state for start_state in start_states]),
         np.concatenate([start_state.previous_action for start_state in start_states]),
         np.concatenate([start_state.previous_reward for start_state in start_states]),
         np.concatenate([start_state.first_of_run for start_state in start_states]),
@@ -152,7 +149,7 @@ def play(
         except PlayerRefused:
             _forget(folder, run_folders)
             raise
-        session.finish(_timing(began, job.moves - begun_at))
+        session.finish(_timing(began, job.moves - begun_at, child_player.confinement_of(player)))
     return run_folders
 
 
@@ -181,7 +178,7 @@ class _Session:
         self.executed_as = np.stack(permutations)  # [B, A]
         self.own_number = np.stack([permuted_actions.inverse(each) for each in permutations])  # [B, A]
         learns = job.player.get("track") == "learning"
-        self.weights = frozenness.Weights(player, kept=learns and job.kind == "start")
+        self.weights = frozenness.weights_of(player, kept=learns and job.kind == "start")
         runs = [
             Run(run / HISTORY, game, lane.seed, _header(job, index, game.fingerprint))
             for index, (run, lane, game) in enumerate(zip(run_folders, job.lanes, lane_games, strict=True))
@@ -245,7 +242,9 @@ class _Session:
         """Commit everything up to this move; the progress file is written last and makes it valid."""
         self.recorder.checkpoint()
         move = self.recorder.move
-        states.save({**self.state, **self.weights.moved()}, self.folder / f"state-{move}.safetensors")
+        states.save(
+            {**states.tensors(self.state), **self.weights.moved()}, self.folder / f"state-{move}.safetensors"
+        )
         last = {
             "previous_action": self.previous_action.tolist(),
             "previous_reward": self.previous_reward.tolist(),
@@ -319,13 +318,14 @@ def _header(job: Job, index: int, fingerprint: Mapping[str, Any]) -> Header:
     )
 
 
-def _timing(began: float, moves: int) -> dict[str, Any]:
+def _timing(began: float, moves: int, player_process: str) -> dict[str, Any]:
     """Return host, clock and seconds of a session that began at a time since the epoch."""
     return {
         "began": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "moves": moves,
         "seconds": time.time() - began,
+        "player_process": player_process,
     }
 
 

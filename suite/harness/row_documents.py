@@ -212,6 +212,7 @@ class Checked(Part):
     histories_sha256: tuple[Sha256, ...]  # content hash of each lane's log
     parameters_sha256: Text  # of the weights that played
     checkpoint_identity: Sha256
+    player_process: Text | None = None  # by what it was confined, or `in-process`; left out in older files
 
 
 class Isolation(Document, Checked):
@@ -236,6 +237,7 @@ class Rechecked(Document, Checked):
     differing: Count
     largest_gap: Number
     predicted_otherwise: Number
+    reloaded_at: tuple[Count, ...] = ()  # moves before which the player was loaded afresh
 
 
 class Leaks(Document):
@@ -259,6 +261,7 @@ class JobSeconds(Part):
     host: Text
     moves: Count  # of each run, in that session
     seconds: Number
+    player_process: Text | None = None  # by what it was confined, or `in-process`; left out in older files
 
 
 class JobTiming(Document, JobSeconds):

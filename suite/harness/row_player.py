@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from understudy.suite.benchmarks.pins import Pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import (
     agreement,
+    child_player,
     drawn_windows,
     frozenness,
     interventions,
@@ -31,6 +33,7 @@ from understudy.suite.harness import (
 from understudy.suite.harness.drawn_windows import Windows
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
+from understudy.suite.harness.lanes import Lane
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.rollout import StartState
 from understudy.suite.harness.row_documents import CHECKS
@@ -62,8 +65,7 @@ class RowPlayer:
         job = planned.job
         torch.set_num_threads(job.threads)
         what = interventions.role_of(role, intervention)
-        with devices.computing(planned.device):
-            player = self.load(planned)
+        with devices.computing(planned.device), self.made(planned, self.row.is_ranked) as player:
             rollout.play(
                 job,
                 player,
@@ -82,7 +84,9 @@ class RowPlayer:
         runs = [run for run in here if self.reaches_past_w(run)]
         due = [(run, self._predictions_path(planned, run)) for run in runs]
         if self.row.request.restart or not all(path.exists() for _, path in due):
-            for (_, path), columns in zip(due, self._predictions(planned, runs), strict=True):
+            for (_, path), columns in zip(
+                due, self._predictions(planned, runs, self.row.is_ranked), strict=True
+            ):
                 if self.row.request.restart or not path.exists():
                     files.write_columns(path, columns)
 
@@ -95,7 +99,7 @@ class RowPlayer:
 
     def loss_after_w(self, player_index: int, run: TeacherRun) -> float:
         """Return a player's mean next-action loss, in nats, on a run's unexplored moves after W."""
-        (measured,) = self._predictions(self.row.jobs("start")[player_index], [run])
+        (measured,) = self._predictions(self.row.jobs("start")[player_index], [run], self.row.is_ranked)
         return float(measured["loss_nats"][~measured["explored"]].mean())
 
     def check_isolation(self, role: str) -> bool | None:
@@ -112,9 +116,17 @@ class RowPlayer:
         """
         return self._check(role, intervention, records.RECHECKED, self.rechecked)
 
-    def load(self, planned: PlannedJob) -> nn.Module:
-        """Return a job's player, with the parameters of its intervention; these are trained if need be."""
-        return planned.load(self._parameters, self._report_making)
+    @contextmanager
+    def made(
+        self, planned: PlannedJob, in_child: bool, lanes: Sequence[Lane] | None = None
+    ) -> Iterator[nn.Module]:
+        """Yield a job's player, with the parameters of its intervention; these are trained if need be.
+
+        A process of its own ends with the block. For other `lanes` it has the scored parameters.
+        """
+        player = planned.load(self._parameters, self._report_making, lanes, in_child)
+        with child_player.closing(player):
+            yield player
 
     def isolation(
         self, planned: PlannedJob, player: nn.Module, histories: Sequence[History], salt: str | None = None
@@ -140,10 +152,11 @@ class RowPlayer:
         """Return what a job's `rechecked.json` holds: of all moves, or of the windows drawn by `salt`."""
         windows = self.windows(planned, player, salt) if salt else None
         start_state = self._start_state_of_job(player, planned)
-        found = recheck.recheck(planned.job, player, start_state, histories, windows)
+        reload_at = recheck.drawn_reloads(player, planned.job, windows)
+        found = recheck.recheck(planned.job, player, start_state, histories, windows, reload_at)
         predicts = planned.role == "start" and planned.job.intervention is None
         predicted = self._predicted_otherwise(planned) if predicts else 0.0
-        values = asdict(found)
+        values = {**asdict(found), "reloaded_at": list(found.reloaded_at)}
         values["differing"], excess = max(found.differing, found.excess), values.pop("excess")
         return {**values, "predicted_otherwise": predicted, "holds": excess == 0 and predicted <= SAME_SHARE}
 
@@ -165,7 +178,9 @@ class RowPlayer:
     def _predictions_path(self, planned: PlannedJob, run: TeacherRun) -> Path:
         return records.predictions_path(self.row.folder, planned.player.checkpoint, run.name)
 
-    def _predictions(self, planned: PlannedJob, runs: Sequence[TeacherRun]) -> list[dict[str, np.ndarray]]:
+    def _predictions(
+        self, planned: PlannedJob, runs: Sequence[TeacherRun], in_child: bool
+    ) -> list[dict[str, np.ndarray]]:
         """Return a player's predictions of teachers' moves after W, each run in a lane primed with it."""
         if not runs:
             return []
@@ -179,8 +194,7 @@ class RowPlayer:
             for run in runs
         ]
         teachers = [_continuation(run, start, start + moves) for run in runs]
-        with devices.computing(planned.device):
-            imitator = planned.load(self._parameters, self._report_making, lanes)
+        with devices.computing(planned.device), self.made(planned, in_child, lanes) as imitator:
             return agreement.measure(
                 player_checks.name_of(job.labels),
                 imitator,
@@ -203,10 +217,10 @@ class RowPlayer:
         for planned, folder, histories in self._whole_jobs(role, intervention):
             holds = self._stored_result(folder / name, planned, histories)
             if holds is None:
-                with devices.computing(planned.device):
-                    player = self.load(planned)
+                with devices.computing(planned.device), self.made(planned, in_child=True) as player:
                     checked = measure(planned, player, histories)
-                checked |= self._provenance(planned, player, histories)
+                    checked |= self._provenance(planned, player, histories)
+                    checked["player_process"] = child_player.confinement_of(player)
                 row_documents.write(CHECKS[name], folder / name, checked)
                 holds = bool(checked["holds"])
             found.append(holds)
@@ -217,7 +231,7 @@ class RowPlayer:
         runs = [run for run in self.row.runs if self._predictions_path(planned, run).exists()]
         runs.sort(key=lambda run: run.name)  # the batch in which they were made
         differing = total = 0
-        for run, columns in zip(runs, self._predictions(planned, runs), strict=True):
+        for run, columns in zip(runs, self._predictions(planned, runs, in_child=True), strict=True):
             stored = files.read_columns(self._predictions_path(planned, run))["predicted"]
             differing += int((stored != columns["predicted"]).sum())
             total += stored.size
@@ -263,7 +277,7 @@ class RowPlayer:
     def _start_state_of_job(self, player: nn.Module, planned: PlannedJob) -> StartState:
         """Return the state in which a job's runs start: after its lanes' teachers, or empty."""
         if planned.job.priming_moves == 0:  # its teachers need not be here
-            device = devices.torch_device(planned.device)
+            device = child_player.device_here(player, planned.device)
             return rollout.empty_start_state(cast(Imitator, player), len(planned.job.lanes), device)
         runs = [self.row.runs_by_name[lane.teacher] for lane in planned.job.lanes]
         return self._start_state_after(player, runs, planned)
@@ -274,7 +288,9 @@ class RowPlayer:
         """Return a state with one row per teacher's run, primed with that as the job primes its own runs."""
         imitator: Any = player
         if planned.job.priming_moves == 0:
-            return rollout.empty_start_state(imitator, len(runs), devices.torch_device(planned.device))
+            return rollout.empty_start_state(
+                imitator, len(runs), child_player.device_here(player, planned.device)
+            )
         primed = {run: self._primed(imitator, run, planned) for run in set(runs)}
         return rollout.join_start_states([primed[run] for run in runs])
 
@@ -289,8 +305,8 @@ class RowPlayer:
             stop = min(stop, priming_moves)
         start = max(0, stop - priming_moves)
         store = open_store(history, start, stop)
-        player, device = player_checks.name_of(job.labels), devices.torch_device(planned.device)
-        return rollout.primed_start_state(imitator, history, store, start, stop, player, run.name, device)
+        name, device = player_checks.name_of(job.labels), child_player.device_here(imitator, planned.device)
+        return rollout.primed_start_state(imitator, history, store, start, stop, name, run.name, device)
 
     def _run_of_another_game(self, run: TeacherRun) -> TeacherRun:
         """Return a teacher's run on a new game, always the same one for a watched run."""

@@ -1,9 +1,15 @@
-"""Functions on a player's state: copy, take rows, restore rows, measure, save, load."""
+"""Functions on a player's state: copy, take rows, join, restore rows, measure, hash, save, load.
+
+The state of a player in a process of its own is a `RemoteState`, which these functions take as well; nothing
+else looks into a state.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
 
 import safetensors
 import safetensors.torch
@@ -11,21 +17,70 @@ import torch
 from torch import Tensor
 
 from understudy.suite.errors import InputError
+from understudy.suite.harness.player_messages import Fault
 from understudy.suite.io import files
 from understudy.suite.protocols import State
 
 FORMAT = "understudy-state-1"
 
 
+@runtime_checkable
+class RemoteState(Protocol):
+    """A state that lives in another process, whose methods do there what this module's functions do here."""
+
+    fault: Fault | None  # why the player could not make it
+    largest_bytes: int  # size of all rows, the largest since it was made
+
+    def clone(self) -> RemoteState:
+        """As `clone`."""
+
+    def take(self, rows: Sequence[int]) -> RemoteState:
+        """As `take`."""
+
+    def join(self, states: Sequence[Any]) -> RemoteState:
+        """As `join`; some of the states may be here."""
+
+    def copy_rows(self, source: Any, mask: Sequence[bool]) -> None:
+        """As `copy_rows`."""
+
+    def size_bytes(self) -> int:
+        """As `size_bytes`."""
+
+    def tensors(self) -> State:
+        """As `tensors`."""
+
+
+def is_remote(state: object) -> bool:
+    """Whether a state is in another process."""
+    return type(state) is not dict and isinstance(state, RemoteState)
+
+
 def clone(state: State) -> State:
     """Return a copy that shares no memory with `state`."""
+    if is_remote(state):
+        return cast(State, cast(RemoteState, state).clone())
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def take(state: State, rows: Sequence[int] | Tensor) -> State:
     """Return a new state of the given rows, int [R]; a row may be taken more than once."""
     index = torch.as_tensor(rows, dtype=torch.int64)
+    if is_remote(state):
+        return cast(State, cast(RemoteState, state).take(index.tolist()))
     return {name: tensor.detach().index_select(0, index.to(tensor.device)) for name, tensor in state.items()}
+
+
+def join(states: Sequence[State]) -> State:
+    """Return a new state with the rows of several, in order; those that are here go to where others are."""
+    for state in states:
+        if is_remote(state):
+            return cast(State, cast(RemoteState, state).join(states))
+    return {name: torch.cat([state[name] for state in states]) for name in states[0]}
+
+
+def tensors(state: State) -> State:
+    """Return a state's tensors: the state itself, or those of one in another process, on the CPU."""
+    return cast(RemoteState, state).tensors() if is_remote(state) else state
 
 
 def copy_rows(state: State, source: State, mask: Tensor) -> State:
@@ -33,6 +88,9 @@ def copy_rows(state: State, source: State, mask: Tensor) -> State:
 
     The mask may be on the CPU where the state is on another device: then nothing is copied down.
     """
+    if is_remote(state):
+        cast(RemoteState, state).copy_rows(source, mask.tolist())
+        return state
     rows = mask.nonzero()[:, 0]
     with torch.inference_mode():  # tensors made in either mode may be written in it
         for name, tensor in state.items():
@@ -46,6 +104,8 @@ def size_bytes(state: State) -> int:
 
     A small view of a large storage keeps all of it, and tensors that share a storage keep it once.
     """
+    if is_remote(state):
+        return cast(RemoteState, state).size_bytes()
     storages: dict[int, int] = {}  # address -> bytes
     tensors: dict[int, int] = {}  # address of the storage -> bytes of the tensors in it
     for tensor in state.values():
@@ -56,10 +116,26 @@ def size_bytes(state: State) -> int:
     return sum(max(size, tensors[address]) for address, size in storages.items())
 
 
+def sha256(state: State) -> bytes:
+    """Return the SHA-256 over names, dtypes, shapes and bytes of a state's tensors, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.digest()
+
+
+def to_bytes(state: State) -> bytes:
+    """Return a state as the bytes of one safetensors file; equal states give equal bytes."""
+    found = {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors(state).items()
+    }
+    return safetensors.torch.save(found, {"format": FORMAT})
+
+
 def save(state: State, path: Path) -> None:
     """Write a state atomically as one safetensors file; equal states give equal bytes."""
-    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
-    files.write_atomically(path, safetensors.torch.save(tensors, {"format": FORMAT}))
+    files.write_atomically(path, to_bytes(state))
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:

@@ -11,7 +11,15 @@ from typing import Any
 from understudy.suite import games, protocols
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, jobs, records, rollout, row_documents, row_files
+from understudy.suite.harness import (
+    child_player,
+    interventions,
+    jobs,
+    records,
+    rollout,
+    row_documents,
+    row_files,
+)
 from understudy.suite.harness.entry import Facts
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
@@ -109,7 +117,9 @@ def require_player(row: RequestedRow, tasks: Sequence[str], report: Report) -> N
 
     for role in jobs.roles_of(tasks)[-1:]:
         for planned in row.jobs(role):
-            planned.load(row.folder, report_making, planned.job.lanes[:1])
+            player = planned.load(row.folder, report_making, planned.job.lanes[:1], row.is_ranked)
+            with child_player.closing(player):
+                pass
 
 
 def why_meaningless(intervention: Intervention, row: RequestedRow) -> str | None:
