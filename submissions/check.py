@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from understudy.submissions import (
 )
 from understudy.submissions.submission_format import Checkpoint, Submission
 from understudy.suite import benchmarks, custom_code, devices, games, registry, stored_names
-from understudy.suite.benchmarks import Benchmark
+from understudy.suite.benchmarks import Benchmark, TeacherRun
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import states
 from understudy.suite.protocols import Game, Timestep
@@ -72,7 +72,7 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
         return Report(
             name_or_path, benchmark.name, (("control", "comes with the package, nothing to check"),)
         )
-    accepted = accept(submission, benchmark)
+    accepted = accept(submission, benchmark, benchmarks.teacher_runs(benchmark))
     return Report(
         submission.declaration.name,
         benchmark.name,
@@ -82,13 +82,18 @@ def check(name_or_path: str, benchmark_name: str | None = None) -> Report:
     )
 
 
-def accept(submission: Submission, benchmark: Benchmark) -> Accepted:
+def accept(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherRun]) -> Accepted:
     """Return what is known of a submission that may be scored: the one gate of `check` and `score`.
+
+    Args:
+        submission: as it was read.
+        benchmark: for which it is checked.
+        runs: the benchmark's teacher runs on this machine.
 
     Raises InputError with the first reason for which it is refused.
     """
     declaration = submission.declaration
-    warnings = watched.check(submission, benchmark, benchmarks.teacher_runs(benchmark))
+    warnings = watched.check(submission, benchmark, runs)
     if declaration.priming_moves > benchmark.watched_moves:
         raise InputError(
             f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "

@@ -195,9 +195,12 @@ def pinned_runs_of(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
 
 
 def _accept(row: RequestedRow) -> None:
-    """Raise InputError for a submission that `check` refuses; a model in memory was checked when given."""
+    """Raise InputError for a submission that `check` refuses; a model in memory was checked when given.
+
+    Watched runs that are not pinned are compared by `check` alone: there may be thousands of them.
+    """
     if row.entry.folder is not None:
-        check_of_submissions.accept(submission_format.read(row.entry.folder), row.benchmark)
+        check_of_submissions.accept(submission_format.read(row.entry.folder), row.benchmark, row.runs)
 
 
 def _in_trees(

@@ -95,7 +95,8 @@ def test_another_submission_is_not_that_of_the_row(make_submission, here, capsys
 def _write_note(row):
     """Give the records the submission's weights, and the job a note that all of its moves were rechecked."""
     (planned,) = row.jobs("start")
-    weights = parameters_sha256(RowPlayer(row, lambda progress: None).load(planned))
+    with RowPlayer(row, lambda progress: None).made(planned, in_child=False) as player:
+        weights = parameters_sha256(player)
     job = row.folder / planned.path
     hashes = []
     for lane in range(2):

@@ -11,7 +11,7 @@ import pytest
 from support import rows
 
 from understudy import cli
-from understudy.leaderboard import cells, stored_rows, tables
+from understudy.leaderboard import cells, stored_rows, table_files, tables
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.io import files
@@ -51,9 +51,9 @@ def test_formulas_and_escape_sequences_stay_text(tmp_path):
     reason = "=HYPERLINK(1)\x1b[2J<script>|"
     one = rows.scored(tmp_path, verdicts=[Verdict("skill", "method", None, reason)])
     frame = cells.frame([one])
-    for text in (tables.to_csv(frame), tables.to_markdown(frame)):
+    for text in (table_files.to_csv(frame), tables.to_markdown(frame)):
         assert "\x1b" not in text
         assert "<script>" not in tables.to_markdown(frame)
-    assert ",=HYPERLINK" not in tables.to_csv(frame)
+    assert ",=HYPERLINK" not in table_files.to_csv(frame)
     honest = rows.scored(tmp_path, verdicts=[Verdict("skill", "method", None, "not played")])
-    assert "not played" in tables.to_csv(cells.frame([honest]))
+    assert "not played" in table_files.to_csv(cells.frame([honest]))

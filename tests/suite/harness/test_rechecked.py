@@ -76,7 +76,7 @@ def test_a_failed_recheck_is_shown_and_one_of_other_weights_is_named(copied):
     )
     row = next(one for one in scores.score_all(copied) if one.folder.name == "frozen-teacher")
     assert row.rechecked is True
-    assert set(cells.frame([row])["rechecked"]) == {"as reported"}
+    assert set(cells.frame([row])["rechecked"]) == {True}
     assert "rechecked, as reported" in cells.frame([row]).iloc[0]["notes"]
     files.write_json(copied / JOB / records.RECHECKED, {**found, "holds": False})
     row = next(one for one in scores.score_all(copied) if one.folder.name == "frozen-teacher")

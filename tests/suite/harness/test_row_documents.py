@@ -241,7 +241,7 @@ def test_a_newer_format_is_named_before_its_new_keys(tmp_path):
 def test_missing_and_unreadable_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.json: no such file"):
         row_documents.read(row_documents.Isolation, tmp_path / "absent.json")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="expected a regular file, found a folder"):
         row_documents.read(row_documents.Isolation, tmp_path)
     (tmp_path / "latin.json").write_bytes(b'{"format": "\xe4"}')
     with pytest.raises(InputError, match=r"latin\.json: not readable JSON"):
