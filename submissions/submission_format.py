@@ -266,7 +266,8 @@ def _message(kind: type[_Document], path: Path, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {where!r}; remove it"
     if where == "format":
-        return f"{path}: submission format {problem['input']!r:.80}, this version reads {FORMAT}; update understudy"
+        found = f"submission format {problem['input']!r:.80}"
+        return f"{path}: {found}, this version reads {FORMAT}; update understudy"
     return f"{path}: {validation.problem_text(problem)}"
 
 
