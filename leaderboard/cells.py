@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.leaderboard import controls_check
+from understudy.leaderboard import controls_check, eligibility
 from understudy.leaderboard.scores import ScoredRow
 from understudy.suite import benchmarks, tasks
-from understudy.suite.custom_code import CustomCode
-from understudy.suite.harness import rounds
 from understudy.suite.scoring import gains, verdicts
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.verdicts import Verdict
@@ -144,26 +142,16 @@ def _bounds(name: str, found: Interval | None) -> Iterator[tuple[str, float | No
 
 
 def _notes(one: ScoredRow) -> Iterator[str]:
-    """Yield remarks about a row that its cells do not show."""
+    """Yield remarks about a row that its cells do not show: why it is not ranked, then the others."""
     row, benchmark = one.row, benchmarks.load(one.folder.benchmark)
-    if row["round"] == rounds.DEV and not row["control"]:
-        yield "self-reported: not ranked"
-    elif row["round"] not in {rounds.DEV, *(each.name for each in rounds.read() if each.salt)}:
-        yield f"round {row['round']!r} is not known: not ranked"
-    if row.get("custom_code"):
-        yield f"custom code: {CustomCode(**row['custom_code'])}: not ranked"
+    for reason in eligibility.unranked_because(one):
+        yield f"{reason}: not ranked"
     if row.get("in_memory"):
         yield f"a model in memory ({row['in_memory']}): nobody else can play it"
-    if one.other_data or row["other_teacher_data"]:
-        yield "compared with other teacher data than the benchmark's: not ranked"
     if any(str(verdict.reason).startswith(REFERENCE_INCOMPLETE) for verdict in one.verdicts):
         yield f"to fetch the missing reference: understudy histories pull --benchmark {benchmark.name}"
     if row.get("search_trials"):
         yield f"the best of {row['search_trials']:,} settings"
-    if one.rechecked is False:
-        yield "recheck failed: its weights choose other moves"
-    if (one.state_bytes or 0) > benchmark.state_cap_bytes:
-        yield f"state of {one.state_bytes:,} bytes is over the cap: not ranked"
     if one.leak is not None and one.leak.suspected:
         yield "leak suspected: not citable"
     if one.track != row["track"]:

@@ -1,0 +1,40 @@
+"""Eligibility: which scored rows may stand in a ranking, and why others may not.
+
+A ranking compares what everybody can check: seeds drawn after the commitment, the benchmark's own teacher
+data. Controls have known answers and are never ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from understudy.leaderboard.scores import ScoredRow
+from understudy.suite import benchmarks
+from understudy.suite.custom_code import CustomCode
+from understudy.suite.harness import rounds
+
+
+def ranked(one: ScoredRow) -> bool:
+    """Return whether a row is an imitator's and nothing keeps it from being ranked."""
+    return not one.row["control"] and not unranked_because(one)
+
+
+def unranked_because(one: ScoredRow) -> tuple[str, ...]:
+    """Return why a row may not be ranked, a short phrase each; none for a control, which never is."""
+    return tuple(_reasons(one))
+
+
+def _reasons(one: ScoredRow) -> Iterator[str]:
+    row = one.row
+    if row["round"] == rounds.DEV and not row["control"]:
+        yield "self-reported"
+    elif row["round"] not in {rounds.DEV, *(each.name for each in rounds.read() if each.salt)}:
+        yield f"round {row['round']!r} is not known"
+    if row.get("custom_code"):
+        yield f"custom code: {CustomCode(**row['custom_code'])}"
+    if one.other_data or row["other_teacher_data"]:
+        yield "compared with other teacher data than the benchmark's"
+    if one.rechecked is False:
+        yield "recheck failed, its weights choose other moves"
+    if (one.state_bytes or 0) > benchmarks.load(one.folder.benchmark).state_cap_bytes:
+        yield f"state of {one.state_bytes:,} bytes is over the cap"
