@@ -22,7 +22,7 @@ FOLDERS = {
 
 # The modules at the top of the suite form one group, each of its folders another.
 FOUNDATION = {
-    *("protocols", "errors", "registry", "validation", "draws", "exploration"),
+    *("protocols", "errors", "registry", "json_text", "validation", "draws", "exploration"),
     *("stored_names", "reserved_names", "escaping", "custom_code", "devices"),
 }
 # Each group may import those before it in BENEATH and CHAIN, ...
