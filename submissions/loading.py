@@ -174,8 +174,7 @@ def _refuse_wrapped(found: Mapping[str, Tensor], expected: Mapping[str, Tensor],
         )
         raise InputError(
             f"{path}: {escaping.shortened(name)}: expected {plain!r}, found the prefix `{wrapper}.` of a "
-            "compiled or "
-            f"data-parallel module; {advice}"
+            f"compiled or data-parallel module; {advice}"
         )
 
 

@@ -260,14 +260,14 @@ def _message(kind: type[_Document], path: Path, problem: Any) -> str:
         return f"{path}: expected the key {where!r}, found none; see docs/submission-format.md"
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
         try:
-            registry.choose(where, kind.model_fields, "key")
+            registry.choose(str(problem["loc"][0]), kind.model_fields, "key")
         except InputError as unknown:
             return f"{path}: {unknown}"
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {where!r}; remove it"
     if where == "format":
-        found = f"{problem['input']!r:.80}"
-        return f"{path}: submission format {found}, this version reads {FORMAT}; update understudy"
+        found = f"submission format {problem['input']!r:.80}"
+        return f"{path}: {found}, this version reads {FORMAT}; update understudy"
     return f"{path}: {validation.problem_text(problem)}"
 
 

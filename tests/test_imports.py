@@ -22,8 +22,8 @@ FOLDERS = {
 
 # The modules at the top of the suite form one group, each of its folders another.
 FOUNDATION = {
-    *("protocols", "errors", "registry", "validation", "draws", "exploration"),
-    *("stored_names", "reserved_names", "escaping", "custom_code", "devices", "json_text"),
+    *("protocols", "errors", "registry", "json_text", "validation", "draws", "exploration"),
+    *("stored_names", "reserved_names", "escaping", "custom_code", "devices"),
 }
 # Each group may import those before it in BENEATH and CHAIN, ...
 BENEATH = ("foundation", "io", "games", "hub", "histories")

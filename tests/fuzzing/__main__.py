@@ -50,19 +50,26 @@ def repeat(number: int, keep: Path | None) -> int:
 def run(numbers: range) -> int:
     """Run cases, show each fault and the counts by target."""
     counts: dict[str, Counter[str]] = {}
-    peak_bytes = 0
-    for found in worker.results(numbers):
-        if not isinstance(found, worker.Result):
-            peak_bytes = max(peak_bytes, found["peak_bytes"])
-            continue
-        counts.setdefault(found.target, Counter())[found.outcome.kind] += 1
-        if found.outcome.kind == FAULT:
-            print(f"case {found.number}: {found.target}, {found.changed}\n{found.outcome.text}\n", flush=True)
+    peak_bytes, last = 0, numbers.start - 1
+    try:
+        for found in worker.results(numbers):
+            if not isinstance(found, worker.Result):
+                peak_bytes = max(peak_bytes, found["peak_bytes"])
+                continue
+            last = found.number
+            counts.setdefault(found.target, Counter())[found.outcome.kind] += 1
+            if found.outcome.kind == FAULT:
+                print(
+                    f"case {found.number}: {found.target}, {found.changed}\n{found.outcome.text}\n",
+                    flush=True,
+                )
+    except KeyboardInterrupt:
+        print(f"interrupted; to go on: python -m tests.fuzzing --first {last + 1}")
     for target, count in sorted(counts.items()):
         print(f"{target:<30} {_text(count)}")
     total = sum(counts.values(), Counter())
     print(f"{sum(total.values()):,} cases: {_text(total)}; largest memory {peak_bytes / 2**20:,.0f} MiB")
-    return int(total[FAULT] > 0)
+    return int(total[FAULT] > 0 or last != numbers.stop - 1)
 
 
 def _text(count: Counter[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from support import teacher_files
 
 from understudy.suite.errors import InputError
 from understudy.suite.histories import history_format
+from understudy.suite.io import bounded
 from understudy.suite.teachers import checkpoints, network
 
 
@@ -25,13 +25,13 @@ def test_a_checkpoint_is_read_once_and_only_of_its_run(darkroom, history, tmp_pa
     tensors = {f"network.{k}": v[0] for k, v in network.initial_parameters(darkroom, [3]).items()}
     path = tmp_path / "checkpoint.safetensors"
     checkpoints.write(path, tensors, darkroom.name, "00ff", 4)
-    opened, read_bytes = [], Path.read_bytes
+    opened, read = [], bounded.read
 
-    def noted(self):
-        opened.append(self.name)
-        return read_bytes(self)
+    def noted(path):
+        opened.append(path.name)
+        return read(path)
 
-    monkeypatch.setattr(Path, "read_bytes", noted)
+    monkeypatch.setattr(bounded, "read", noted)
     found = checkpoints.read(path, history)
     assert opened == ["checkpoint.safetensors"]
     assert found.keys() == tensors.keys()
