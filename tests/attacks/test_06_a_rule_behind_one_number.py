@@ -7,8 +7,6 @@ either.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import safetensors.torch
 import torch
@@ -26,7 +24,7 @@ from understudy.suite.harness.row_player import RowPlayer
 from understudy.suite.io import files
 from understudy.suite.scoring import verdicts
 
-LANES, MOVES = 4, 3_000
+LANES = 4
 
 
 class Switched(nn.Module):
@@ -60,10 +58,7 @@ def switched(own_data, tmp_path, monkeypatch):
     """A submission that was trained by the suite's loop, and whose switch was put on by hand."""
     architecture = understudy.ModuleArchitecture("bc", Switched, width=2)
     monkeypatch.setattr(baselines, "load", lambda name: architecture)
-    whole = benchmarks.load("darkroom-v1")
-    quick = replace(whole.budget("quick"), moves=MOVES, end_moves=MOVES // 6, start_moves=1_600)
-    benchmark = replace(whole, budgets=(quick,))
-    monkeypatch.setattr(benchmarks, "load", lambda name: benchmark)
+    benchmark = benchmarks.load("darkroom-v1")
     runs = train_submission.chosen_runs(benchmark, "multi", benchmarks.teacher_runs(benchmark))[:4]
     settings = {"updates": 3, "window_moves": 64, "batch_size": 2}
     request = train_submission.TrainingRequest("bc", benchmark, "multi", "switched", settings=settings)
