@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,10 @@ class ScoredRun:
             )
         if self.ended.dtype != np.bool_ or not np.isfinite(self.reward).all():
             raise ValueError(f"expected finite rewards and bool ends; found ends of dtype {self.ended.dtype}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields: what follows from them is computed again where a run was sent."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @property
     def num_moves(self) -> int:

@@ -147,7 +147,7 @@ def test_no_move_at_or_after_w_is_ever_read(runs, tmp_path):
     run, watched = runs[1], 77
     poisoned = {name: getattr(run.history, name).copy() for name in COLUMNS}
     poisoned["action"][watched:] = 255
-    poisoned["reward"][watched:] = np.nan
+    poisoned["reward"][watched:] = 1e9
     for name in ("terminated", "truncated", "explored"):
         poisoned[name][watched:] ^= True
     segments = run.history.header.segments

@@ -296,8 +296,9 @@ def leave_exploration_to_the_player(monkeypatch):
 
 
 def let_lanes_leak(monkeypatch):
-    """Give every row its own log, which hides every leak."""
-    monkeypatch.setattr(isolation, "fed_lanes", lambda num_lanes, lane: list(range(num_lanes)))
+    """Give every row its own log in one order, and no lane a batch alone, which hides every leak."""
+    monkeypatch.setattr(isolation, "_reordered", lambda salt, num_lanes: list(range(num_lanes)))
+    monkeypatch.setattr(isolation, "WINDOWS_ALONE", 0)
 
 
 def trust_the_declaration(monkeypatch):
