@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.leaderboard import comparison, tables
+from understudy.leaderboard import comparison, table_files, tables
 from understudy.leaderboard.comparison import ComparedPair, ComparedRow, Comparison, Question
 from understudy.suite import escaping
 from understudy.suite.scoring import pairs
@@ -76,7 +76,7 @@ def _markdown_section(found: Comparison, question: Question) -> str:
 
 def to_csv(found: Comparison) -> str:
     """Return every number in full, a line a question and pair; an unknown one is an empty field."""
-    return tables.to_csv(frame(found))
+    return table_files.to_csv(frame(found))
 
 
 def to_latex(found: Comparison) -> str:

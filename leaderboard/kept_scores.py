@@ -17,7 +17,7 @@ from typing import Any, Final
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import Benchmark, TeacherRun
-from understudy.suite.errors import InputError
+from understudy.suite.errors import InputError, MachineError
 from understudy.suite.harness import records
 from understudy.suite.histories import frame_cache, replay_notes
 from understudy.suite.io import files, walks
@@ -64,7 +64,7 @@ class KeptScores:
                 os.chmod(file.name, 0o600)
                 file.write(pickle.dumps(value))
             self._forget_oldest(self._folder)
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError, MachineError):
             return
 
     @staticmethod

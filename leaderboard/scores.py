@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -131,8 +131,8 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            key = self._keys.of_row(row) if self._kept else ""
-            found = self._kept.get(key) if self._kept else None
+            key = self._key(lambda: self._keys.of_row(row))
+            found = self._kept.get(key) if self._kept and key else None
             if isinstance(found, ScoredRow):
                 self._scored[row] = dataclasses.replace(found, folder=row)
             else:
@@ -142,15 +142,24 @@ class RowScorer:
 
     def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
         """Return the teachers' skill over the watched moves of a benchmark; None without a whole run."""
-        key = self._keys.of_watched(benchmark, budget) if self._kept else ""
-        found = self._kept.get(key) if self._kept else None
+        key = self._key(lambda: self._keys.of_watched(benchmark, budget))
+        found = self._kept.get(key) if self._kept and key else None
         if not isinstance(found, WatchedCurve):
             found = self._of_budget(benchmark, budget).watched_curve()
             self._keep(key, found)
         return found
 
+    def _key(self, made: Callable[[], str]) -> str:
+        """Return a key of the kept scores; none where nothing is kept, or a file cannot be read."""
+        if self._kept is None:
+            return ""
+        try:
+            return made()
+        except (OSError, InputError):  # scoring says what is wrong with it, and leaves out what it must
+            return ""
+
     def _keep(self, key: str, value: Any) -> None:
-        if self._kept and self._complete:
+        if self._kept and key and self._complete:
             self._kept.put(key, value)
 
     def _left_out(self, row: RowFolder, error: InputError) -> None:

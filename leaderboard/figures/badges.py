@@ -23,6 +23,7 @@ LEFT_COLOUR: Final = "#222222"
 COLOURS: Final = {
     verdicts.YES: "#005A8C",
     verdicts.YES_UNVERIFIED: "#005A8C",
+    verdicts.YES_NOT_RETRAINED: "#005A8C",
     verdicts.ABOVE: "#005A8C",
     verdicts.PARTIAL: "#00664F",
     verdicts.NO: "#9A3D00",

@@ -18,9 +18,11 @@ HEADINGS: Final = {  # of the cards, short forms of the questions
     "transfer": "Does it learn a new game from scratch?",
 }
 DOES: Final = {"improvement": "keeps improving", "transfer": "learns games that it never saw"}
+UNVERIFIED: Final = (verdicts.YES_UNVERIFIED, verdicts.YES_NOT_RETRAINED)
 SIGNS: Final = {  # answer -> (sign, class)
     verdicts.YES: ("✓", "yes"),
     verdicts.YES_UNVERIFIED: ("✓?", "unverified"),
+    verdicts.YES_NOT_RETRAINED: ("✓?", "unverified"),
     verdicts.ABOVE: ("✓+", "yes"),
     verdicts.PARTIAL: ("◐", "partial"),
     verdicts.NO: ("✗", "no"),
@@ -52,7 +54,7 @@ def sentence(data_tables: Sequence[Json]) -> str:
     for table in data_tables:
         for task in table["tasks"]:
             for row in _positive(table, task["name"]) if task["asks_about_gain"] else ():
-                unverified = row["cells"][task["name"]]["answer"] == verdicts.YES_UNVERIFIED
+                unverified = row["cells"][task["name"]]["answer"] in UNVERIFIED
                 number = task["label"].partition(" ")[0]
                 where = f"({number}, {table['benchmark']}{', not verified yet' * unverified})"
                 found = learning.setdefault(row["name"], [])
@@ -98,7 +100,7 @@ def _card(table: Json, task: Json) -> Card:
     if found:
         shown = []
         for row in found:
-            unverified = row["cells"][name]["answer"] == verdicts.YES_UNVERIFIED
+            unverified = row["cells"][name]["answer"] in UNVERIFIED
             shown.append(f"{row['name']}{' (not verified yet)' * unverified}")
         said = f"Yes: {', '.join(shown)}"
     elif any(row["ranked"] for row in table["rows"]):
@@ -121,7 +123,7 @@ def _card(table: Json, task: Json) -> Card:
 
 
 def _positive(table: Json, task: str) -> list[Json]:
-    good = (verdicts.YES, verdicts.YES_UNVERIFIED, verdicts.ABOVE)
+    good = (*verdicts.EVERY_YES, verdicts.ABOVE)
     return [
         row
         for row in table["rows"]

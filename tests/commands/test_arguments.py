@@ -15,12 +15,14 @@ from understudy.suite.hub import client, locations
 # Arguments that may be a path or a name; those that are paths only have the type Path.
 TEXTS = {
     "check submission",
+    "cite name",
     "histories info paths",
     "histories list where",
     "histories verify paths",
     "histories watch named",
     "leaks submission",
     "rounds commit submissions",
+    "verify recheck",
     "score submission",
 }
 

@@ -47,6 +47,7 @@ def test_a_badge_says_question_benchmark_answer_and_interval(tmp_path):
         (Verdict("improvement", "method", "no", bracketed=True), "(no)", {}),
         (Verdict("improvement", "method", None, "no reference"), "no reference", {}),
         (Verdict("improvement", "method", "yes (unverified)", "leaks"), "yes (unverified)", {}),
+        (Verdict("improvement", "method", "yes (not retrained)", "none declared"), "yes (not retrained)", {}),
         (Verdict("improvement", "method", "yes"), "yes, not ranked", {"round": "dev"}),
     ],
 )

@@ -14,9 +14,10 @@ from scipy import stats
 from support import rows
 
 from understudy import cli
-from understudy.leaderboard import cells, descriptions, scores, table_files
+from understudy.leaderboard import cells, descriptions, scores, stored_rows, table_files
 from understudy.leaderboard.figures import board_figures, gain_curves, horizons, printing, profiles
 from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.site import site_data, site_folder
 from understudy.suite import tasks
 from understudy.suite.errors import InputError
 from understudy.suite.scoring import curves, normalised
@@ -373,14 +374,16 @@ def test_rows_without_runs_have_no_figures(whole, tmp_path):
 
 
 def test_the_board_has_figures_unless_they_are_not_wanted(whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        scores, "score_all", lambda results, left_out: [scored_row(replace(whole, runs=()), "absent")]
-    )
+    absent = scored_row(replace(whole, runs=()), "absent")
+    monkeypatch.setattr(stored_rows, "rows_in", lambda results, left_out: [absent.folder])
+    monkeypatch.setattr(scores, "score_with", lambda scorer, rows, left_out: [absent])
+    monkeypatch.setattr(site_data, "document", lambda *given: {})
+    monkeypatch.setattr(site_folder, "write", lambda data, out: 0)
     out = tmp_path / "board"
-    assert cli.main(["board", str(tmp_path), "--out", str(out)]) == 0
+    assert cli.main(["board", str(tmp_path), "--out", str(out), "--figures"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{out / 'figures'}: 0 figures"
     monkeypatch.setattr(board_figures, "write", lambda scored, out: pytest.fail("figures are drawn"))
-    assert cli.main(["board", str(tmp_path), "--out", str(out), "--no-figures"]) == 0
+    assert cli.main(["board", str(tmp_path), "--out", str(out)]) == 0
     assert (out / "table.md").exists()
 
 

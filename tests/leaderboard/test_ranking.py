@@ -55,7 +55,7 @@ def test_rows_that_are_not_told_apart_share_their_ranks_and_a_letter():
         ({"row": {"control": True}}, "a control"),
         ({"row": {"round": "dev"}}, "self-reported"),
         ({"row": {"other_teacher_data": True}}, "compared with other teacher data than the benchmark's"),
-        ({"rechecked": False}, "recheck failed, its weights choose other moves"),
+        ({"rechecked": False}, "recheck failed, as reported: its weights choose other moves"),
         ({"marks": (verdicts.PROVISIONAL,)}, "the reference is provisional"),
         ({"reason": verdicts.REWARD_FREE, "answer": "undecided"}, verdicts.REWARD_FREE),
         ({"reason": verdicts.NOT_ISOLATED, "answer": "undecided"}, verdicts.NOT_ISOLATED),

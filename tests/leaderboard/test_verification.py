@@ -223,7 +223,7 @@ def test_changed_verdict_is_named(copied):
 
 def test_an_edited_table_is_named(copied):
     board.rescore(copied)
-    written = [copied / name for name in board.FILES]
+    written = [copied / name for name in board.STORED]
     assert failures(copied) == []
     for path in written:
         kept = path.read_text()
