@@ -114,7 +114,7 @@ def _card(table: Json, task: Json) -> Card:
         said = "No ranked imitator yet"
     return Card(
         task["label"],
-        HEADINGS.get(name, task["question"]),
+        str(HEADINGS.get(name, task["question"])),
         name,
         SOME if found else NONE,
         said,

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Final
@@ -56,7 +57,7 @@ def text(path: Readable) -> str:
 
 
 @contextmanager
-def opened(path: Path, limit_bytes: int, flags: int = 0) -> Iterator[BinaryIO]:
+def opened(path: Path, limit_bytes: int, flags: int = 0) -> Iterator[BufferedReader]:
     """Open a regular file of at most so many bytes; `flags` of `os.open` are added. Raises as `read`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | NO_WAIT | _BINARY | flags)
