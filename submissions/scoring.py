@@ -197,10 +197,11 @@ def pinned_runs_of(benchmark: Benchmark) -> tuple[TeacherRun, ...]:
 def _accept(row: RequestedRow) -> None:
     """Raise InputError for a submission that `check` refuses; a model in memory was checked when given.
 
-    Watched runs that are not pinned are compared by `check` alone: there may be thousands of them.
+    All runs of this machine are looked at, since those that are watched need not be pinned.
     """
     if row.entry.folder is not None:
-        check_of_submissions.accept(submission_format.read(row.entry.folder), row.benchmark, row.runs)
+        runs = benchmarks.teacher_runs(row.benchmark)
+        check_of_submissions.accept(submission_format.read(row.entry.folder), row.benchmark, runs)
 
 
 def _in_trees(
