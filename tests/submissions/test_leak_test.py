@@ -110,7 +110,7 @@ def test_a_loss_is_the_mean_over_what_the_teacher_chose_itself(tmp_path):
     row = rows.requested("bc", tmp_path)
     player = RowPlayer(row, lambda progress: None)
     run = row.runs_by_name["goal-40/seed-0"]
-    (predictions,) = player._predictions(row.jobs("start")[0], [run])
+    (predictions,) = player._predictions(row.jobs("start")[0], [run], in_child=False)
     history = benchmarks.read(run)
     w = BENCHMARK.watched_moves
     kept = ~history.explored[w : w + 65]
