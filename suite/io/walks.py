@@ -107,9 +107,9 @@ def _below(
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what lies in a folder; nothing if it is none."""
+    """Return what lies in a folder, by name, whatever order its file system has; nothing if it is none."""
     try:
-        return [folder / name for name in os.listdir(folder)]
+        return [folder / name for name in sorted(os.listdir(folder))]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
