@@ -165,11 +165,14 @@ def _job_checks(
 
 
 def _recheck_failure(found: dict[str, Any]) -> str | None:
+    from understudy.suite.harness.row_player import SAME_SHARE
+
     if found["holds"]:
         return None
-    if found["predicted_otherwise"]:
-        return None
-        f"{found['predicted_otherwise']:.1%} of the stored predictions are others than its weights make"
+    if found["predicted_otherwise"] > SAME_SHARE:
+        return (
+            f"{found['predicted_otherwise']:.1%} of the stored predictions are others than its weights make"
+        )
     return (
         f"its weights choose other moves: {found['differing']:,} of {found['moves']:,}, the farthest "
         f"{found['largest_gap']:.1g} of the logits' spread below the best"

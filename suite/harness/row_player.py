@@ -29,6 +29,7 @@ from understudy.suite.harness import (
     records,
     rollout,
     row_documents,
+    row_files,
 )
 from understudy.suite.harness.drawn_windows import Windows
 from understudy.suite.harness.interventions import Intervention
@@ -228,11 +229,13 @@ class RowPlayer:
 
     def _predicted_otherwise(self, planned: PlannedJob) -> float:
         """Return the share of a checkpoint's stored predictions that its player does not repeat."""
-        runs = [run for run in self.row.runs if self._predictions_path(planned, run).exists()]
+        row, checkpoint = row_files.root(self.row.folder), planned.player.checkpoint  # packed or not
+        stored_at = {run: records.predictions_path(row, checkpoint, run.name) for run in self.row.runs}
+        runs = [run for run, path in stored_at.items() if path.exists()]
         runs.sort(key=lambda run: run.name)  # the batch in which they were made
         differing = total = 0
         for run, columns in zip(runs, self._predictions(planned, runs, in_child=True), strict=True):
-            stored = files.read_columns(self._predictions_path(planned, run))["predicted"]
+            stored = files.read_columns(stored_at[run])["predicted"]
             differing += int((stored != columns["predicted"]).sum())
             total += stored.size
         return differing / max(total, 1)

@@ -15,8 +15,8 @@ from support import rows
 from torch import nn
 
 from understudy import cli
-from understudy.leaderboard import scores
-from understudy.suite.harness import records, row_documents
+from understudy.leaderboard import scores, stored_rows
+from understudy.suite.harness import records, row_documents, row_storage
 from understudy.suite.harness.frozenness import parameters_sha256
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.row_player import RowPlayer
@@ -79,6 +79,26 @@ def test_an_honest_row_earns_its_badges_and_a_forged_one_does_not(make_submissio
     assert code == 1
     assert "its weights choose other moves" in shown or "predictions are others" in shown
     assert "earned here: replayed\n" in shown
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_predictions_written_by_hand_are_found(tmp_path, own_data, capsys, is_packed):
+    """Agreement rests on stored predictions; at commit a2629a09 any of them passed `verify --recheck`."""
+    for name in ("random", "frozen-teacher"):
+        row = tmp_path / "darkroom-v1" / "quick" / name
+        rows.copy(stored_rows.RESULTS / "darkroom-v1" / "quick" / name, row)
+    assert cli.main(["verify", str(row), "--recheck", "frozen-teacher"]) == 0
+    assert "earned here: replayed, rechecked" in capsys.readouterr().out
+    path = min((row / records.AGREEMENT).glob("*/*.safetensors"))
+    columns = files.read_columns(path)
+    files.write_columns(path, {**columns, "predicted": (columns["predicted"] + 1) % 4})
+    scores.rescore(tmp_path)
+    if is_packed:
+        assert row_storage.pack(row)
+    assert cli.main(["verify", str(row), "--recheck", "frozen-teacher"]) == 1
+    shown = capsys.readouterr().out
+    assert "of the stored predictions are others than its weights make" in shown
+    assert "rechecked" not in shown.rpartition("earned here: ")[2]
 
 
 def test_another_submission_is_not_that_of_the_row(make_submission, here, capsys):
