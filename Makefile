@@ -12,18 +12,22 @@ LOWEST := .venv-lowest
 INSTALLED_LOWEST := $(LOWEST)/.installed-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lowest check speed long results docs
+.PHONY: help browser demo test lowest check speed long results docs
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    score the embedded players end to end and print the question's table"
 	@echo "make test    the tests"
+	@echo "make browser a Chromium, in which the site's tests look at its pages; they are skipped without one"
 	@echo "make lowest  format, lint, docs and tests on the lowest versions allowed; needs $(OLDEST_PYTHON)"
 	@echo "make check   format, lint, and types of the installed wheel"
 	@echo "make speed   speed ratios against peers, measured in one run"
 	@echo "make long    the tests that take minutes"
 	@echo "make results the trained entries and their rows, as far as they are missing; takes hours"
 	@echo "make docs    the docs site, into site/"
+
+browser: $(INSTALLED)
+	$(BIN)/python -m playwright install --with-deps chromium
 
 demo: $(INSTALLED)
 	$(BIN)/understudy demo

@@ -44,7 +44,7 @@ def of_row(
 def differences(folder: RowFolder, benchmark: Benchmark, teacher_runs: Sequence[TeacherRun]) -> Iterator[str]:
     """Yield each file that is missing, unexpected, or of other moves than the teacher's.
 
-    Whether the weights make these predictions is checked by `understudy score --recheck`.
+    Whether the weights make these predictions is checked by `understudy verify ROW --recheck SUBMISSION`.
     """
     due = {path: run for path, _, run in _due(folder, benchmark, teacher_runs)}
     found = set(row_files.find(folder.path, f"{records.AGREEMENT}/*/*.safetensors"))

@@ -316,7 +316,7 @@ def _next_steps(review: Review, declared: dict[str, Any], pull: PullRequest) -> 
     if declared["round"] == rounds.DEV:
         yield "for a row that is ranked, commit the submission to the next round: docs/submitting.md"
     if any(what == "weights" for what, _ in review.not_checked):
-        yield "a maintainer gives the logs to the weights: understudy score SUBMISSION --recheck"
+        yield "a maintainer gives the logs to the weights: understudy verify ROW --recheck SUBMISSION"
     yield "a maintainer reads it, merges it, and writes the tables: understudy rescore leaderboard/results"
 
 

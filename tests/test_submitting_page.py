@@ -153,7 +153,9 @@ def test_the_comment_of_the_row_has_its_place_and_what_was_checked(walked):
     assert sorted(lines[2:]) == ["**mine**", "older"]
     assert "\n- may be ranked\n" in comment
     assert re.search(r"\*\*replay\*\*: 16 runs of 4,000 moves .* no difference", comment)
-    assert re.search(r"\*\*weights\*\*: hf://.* chose the moves of the logs, in all 4,000 moves", comment)
+    assert re.search(
+        r"\*\*weights\*\*: hf://.* chose the moves of the logs: [\d,]+ moves, in windows", comment
+    )
     assert "round 2, whose salt was drawn on" in comment
     for task in ("improvement", "transfer"):
         assert f"**{task}**: its runs were not played" in comment

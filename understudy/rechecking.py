@@ -7,7 +7,7 @@ the row's, trained parameters are trained anew, and windows are drawn here. The 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,23 +108,36 @@ def check(
         InputError: it cannot be loaded, or a teacher's run is not here.
     """
     from understudy.suite.harness import drawn_windows
-    from understudy.suite.scoring import verdicts
 
-    is_whole = any(answer in (*verdicts.EVERY_YES, verdicts.ABOVE) for answer in answers.values())
     salt = drawn_windows.new_salt()
     found: list[JobCheck] = []
     not_trained: list[str] = []
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="understudy-")))
-        for requested, planned, folder in _jobs(row, submission):
-            if _is_trained(planned) and not retrain:
+        for requested, planned, folder in jobs(row, submission):
+            if is_trained(planned) and not retrain:
                 not_trained.append(planned.path)
                 continue
             found += _job_checks(
-                requested, planned, folder, None if is_whole else salt, salt, scratch, report
+                requested, planned, folder, None if is_whole(answers) else salt, salt, scratch, report
             )
     anew = None if rerun is None else _rerun(row, submission, answers, rerun, report)
-    return RowCheck(submission, is_whole, salt, tuple(found), tuple(not_trained), anew)
+    return RowCheck(submission, is_whole(answers), salt, tuple(found), tuple(not_trained), anew)
+
+
+def is_whole(answers: Mapping[str, str | None]) -> bool:
+    """Return whether all moves of a row are rechecked, from move 0: where some answer, by task, is a yes."""
+    from understudy.suite.scoring import verdicts
+
+    return any(answer in (*verdicts.EVERY_YES, verdicts.ABOVE) for answer in answers.values())
+
+
+def is_trained(planned: PlannedJob) -> bool:
+    """Return whether a job is of an intervention whose parameters are trained."""
+    from understudy.suite.harness import interventions
+
+    applied = planned.job.intervention
+    return applied is not None and applied.parameters in interventions.TRAINED
 
 
 def _job_checks(
@@ -185,14 +198,7 @@ def _isolation_failure(found: dict[str, Any]) -> str | None:
     return f"not isolated: in another batch it answers otherwise at move {found['differs_at']:,}"
 
 
-def _is_trained(planned: PlannedJob) -> bool:
-    from understudy.suite.harness import interventions
-
-    applied = planned.job.intervention
-    return applied is not None and applied.parameters in interventions.TRAINED
-
-
-def _jobs(row: RowFolder, submission: str) -> Iterator[tuple[RequestedRow, PlannedJob, RowPath]]:
+def jobs(row: RowFolder, submission: str) -> Iterator[tuple[RequestedRow, PlannedJob, RowPath]]:
     """Yield each complete job of a row as it is planned for the submission, with its folder.
 
     Raises CheckFailed for another submission's row, and for a job that is not the planned one.
@@ -208,7 +214,7 @@ def _jobs(row: RowFolder, submission: str) -> Iterator[tuple[RequestedRow, Plann
         key = len(job["lanes"]), job["threads"], job["round"], job["device"]
         if key not in known:
             known[key] = _requested(row, submission, job)
-            _require_same(known[key], stored_rows.row_of(row), row)
+            _require_same(known[key], stored_rows.row_of(row), submission)
         requested = known[key]
         role, _, name = folder.parent.name.partition("@")
         applied = interventions.chosen([name])[0] if name else None
@@ -245,7 +251,7 @@ def _requested(row: RowFolder, submission: str, job: dict[str, Any]) -> Requeste
     return requested
 
 
-def _require_same(requested: RequestedRow, stored: dict[str, Any], row: RowFolder) -> None:
+def _require_same(requested: RequestedRow, stored: dict[str, Any], submission: str) -> None:
     """Raise CheckFailed unless a submission is the one whose row is stored."""
     from understudy.suite.errors import CheckFailed
     from understudy.suite.harness import work
@@ -254,8 +260,9 @@ def _require_same(requested: RequestedRow, stored: dict[str, Any], row: RowFolde
     for key in COMPARED:
         if declared.get(key) != stored.get(key):
             raise CheckFailed(
-                f"{row.path}: {key} is {str(stored.get(key))[:60]}; {requested.request.name_or_path} has "
-                f"{str(declared.get(key))[:60]}; give the submission that played this row"
+                f"{submission}: expected the submission of the row {stored['name']}, whose {key} is "
+                f"{str(stored.get(key))[:64]}; found {str(declared.get(key))[:64]}; give the one that "
+                "played it"
             )
 
 

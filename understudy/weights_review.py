@@ -5,34 +5,40 @@ A review takes any function of this form, see `leaderboard.review.Recheck`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from understudy.suite import reserved_names
+from understudy.suite.errors import CheckFailed
+from understudy.suite.hub import locations
 
 if TYPE_CHECKING:
     from understudy.leaderboard.review import Rechecked
     from understudy.leaderboard.stored_rows import RowFolder
-    from understudy.suite.harness.jobs import PlannedJob
-    from understudy.suite.harness.requests import RequestedRow
 
 MAX_SECONDS: Final = 900.0  # of a recheck in a review; what takes longer is left to a maintainer
+WINDOWS_SHARE: Final = 0.1  # of the time of playing, which windows take at most (docs/protocol.md)
 
 
 def recheck(row: RowFolder, submission: str, most_seconds: float = MAX_SECONDS) -> Rechecked:
-    """Give all logs of a row's scored runs to a submission; stored results of earlier rechecks do not count.
+    """Give a row's logs to a submission, as `understudy verify ROW --recheck SUBMISSION` does.
 
     Args:
-        row: the row. Its folder is written to: its runs are unpacked, and results stored beside them.
+        row: the row; it is not changed.
         submission: a folder, or hf://user/repo@<commit hash>.
         most_seconds: a recheck that is expected to take longer here is not made.
 
     Raises:
-        InputError: a malformed submission, or one that is not the row's.
+        CheckFailed: the submission is not the row's.
+        InputError: a malformed submission.
         MachineError: the Hub cannot be reached.
     """
+    from understudy import rechecking
     from understudy.leaderboard import scores, stored_rows
     from understudy.leaderboard.review import Rechecked
-    from understudy.submissions import expected_time, scoring
+    from understudy.submissions import expected_time
     from understudy.suite import devices
-    from understudy.suite.harness import records, work
+    from understudy.suite.harness import records
 
     if stored_rows.row_of(row).get("custom_code"):
         return Rechecked(
@@ -42,73 +48,42 @@ def recheck(row: RowFolder, submission: str, most_seconds: float = MAX_SECONDS) 
     if played_on != {devices.CPU}:
         found = ", ".join(sorted(played_on))
         return Rechecked(None, f"played on {found}, and rechecked there, as other devices round otherwise")
-    requested = _requested(row, submission)
-    planned = _planned(requested)
-    moves = sum(each.job.moves for each in planned)
-    expected = moves * expected_time.seconds_a_move(planned[-1], requested)
+    named = _of_this_checkout(row, submission)
+    answers = {each.task: each.answer for each in scores.score_row(row.path.parents[2], row).verdicts}
+    try:
+        expected = _seconds(row, named, rechecking.is_whole(answers))
+    except CheckFailed as error:  # named as the pull request names it
+        raise CheckFailed(str(error).replace(named, submission)) from error
     if expected > most_seconds:
         return Rechecked(None, f"giving them the logs takes {expected_time.text(expected)}")
-    scoring.check([requested], work.RECHECK)
-    holds = bool(scores.rechecked(row))
-    said = "chose the moves of the logs" if holds else "chose other moves than the logs'"
-    logged = sum(each.job.moves * len(each.job.lanes) for each in planned)
-    named = submission if requested.entry.weights else "those in the pull request"
-    return Rechecked(holds, f"{named} {said}, in all {logged:,} moves")
+    checked = rechecking.check(row, named, answers)
+    if checked.failures:
+        return Rechecked(False, "; ".join(checked.failures))
+    moves = sum(each.moves for each in checked.checks if each.what == rechecking.RECHECK)
+    where = "all of them from move 0" if checked.is_whole else "in windows that were drawn for this review"
+    shown = submission if locations.names_hub(submission) else "those in the pull request"
+    return Rechecked(True, f"{shown} chose the moves of the logs: {moves:,} moves, {where}")
 
 
-def _requested(row: RowFolder, submission: str) -> RequestedRow:
-    """Return the row as it was asked for; InputError unless the submission is the one that it declares."""
-    from understudy.leaderboard import stored_rows
-    from understudy.submissions import scoring
-    from understudy.suite.errors import InputError
-    from understudy.suite.harness import records, rounds
-    from understudy.suite.harness.requests import Request
+def _seconds(row: RowFolder, submission: str, is_whole: bool) -> float:
+    """Return what a recheck is expected to take, from the first moves of one of the row's longest jobs."""
+    from understudy import rechecking
+    from understudy.submissions import expected_time
 
-    declared = stored_rows.row_of(row)
-    job = records.read_job(stored_rows.job_folders(row)[0])
-    request = Request(
-        _of_this_checkout(row, submission),
-        row.benchmark,
-        row.budget,
-        row.path.parents[2],
-        lanes=len(job["lanes"]),
-        threads=job["threads"],
-        restart=True,  # a result that came with the row shows nothing
-        round=rounds.load(declared["round"]),
-    )
-    (requested,) = scoring.rows_of([request])
-    entry = requested.entry
-    for key, found in (
-        ("name", entry.name),
-        ("identity", entry.identity),
-        ("declaration", entry.declaration),
-    ):
-        if found != declared[key]:
-            raise InputError(
-                f"{submission}: expected the submission of the row, whose {key} is {declared[key]}; found "
-                f"{found}; publish the row's weights, or score a row of these"
-            )
-    return requested
+    jobs = [(planned, requested) for requested, planned, _ in rechecking.jobs(row, submission)]
+    jobs = [(planned, requested) for planned, requested in jobs if not rechecking.is_trained(planned)]
+    longest, requested = max(jobs, key=lambda each: each[0].job.moves)
+    moves = sum(planned.job.moves for planned, _ in jobs)
+    share = 1.0 if is_whole else WINDOWS_SHARE
+    return share * moves * expected_time.seconds_a_move(longest, requested)
 
 
 def _of_this_checkout(row: RowFolder, submission: str) -> str:
     """Return this checkout's entry in place of a copy of it, whose name would be taken by that entry."""
-    from pathlib import Path
-
     from understudy.submissions import submission_format
-    from understudy.suite import reserved_names
-    from understudy.suite.hub import locations
 
     own = reserved_names.ENTRIES / row.benchmark / row.name
     if locations.names_hub(submission) or not reserved_names.is_entry(row.benchmark, row.name):
         return submission
     is_copy = submission_format.read(own).identity == submission_format.read(Path(submission)).identity
     return str(own) if is_copy else submission
-
-
-def _planned(row: RequestedRow) -> list[PlannedJob]:
-    """Return the jobs of a row that were played, without interventions; the last one has the longest runs."""
-    from understudy.suite.harness import work
-
-    items = work.check_items(row, work.RECHECK)
-    return sorted((each for item in items for each in row.jobs(item.role)), key=lambda each: each.job.moves)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -160,7 +160,8 @@ def _shuffled(items: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ..
 
 def _bytes(evidence: Evidence) -> list[bytes]:
     rows = [row for name in RUNS for row in getattr(evidence, name)]
-    return [array.tobytes() for row in rows for array in (row.reward, row.ended)]
+    values = [getattr(row, each.name) for row in rows for each in fields(row)]
+    return [value.tobytes() for value in values if isinstance(value, np.ndarray)]
 
 
 def _json(task: Task, case: str, verdict: Verdict) -> str:

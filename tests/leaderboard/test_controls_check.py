@@ -270,7 +270,7 @@ def test_the_stored_checks_follow_from_the_stored_runs_and_hold(path, monkeypatc
 
 
 @pytest.mark.skipif(
-    not (stored_rows.RESULTS / "minatar-v1" / "tenth" / "dqn-scratch").exists(),
+    not (stored_rows.RESULTS / "minatar-v1" / "tenth" / "controls.json").exists(),
     reason="MinAtar's controls are not played yet under round 1",
 )
 @pytest.mark.parametrize(("player", "task"), [("dqn-continued", "improvement"), ("dqn-scratch", "transfer")])
