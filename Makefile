@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_DOCS := $(VENV)/.installed-for-docs
-TESTS := -m pytest --ignore=tests/speed -m "not long"
+# Workers, each with whole files, for what a file shares is made once; tests of speed run alone, in `make speed`.
+TESTS := -m pytest -n logical --maxprocesses 8 --dist loadfile --ignore=tests/speed -m "not long"
 
 # The lowest versions are those of the oldest Python; newer ones have no builds of them.
 OLDEST_PYTHON ?= python3.11
