@@ -24,7 +24,7 @@ class StoredReferences:
 
     Start runs are read from a results folder. Those of the frozen teacher must have been played by the
     networks at W that are on this machine. A row that cannot be read counts as not played, after
-    `left_out` was told of it; by default that raises.
+    `left_out` was called with it; by default that raises.
     """
 
     def __init__(

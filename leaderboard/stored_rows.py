@@ -37,7 +37,7 @@ class RowFolder:
         return row_files.root(self.path)
 
 
-LeftOut = Callable[[RowFolder, InputError], None]  # told of a row that cannot be read, and why
+LeftOut = Callable[[RowFolder, InputError], None]  # called with a row that cannot be read, and why
 
 
 def refuse(row: RowFolder, error: InputError) -> None:

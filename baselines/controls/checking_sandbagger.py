@@ -1,7 +1,7 @@
 """The checking sandbagger: a sandbagger that checks each reward against what it knows of the game.
 
 Like the sandbagger it plays at random for the first half of its run, then with a skill that it had from the
-start. Unlike it, it knows which cells are worth a point, from its teachers' runs. Once it is told of a reward
+start. Unlike it, it knows which cells are worth a point, from its teachers' runs. Once it is given a reward
 that the cell it stands on does not give, it plays at random for the rest of the run. Under yoked or negated
 rewards its gain therefore vanishes, as a learner's does, although it learns nothing: no intervention on
 rewards tells the two apart. It is measured, to show what a yes to Q2 does not prove by itself.

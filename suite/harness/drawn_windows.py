@@ -2,7 +2,7 @@
 
 A job's runs are cut into equal strata of moves, and each has one window at a uniform place in it. Whoever
 wrote the log could not know the windows: the salt is drawn after the log is there, and is recorded with
-them. A longer stretch is found for certain once it spans two strata.
+them. A longer slice is found for certain once it spans two strata.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def missed(first: int, length: int, moves: int, count: int) -> float:
 
 
 def mean_missed(length: int, moves: int, count: int) -> float:
-    """Return the mean of `missed` over all places of an altered stretch of `length` moves."""
+    """Return the mean of `missed` over all places of an altered slice of `length` moves."""
     places = np.unique(np.linspace(0, moves - length, 2001).astype(np.int64))
     return float(np.mean([missed(int(first), length, moves, count) for first in places]))
 

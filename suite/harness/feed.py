@@ -161,7 +161,7 @@ class Feed:
 
 
 def fed_runs(job: Job, histories: Sequence[History]) -> list[FedRun]:
-    """Return the runs of all lanes of a job, in order, as its player was told of them."""
+    """Return the runs of all lanes of a job, in order, with the feedback that its player was given."""
     lane_games = [games.load(history.header.game) for history in histories]
     feedback = Feedback(job.intervention.reward if job.intervention else "own", lane_games)
     received = feedback.reward(np.stack([history.reward for history in histories], axis=1))  # [T, B]

@@ -1,6 +1,6 @@
 """Permuted actions: a run in which each of the player's actions does what another one did.
 
-The player's number `a` is executed as `permutation[a]`. What it is told of the last move is in its own
+The player's number `a` is executed as `permutation[a]`. The last action that it is given is in its own
 numbers, those of explored moves too. Each lane has a permutation of its game's legal actions, drawn from the
 run's seed and so from the round's salt; no legal action stays what it was, so the legal actions are the same
 as before. A log holds what was executed, and replays like any other.
