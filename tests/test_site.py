@@ -63,7 +63,10 @@ def test_the_api_reference_names_modules_that_exist(page):
 
 @pytest.mark.parametrize(
     ("workflow", "expected"),
-    [("ci", ["make check", "make browser", "make demo", "make test", "make docs"]), ("lowest", ["make lowest"])],
+    [
+        ("ci", ["make check", "make browser", "make demo", "make test", "make docs"]),
+        ("lowest", ["make lowest"]),
+    ],
 )
 def test_a_workflow_calls_make_targets_and_pinned_actions(workflow, expected):
     (job,) = yaml.safe_load((GITHUB / "workflows" / f"{workflow}.yml").read_text())["jobs"].values()
