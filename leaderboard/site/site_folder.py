@@ -8,24 +8,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from understudy.leaderboard.site import site_pages
+from understudy.leaderboard.site.row_films import Films
 from understudy.suite import reserved_names
 from understudy.suite.io import files
 
 DATA: Final = "data.json"
 
 
-def write(data: Mapping[str, Any], out: Path) -> int:
+def write(data: Mapping[str, Any], out: Path, films: Films | None = None) -> int:
     """Write the site into a folder and return the number of its files.
 
     Args:
         data: of `site_data.document`.
         out: created if it does not exist. Other files in it are kept, but for pages of an earlier site.
+        films: of rows, shown on their pages.
 
     Raises OSError if the folder cannot be written.
     """
     before = set(_pages_before(out))
     written = set()
-    for place, content in site_pages.pages(data):
+    for place, content in site_pages.pages(data, films):
         path = out / place
         if not (path.is_file() and path.read_bytes() == content):
             files.write_atomically(path, content)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from understudy.leaderboard import tables
 from understudy.leaderboard.site import markdown_pages, reading, site_charts, site_data
+from understudy.leaderboard.site.row_films import Films
 from understudy.suite import escaping
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ MOST_GAMES_NAMED: Final = 4
 Json = Mapping[str, Any]
 
 
-def pages(data: Json) -> Iterator[tuple[str, bytes]]:
-    """Yield each file of the site as its path and content: the pages, and the data that they show."""
+def pages(data: Json, films: Films | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield each file of the site as its path and content: the pages, and the data that they show.
+
+    Args:
+        data: of `site_data.document`.
+        films: of rows, shown on their pages.
+    """
     texts = {name: DOCS / f"{name}.md" for name in TEXT_PAGES if (DOCS / f"{name}.md").is_file()}
     environment = _environment()
     shared = {
@@ -58,7 +64,8 @@ def pages(data: Json) -> Iterator[tuple[str, bytes]]:
         yield benchmark_page(table["benchmark"]), render("benchmark.html", 1, benchmark=table["benchmark"])
     for table in data["tables"]:
         for row in table["rows"]:
-            yield row_page(row["place"]), render("row.html", 3, table=table, row=row)
+            shown = (films or {}).get(row["place"], {})
+            yield row_page(row["place"]), render("row.html", 3, table=table, row=row, films=shown)
         if table["comparison"] is not None:
             yield compare_page(table["id"]), render("compare.html", 1, table=table, found=table["comparison"])
     for name, path in texts.items():
