@@ -297,7 +297,7 @@ def test_the_page_as_a_user_types_it(made, hub, tmp_path):
         typed = block.replace("hf://user/mine@<commit hash>", pinned)
         script = f"set -e\nPATH={shlex.quote(str(programs))}:$PATH\n{typed}"
         done = checkout.shell(script, hub)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         said += done.stdout
         pinned = next(iter(re.findall(PINNED, done.stdout)), pinned)
     assert re.search(r"\*\*replay\*\*: 64 runs of 328,000 moves .* no difference", said)

@@ -93,7 +93,8 @@ def test_the_comment_is_posted_by_another_workflow_after_the_review():
 def test_the_site_is_the_docs_and_the_board():
     assert runs("site") == [
         "make docs",
-        ".venv/bin/understudy board leaderboard/results --out site/leaderboard",
+        ".venv/bin/understudy board leaderboard/results --out site/leaderboard "
+        "--film darkroom-v1/full/transformer-many-runs --film minatar-v1/tenth/transformer",
     ]
     assert next(step for step in steps("site") if "pages-artifact" in step.get("uses", ""))["with"] == {
         "path": "site"
