@@ -78,10 +78,9 @@ def curves(
     x = Scale(low_x, high_x, LEFT, WIDTH - RIGHT)
     y = _y_scale(shown, [threshold[0]] if threshold else [])
     parts = [*_axes(x, y, x_label, y_label)]
-    if threshold:
-        parts += _threshold(threshold, x, y)
+    line, name = _threshold(threshold, x, y) if threshold else ("", "")
     places = _name_places(shown, y)
-    parts += [_line(one, x, y, places.get(number)) for number, one in enumerate(shown)]
+    parts += [line, *(_line(one, x, y, places.get(number)) for number, one in enumerate(shown)), name]
     return _svg(title, parts)
 
 
@@ -169,10 +168,13 @@ def _axes(x: Scale, y: Scale, x_label: str, y_label: str) -> Iterator[str]:
     )
 
 
-def _threshold(threshold: tuple[float, str], x: Scale, y: Scale) -> Iterator[str]:
+def _threshold(threshold: tuple[float, str], x: Scale, y: Scale) -> tuple[str, str]:
+    """Return a threshold's line, which lies under the curves, and its name, which lies over them."""
     at, text = y(threshold[0]), escaping.html(threshold[1])
-    yield element("line", x1=x.begin, x2=x.end, y1=at, y2=at, class_="threshold")
-    yield element("text", text, x=x.begin + 5, y=at - 4, class_="tick over")
+    return (
+        element("line", x1=x.begin, x2=x.end, y1=at, y2=at, class_="threshold"),
+        element("text", text, x=x.begin + 5, y=at - 4, class_="tick over"),
+    )
 
 
 def _name_places(series: Sequence[Series], y: Scale) -> dict[int, float]:

@@ -18,6 +18,7 @@ HEADINGS: Final = {  # of the cards, short forms of the questions
     "transfer": "Does it learn a new game from scratch?",
 }
 DOES: Final = {"improvement": "keeps improving", "transfer": "learns games that it never saw"}
+DO: Final = {"improvement": "keep improving", "transfer": "learn a game that it never saw"}
 UNVERIFIED: Final = (verdicts.YES_UNVERIFIED, verdicts.YES_NOT_RETRAINED)
 SIGNS: Final = {  # answer -> (sign, class)
     verdicts.YES: ("✓", "yes"),
@@ -51,24 +52,39 @@ def cards(table: Json) -> list[Card]:
 def sentence(data_tables: Sequence[Json]) -> str:
     """Return in a sentence or two which ranked imitators keep learning, over all tables."""
     learning: dict[str, list[str]] = {}
+    asked: dict[
+        str, str
+    ] = {}  # label of a question about a gain -> what an imitator without a yes does not do
+    answered: set[str] = set()  # those with a yes
     for table in data_tables:
         for task in table["tasks"]:
+            if task["asks_about_gain"]:
+                asked[task["label"]] = DO.get(task["name"], "keep learning")
             for row in _positive(table, task["name"]) if task["asks_about_gain"] else ():
                 unverified = row["cells"][task["name"]]["answer"] in UNVERIFIED
                 number = task["label"].partition(" ")[0]
                 where = f"({number}, {table['benchmark']}{', not verified yet' * unverified})"
+                answered.add(task["label"])
                 found = learning.setdefault(row["name"], [])
                 found.append(f"{DOES.get(task['name'], 'keeps learning')} {where}")
-    ranked = {row["name"] for table in data_tables for row in table["rows"] if row["ranked"]}
+    ranked_in = [{row["name"] for row in table["rows"] if row["ranked"]} for table in data_tables]
+    ranked = set[str]().union(*ranked_in)
     if not ranked:
         return "So far no imitator is ranked."
     of = f"Of {len(ranked)} ranked imitators" if len(ranked) > 1 else "Of one ranked imitator"
+    if sum(map(bool, ranked_in)) > 1:
+        of += f" in {sum(map(bool, ranked_in))} tables"
     if not learning:
         return f"{of}, none is shown to keep learning."
     said = "; ".join(f"{name} {' and '.join(dict.fromkeys(found))}" for name, found in learning.items())
     count = "one keeps" if len(learning) == 1 else f"{len(learning)} keep"
-    others = " The others are not shown to." if len(ranked) > len(learning) else ""
-    return f"{of}, {count} learning: {said}.{others}"
+    missing = [
+        f" None is shown to {does_not} ({label.partition(' ')[0]})."
+        for label, does_not in asked.items()
+        if label not in answered
+    ]
+    others = [" The others are not shown to."] if len(ranked) > len(learning) else []
+    return f"{of}, {count} learning: {said}.{''.join(missing or others)}"
 
 
 def cell_number(cell: Json) -> str:
@@ -118,8 +134,15 @@ def _card(table: Json, task: Json) -> Card:
         name,
         SOME if found else NONE,
         said,
-        _best(table, task),
+        _best(table, task) + _unverified(found, name),
     )
+
+
+def _unverified(positive: Sequence[Json], task: str) -> str:
+    """Return which conditions of a yes were not measured, for the rows whose yes is not verified."""
+    cells = [row["cells"][task] for row in positive if row["cells"][task]["answer"] in UNVERIFIED]
+    reasons = dict.fromkeys(cell["reason"] for cell in cells if cell["reason"])
+    return f" Not verified yet: {'; '.join(reasons)}." if reasons else ""
 
 
 def _positive(table: Json, task: str) -> list[Json]:
@@ -150,7 +173,7 @@ def _best(table: Json, task: Json) -> str:
         share = f"{number} of the teacher's gain"
     elif teacher is not None:
         points = tables.figure("", Estimate(teacher["points"]["estimate"])).strip()
-        share = f"{number} of the teacher's {points} points"
+        share = f"{number} points an episode, the teacher {points}"
     else:
         share = f"{number} {task['heading']}"
     if len(ranked) == 1:

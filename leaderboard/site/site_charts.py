@@ -10,6 +10,7 @@ from understudy.leaderboard.site import charts
 from understudy.leaderboard.site.charts import Point, Series
 
 TEACHER: Final = "teacher"
+AT_W: Final = "teacher at W"
 POINTS: Final = "points an episode"
 MOST_BANDS: Final = 3  # imitators whose intervals are drawn as bands over each other
 Json = Mapping[str, Any]
@@ -116,6 +117,7 @@ def _starts(table: Json, name: str, rows: Iterable[Json]) -> str | None:
         for number, row in enumerate(rows)
         if row["cells"].get(name, {}).get("value") is not None
     ]
+    teacher = table["teacher"][name]
     step = 0.04 * end
     series = [
         Series(
@@ -131,6 +133,9 @@ def _starts(table: Json, name: str, rows: Iterable[Json]) -> str | None:
         series.insert(0, _of_curve(TEACHER, watched, watched["edges"], 0, band=True, teacher=True))
     if not series:
         return None
+    if teacher is not None:
+        at_w = teacher["points"]
+        series.insert(0, Series(AT_W, (_point(end, at_w),), 0, is_teacher=True, said=_said(at_w)))
     far = end + step * (1 + len(found))
     return charts.curves(series, _title(table, name), "moves that were watched", POINTS, None, (0, far))
 
@@ -167,7 +172,7 @@ def _of_curve(
 def _threshold(curves: Json) -> tuple[float, str] | None:
     if curves["yes_threshold"] is None:
         return None
-    return curves["yes_threshold"], "a yes begins here"
+    return curves["yes_threshold"], f"{curves['yes_share']:g} of the teacher's gain"
 
 
 def _point(x: float, interval: Json) -> Point:

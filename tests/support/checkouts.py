@@ -38,7 +38,7 @@ class Checkout:
         self.path, self.beside = folder / "understudy", folder / "beside"
 
     def make(self) -> Checkout:
-        """Make it, with eight runs of Dark room and a row of round 1, `older`, played for skill alone."""
+        """Make it, with eight runs of darkroom, the references, and `older` of round 1, played for skill."""
         self.path.mkdir(parents=True)
         for name in CODE:
             shutil.copytree(ROOT / name, self.path / name, ignore=LEFT_OUT)
@@ -58,6 +58,7 @@ class Checkout:
             f"rounds commit older --benchmark {BENCHMARK}",
             "rounds draw",
             f"score older {played} --round 1",
+            f"references {BENCHMARK} --budget quick --out {RESULTS}",
         )
         self.git("init", "--quiet", "--initial-branch", "main")
         self.git("add", ".")

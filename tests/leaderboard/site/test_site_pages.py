@@ -164,7 +164,15 @@ def test_the_headline_names_who_keeps_learning_and_where():
     data = sites.three()
     assert reading.sentence(data["tables"]) == (
         "Of 2 ranked imitators, one keeps learning: high learns games that it never saw (Q3, darkroom-v1). "
-        "The others are not shown to."
+        "None is shown to keep improving (Q2)."
+    )
+    other = copy.deepcopy(data["tables"][0])
+    assert reading.sentence([*data["tables"], other]).startswith("Of 2 ranked imitators in 2 tables, one ")
+    both = copy.deepcopy(other)
+    both["rows"][0]["cells"]["improvement"]["answer"] = "yes"
+    assert reading.sentence([both]) == (
+        "Of 2 ranked imitators, one keeps learning: high keeps improving (Q2, darkroom-v1) and learns games "
+        "that it never saw (Q3, darkroom-v1). The others are not shown to."
     )
     data["tables"][0]["rows"][0]["cells"]["transfer"]["answer"] = "yes (unverified)"
     assert "(Q3, darkroom-v1, not verified yet)" in reading.sentence(data["tables"])
@@ -182,10 +190,16 @@ def test_cards_name_the_best_and_who_cannot_be_told_apart():
     skill, improvement, transfer = reading.cards(sites.three()["tables"][0])
     assert (skill.kind, skill.answer) == ("some", "Yes: high")
     assert skill.best == (
-        "Highest: high, 8.00 of the teacher's 8.00 points; middle cannot be told apart from it."
+        "Highest: high, 8.00 points an episode, the teacher 8.00; middle cannot be told apart from it."
     )
     assert (improvement.kind, improvement.answer) == ("none", "No imitator does")
     assert transfer.best == "Highest: high, 0.80 of the teacher's gain."
+
+
+def test_a_yes_that_is_not_verified_says_what_was_not_measured():
+    table = sites.three()["tables"][0]
+    table["rows"][0]["cells"]["transfer"].update(answer="yes (unverified)", reason="not measured: retrained")
+    assert reading.cards(table)[2].best.endswith("gain. Not verified yet: not measured: retrained.")
 
 
 def test_an_undecided_imitator_is_not_said_to_fail():
