@@ -57,16 +57,18 @@ class RowCheck:
     @property
     def badges(self) -> list[str]:
         """What was earned here, besides `replayed`; docs/protocol.md says what each proves."""
+        from understudy.suite.harness import interventions
+
         if any(each.failure for each in self.checks):
             return []
         jobs = {
             what: [each.job for each in self.checks if each.what == what] for what in (RECHECK, ISOLATION)
         }
-        retrained = [job for job in jobs[RECHECK] if "@retrained-" in job]
+        applied = {job.partition("/")[0].partition("@")[2] for job in jobs[RECHECK]}
         earned = {
             "rechecked": bool(jobs[RECHECK]),
             "isolated": bool(jobs[ISOLATION]),
-            "retrained": bool(retrained),
+            "retrained": applied.issuperset(each.name for each in interventions.RETRAINED),
             "rerun": self.answers is not None and not self.failures,
         }
         return [name for name, is_earned in earned.items() if is_earned]
