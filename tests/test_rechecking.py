@@ -1,4 +1,4 @@
-"""`understudy verify ROW --recheck SUBMISSION`: which badges a row earns, and that all of them can be earned."""
+"""`understudy verify ROW --recheck SUBMISSION`: which badges a row earns, and that each can be earned."""
 
 import json
 
