@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from understudy.leaderboard import scores, stored_rows
 from understudy.leaderboard.scores import ScoredRow
+from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.harness import rounds
@@ -22,6 +24,21 @@ def ranked(one: ScoredRow) -> bool:
 def unranked_because(one: ScoredRow) -> tuple[str, ...]:
     """Return why a row may not be ranked, a short phrase each; none for a control, which never is."""
     return tuple(_reasons(one))
+
+
+def unranked_because_stored(folder: RowFolder) -> tuple[str, ...]:
+    """Return the same of a row that is not scored here; InputError if it cannot be read.
+
+    With which data its stored scores were made is known from its marks only.
+    """
+    unscored = ScoredRow(
+        folder,
+        stored_rows.row_of(folder),
+        (),
+        rechecked=scores.rechecked(folder),
+        state_bytes=stored_rows.state_bytes(folder),
+    )
+    return unranked_because(unscored)
 
 
 def _reasons(one: ScoredRow) -> Iterator[str]:

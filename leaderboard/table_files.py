@@ -48,7 +48,7 @@ def to_json(frame: pd.DataFrame) -> str:
         {"name": each.name, "type": each.type, "unit": each.unit, "meaning": each.meaning}
         for each in table_columns.COLUMNS
     ]
-    cells = [json.dumps(line, allow_nan=False) for line in _plain(frame)]
+    cells = [json.dumps(line, allow_nan=False) for line in plain(frame)]
     parts = [f'"{key}": {json.dumps(value)}' for key, value in head.items()]
     parts += [f'"columns": {_lines([json.dumps(each) for each in columns])}', f'"cells": {_lines(cells)}']
     return "{" + ",\n".join(parts) + "}\n"
@@ -60,7 +60,7 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     import pyarrow.parquet as pq
 
     schema = _schema()
-    table = pa.Table.from_pylist(_plain(frame), schema=schema)
+    table = pa.Table.from_pylist(plain(frame), schema=schema)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
@@ -166,7 +166,7 @@ def _require_type(value: object, column: Column) -> None:
         raise ValueError(f"{column.name}: expected a finite number; found {value!r}")
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the frame's lines as plain values, None where unknown; ValueError if a number is not finite."""
     lines = frame.astype(object).where(frame.notna(), None).to_dict("records")
     kinds: dict[str, type] = {TEXT: str, WHOLE: int, NUMBER: float, TRUTH: bool}

@@ -94,6 +94,19 @@ def text(
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 
 
+def model_index(name: str, answers: Sequence[Answer]) -> bytes:
+    """Return the `model-index` of a card's metadata, as YAML.
+
+    Args:
+        name: of the submission.
+        answers: of its rows, with a number among them.
+    """
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(model_name=name, eval_results=hub_results.model_index(answers))
+    return f"{data.to_yaml()}\n".encode()
+
+
 def _lines(facts: Sequence[tuple[str, str]]) -> Iterator[str]:
     for name, value in facts:
         yield f"| {escaping.markdown(name)} | {escaping.markdown(value)} |"
@@ -120,6 +133,10 @@ def _results(answers: Sequence[Answer]) -> Iterator[str]:
             "Rows of the round `dev` are self-reported: their author could choose the seeds. "
             "`understudy score` plays them again."
         )
+        yield ""
+    unranked = dict.fromkeys((answer.budget, reason) for answer in answers for reason in answer.not_ranked)
+    for budget, reason in unranked:
+        yield f"Its row at budget {escaping.markdown(budget)} is not ranked: {escaping.markdown(reason)}."
         yield ""
     yield "| budget | round | question | answer | number | value | interval |"
     yield "|---|---|---|---|---|---:|---|"

@@ -47,7 +47,9 @@ class Answer:
     task: str
     question: str  # the heading of its column in a table, e.g. `Q2 improvement`
     verdict: str  # as a table shows it, e.g. `undecided (needs about 214 runs)`
+    basis: tuple[str, ...]  # what it rests on and lacks, e.g. `method claim`, `n = 16`
     metrics: tuple[Metric, ...]  # first the one that a table shows; none if nothing was measured
+    not_ranked: tuple[str, ...] = ()  # why its row may not be ranked
 
     @property
     def self_reported(self) -> bool:
@@ -55,45 +57,74 @@ class Answer:
         return self.round == DEV
 
 
-def read(row: Path, budget: str, submission: Submission) -> tuple[Answer, ...]:
+@dataclass(frozen=True)
+class PublishedRow:
+    """A stored row whose results are published."""
+
+    path: Path  # its folder
+    budget: str  # that it was played at
+    not_ranked: tuple[str, ...] = ()  # why it may not be ranked
+
+
+def read(row: PublishedRow, submission: Submission) -> tuple[Answer, ...]:
     """Return the answers in a row's `scores.json`, in the order of the tasks.
 
     Args:
-        row: the row's folder.
-        budget: that it was played at.
+        row: the row.
         submission: of which the row has to be.
 
     Raises InputError if a document is missing or malformed, or if the row is of another submission, of other
     weights, or of another benchmark of the same name.
     """
-    declared = row_documents.read(row_documents.Row, row / records.ROW)
+    declared = row_documents.read(row_documents.Row, row.path / records.ROW)
     benchmark = benchmarks.load(submission.declaration.benchmark)
     if (declared["name"], declared["identity"]) != (submission.declaration.name, submission.identity):
         raise InputError(
-            f"{row}: expected a row of {submission.declaration.name} with identity "
+            f"{row.path}: expected a row of {submission.declaration.name} with identity "
             f"{submission.identity[:12]}, found {declared['name']} with {declared['identity'][:12]}; score "
             "it again"
         )
     if declared["benchmark_identity"] != benchmark.identity:
-        raise InputError(f"{row}: scored under another {benchmark.name} than the present one; score it again")
-    scores = row_documents.read(row_documents.Scores, row / SCORES)
+        raise InputError(
+            f"{row.path}: scored under another {benchmark.name} than the present one; score it again"
+        )
+    scores = row_documents.read(row_documents.Scores, row.path / SCORES)
+    return answers(declared, scores, row.budget, row.not_ranked)
+
+
+def answers(
+    row: Mapping[str, Any], scores: Mapping[str, Any], budget: str, not_ranked: tuple[str, ...] = ()
+) -> tuple[Answer, ...]:
+    """Return the answers of a row, in the order of the tasks.
+
+    Args:
+        row: the content of its `row.json`.
+        scores: the content of its `scores.json`.
+        budget: that it was played at.
+        not_ranked: why it may not be ranked.
+    """
     return tuple(
         Answer(
-            benchmark=benchmark.name,
-            benchmark_identity=benchmark.identity,
+            benchmark=row["benchmark"],
+            benchmark_identity=row["benchmark_identity"],
             budget=budget,
-            round=declared["round"],
+            round=row["round"],
             task=verdict["task"],
             question=tasks.load(verdict["task"]).label,
-            verdict=_label(verdict),
+            verdict=_verdict_of(verdict).label,
+            basis=tuple(_basis(row, scores, verdict)),
             metrics=tuple(_metrics(verdict, scores["horizons"].get(verdict["task"]))),
+            not_ranked=not_ranked,
         )
         for verdict in scores["verdicts"]
     )
 
 
 def model_index(answers: Sequence[Answer]) -> list[EvalResult]:
-    """Return the answers as entries of a model card's `model-index`; intervals are arguments of a metric.
+    """Return the answers as entries of a model card's `model-index`.
+
+    A metric's arguments hold its answer, what that rests on, and the interval: the Hub's entry of a dataset
+    holds the metrics of all questions at one benchmark and budget.
 
     Source: https://github.com/huggingface/hub-docs/blob/main/modelcard.md
     """
@@ -104,13 +135,17 @@ def model_index(answers: Sequence[Answer]) -> list[EvalResult]:
             task_type=TASK_TYPE,
             task_name="imitating a learner",
             dataset_type=answer.benchmark,
-            dataset_name=f"{answer.benchmark}, budget {answer.budget}, round {answer.round}",
+            dataset_name=f"{answer.benchmark}, budget {answer.budget}, {_standing(answer)}",
             dataset_config=answer.budget,
             dataset_args={"identity": answer.benchmark_identity, "round": answer.round},
             metric_type=_slug(answer.task, metric.name),
             metric_name=f"{answer.question}: {metric.name}",
             metric_value=metric.value,
-            metric_args=None if metric.interval is None else dict(metric.interval),
+            metric_args={
+                **(metric.interval or {}),
+                "answer": answer.verdict,
+                "basis": ", ".join(answer.basis),
+            },
         )
         for answer in answers
         for metric in answer.metrics
@@ -135,8 +170,8 @@ def eval_results(answers: Sequence[Answer], dataset: Location) -> bytes:
             dataset_revision=dataset.revision,
             task_id=f"{answer.benchmark}.{answer.budget}.{_slug(answer.task, metric.name)}",
             value=metric.value,
-            notes=f"{answer.question}: {answer.verdict}; {metric.name}, {metric.note}; round {answer.round}"
-            f"{', self-reported' if answer.self_reported else ''}",
+            notes=f"{answer.question}: {answer.verdict}; {metric.name}, {metric.note}; "
+            f"{', '.join(answer.basis)}; {_standing(answer)}",
         )
         for answer in answers
         for metric in answer.metrics
@@ -144,10 +179,28 @@ def eval_results(answers: Sequence[Answer], dataset: Location) -> bytes:
     return str(yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)).encode()
 
 
-def _label(verdict: Mapping[str, Any]) -> str:
-    """Return a stored verdict as a table shows it."""
-    kept = ("task", "claim", "answer", "reason", "bracketed", "needed_runs")
-    return Verdict(**{name: verdict[name] for name in kept}, marks=tuple(verdict["marks"])).label
+def _standing(answer: Answer) -> str:
+    """Return an answer's round, and why its row is not ranked."""
+    because = f", not ranked: {'; '.join(answer.not_ranked)}" if answer.not_ranked else ""
+    return f"round {answer.round}{because}"
+
+
+def _verdict_of(verdict: Mapping[str, Any]) -> Verdict:
+    """Return a stored verdict without its numbers."""
+    kept = ("task", "claim", "answer", "reason", "bracketed", "needed_runs", "n", "m")
+    return Verdict(**{name: verdict[name] for name in kept}, marks=tuple(verdict["marks"]))
+
+
+def _basis(row: Mapping[str, Any], scores: Mapping[str, Any], verdict: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a stored verdict rests on and what it lacks, beyond its label."""
+    found = _verdict_of(verdict)
+    yield f"{found.claim} claim"
+    yield from (f"{name} = {units}" for name, units in (("n", found.n), ("m", found.m)) if units is not None)
+    if found.reason and found.decided:
+        yield found.reason
+    yield from (mark for mark in found.marks if mark not in found.label)
+    yield f"track {scores['track']}"
+    yield f"{row['decoding']} decoding"
 
 
 def _metrics(verdict: Mapping[str, Any], horizon: Mapping[str, Any] | None) -> Iterator[Metric]:

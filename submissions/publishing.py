@@ -10,7 +10,7 @@ from typing import Final
 
 from understudy.submissions import hub_card, hub_results, submission_format
 from understudy.submissions.check import Report
-from understudy.submissions.hub_results import Answer
+from understudy.submissions.hub_results import Answer, PublishedRow
 from understudy.submissions.submission_format import Submission
 from understudy.suite import benchmarks
 from understudy.suite.benchmarks import data_folders, pins
@@ -40,7 +40,7 @@ def prepare(
     folder: Path,
     location: Location,
     licence: str | None = None,
-    rows: Sequence[tuple[Path, str]] = (),
+    rows: Sequence[PublishedRow] = (),
 ) -> Publication:
     """Return what to publish of a submission; its folder is not changed.
 
@@ -49,7 +49,7 @@ def prepare(
         folder: of the submission.
         location: of the repository.
         licence: the Hub's identifier of a licence; None: none is stated.
-        rows: (folder, budget) of each of its rows whose results are published too.
+        rows: those of its rows whose results are published too.
 
     Raises InputError for a malformed licence, and as `submission_format.read` and `hub_results.read`.
     """
@@ -60,7 +60,7 @@ def prepare(
     submission = submission_format.read(folder)
     if ("identity", submission.identity) not in report.facts:
         raise InputError(f"{folder}: changed since it was checked; start again")
-    answers = tuple(answer for row, budget in rows for answer in hub_results.read(row, budget, submission))
+    answers = tuple(answer for row in rows for answer in hub_results.read(row, submission))
     datasets = published_data(submission)
     contents: dict[str, Path | bytes] = {
         name: folder / name for name in submission_format.files_of(submission.declaration)

@@ -45,6 +45,7 @@ HELP_ORDER: Final = (  # other commands come last, by name
     "rounds",
     "compare",
     "board",
+    "export",
     "release",
     "cite",
 )

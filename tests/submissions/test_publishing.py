@@ -157,7 +157,10 @@ def test_results_are_published_with_their_intervals(hub, folder, push, tmp_path)
     for name, number in expected.items():
         each = found[name]
         assert each.metric_value == number["estimate"]
-        assert each.metric_args == {key: number[key] for key in ("confidence", "low", "high")}
+        interval = {key: each.metric_args[key] for key in ("confidence", "low", "high")}
+        assert interval == {key: number[key] for key in ("confidence", "low", "high")}
+        assert each.metric_args.keys() - interval.keys() == {"answer", "basis"}
+        assert each.dataset_name == "darkroom-v1, budget quick, round dev, not ranked: self-reported"
         assert (each.task_type, each.dataset_type, each.dataset_config) == (
             "reinforcement-learning",
             "darkroom-v1",
@@ -168,6 +171,7 @@ def test_results_are_published_with_their_intervals(hub, folder, push, tmp_path)
         "| quick | dev | Q1 skill | no | points an episode | 0.9219 | 95 % interval \\[0.2907, 1.553\\] |"
     )
     assert "Rows of the round `dev` are self-reported" in card(hub).text
+    assert "Its row at budget quick is not ranked: self-reported." in card(hub).text
     row = tmp_path / "results" / "darkroom-v1" / "quick" / "mine"
     before = hub.files(REPO, "model")["README.md"]
     assert push(folder, REPO, "--results", row)[0] == 0
@@ -197,7 +201,8 @@ def test_eval_results_name_the_dataset_that_was_watched(hub, folder, push, tmp_p
         dataset_revision=commit,
         task_id="darkroom-v1.quick.skill_points_an_episode",
         value=number["estimate"],
-        notes="Q1 skill: no; points an episode, 95 % interval [0.2907, 1.553]; round dev, self-reported",
+        notes="Q1 skill: no; points an episode, 95 % interval [0.2907, 1.553]; method claim, n = 16, m = 16, "
+        "track frozen, greedy decoding; round dev, not ranked: self-reported",
     )
     assert entries["darkroom-v1.quick.improvement_log10_H50"].value == math.log10(1000)
     assert card(hub).data.datasets == ["somebody/runs"]

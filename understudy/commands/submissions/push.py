@@ -11,6 +11,7 @@ import typer
 from understudy import arguments
 
 if TYPE_CHECKING:
+    from understudy.submissions.hub_results import PublishedRow
     from understudy.submissions.publishing import Publication
 
 COMMAND = typer.Typer()
@@ -64,9 +65,10 @@ def push(
     typer.echo(str(commits.publish(publication.contents, location, message or report.name, private, tag)))
 
 
-def _rows(results: Path, name: str, benchmark: str) -> list[tuple[Path, str]]:
-    """Return the folders and budgets of a submission's rows; InputError if there are none."""
-    from understudy.leaderboard import stored_rows
+def _rows(results: Path, name: str, benchmark: str) -> list[PublishedRow]:
+    """Return a submission's rows; InputError if there are none."""
+    from understudy.leaderboard import eligibility, stored_rows
+    from understudy.submissions.hub_results import PublishedRow
     from understudy.suite import benchmarks
     from understudy.suite.errors import InputError
 
@@ -82,7 +84,10 @@ def _rows(results: Path, name: str, benchmark: str) -> list[tuple[Path, str]]:
             f"{benchmark} --out RESULTS"
         )
     budgets = [each.name for each in benchmarks.load(benchmark).budgets]
-    return [(row.path, row.budget) for row in sorted(found, key=lambda row: budgets.index(row.budget))]
+    return [
+        PublishedRow(row.path, row.budget, eligibility.unranked_because_stored(row))
+        for row in sorted(found, key=lambda row: budgets.index(row.budget))
+    ]
 
 
 def _show(publication: Publication, warnings: tuple[str, ...], has_results: bool) -> None:
