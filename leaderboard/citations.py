@@ -191,10 +191,11 @@ def _facts(one: ScoredRow) -> Iterator[str]:
 
 def _basis(line: pd.Series[Any]) -> Iterator[str]:
     """Yield what an answer rests on: its claim, its units, and what it lacks."""
-    yield f"{line['claim']} claim"
+    if not tables.missing(line["answer"]):
+        yield f"{line['claim']} claim"
     yield from (f"{name} = {line[name]}" for name in ("n", "m") if not tables.missing(line[name]))
     if not tables.missing(line["answer"]) and not tables.missing(line["reason"]):
-        yield str(line["reason"])
+        yield f"({line['reason']})"
     yield from filter(None, str(line["marks"]).split("; "))
 
 
@@ -231,7 +232,7 @@ def _require_frozen(one: ScoredRow, release: Manifest) -> None:
 
 
 def _version() -> str:
-    return f"Version {understudy.__version__}; name the benchmark and its budget beside it"
+    return f"Version {understudy.__version__}"
 
 
 def _value(name: str, text: str) -> str:

@@ -198,8 +198,10 @@ def _more(pair: Pair) -> str:
         return f"unknown: {pair.reason}"
     one, other = (max(0, pair.needed_units - n) for n in pair.units)
     if pair.paired:
-        return f"about {one:,} more shared units"
-    return f"about {one:,} more each" if one == other else f"about {one:,} and {other:,} more"
+        return f"about {_about(one)} more shared units"
+    return (
+        f"about {_about(one)} more each" if one == other else f"about {_about(one)} and {_about(other)} more"
+    )
 
 
 def _text(interval: Interval, signed: bool = False) -> str:
@@ -256,3 +258,9 @@ def _bounds(name: str, interval: dict[str, Any] | None) -> dict[str, float | Non
         f"{name}{suffix}": None if interval is None else interval[key]
         for suffix, key in (("", "estimate"), ("_low", "low"), ("_high", "high"))
     }
+
+
+def _about(count: int) -> str:
+    """Return a count rounded up to two digits, as it is no more certain than that."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return f"{-(-count // step) * step:,}"

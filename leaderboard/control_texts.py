@@ -9,7 +9,7 @@ from typing import Final
 
 from understudy.suite import reserved_names
 
-SENTENCE: Final = re.compile(r"(.+?[.:])(?:\s|$)", re.DOTALL)
+SENTENCE: Final = re.compile(r"(.+?\.)(?:\s|$)", re.DOTALL)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any, Final
 import understudy
 from understudy.leaderboard import scores, stored_rows
 from understudy.leaderboard.scores import RowScorer, ScoredRow
+from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
@@ -137,6 +138,13 @@ def expected_of(family: str, task_names: Sequence[str]) -> list[Expectation]:
         for each in EXPECTATIONS
         if each.task in task_names and (not each.families or family in each.families)
     ]
+
+
+def expected_answer(row: RowFolder, task: str) -> str | None:
+    """Return the answer that a control is expected to get, in words; None for one without a known answer."""
+    family = benchmarks.load(row.benchmark).family
+    found = (each for each in expected_of(family, [task]) if each.player == row.name)
+    return next((each.text for each in found if each.answer != MEASURED), None)
 
 
 def players_of(family: str, task_names: Sequence[str], measured: bool = True) -> list[str]:

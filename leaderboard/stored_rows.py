@@ -95,6 +95,8 @@ def rows_in(results: Path, left_out: LeftOut = refuse) -> list[RowFolder]:
 
 def every_row_in(results: Path) -> list[RowFolder]:
     """Return the rows below a results folder, sorted, readable or not; InputError if there is none."""
+    if not walks.is_there(results):
+        raise InputError(f"{results}: no such folder; expected one written by understudy score")
     found = [
         RowFolder(path.parent, path.parts[-4], path.parts[-3], path.parts[-2])
         for folder in walks.matching(results, "*/*/*")

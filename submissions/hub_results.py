@@ -197,7 +197,7 @@ def _basis(row: Mapping[str, Any], scores: Mapping[str, Any], verdict: Mapping[s
     yield f"{found.claim} claim"
     yield from (f"{name} = {units}" for name, units in (("n", found.n), ("m", found.m)) if units is not None)
     if found.reason and found.decided:
-        yield found.reason
+        yield f"({found.reason})"
     yield from (mark for mark in found.marks if mark not in found.label)
     yield f"track {scores['track']}"
     yield f"{row['decoding']} decoding"

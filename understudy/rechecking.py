@@ -127,6 +127,19 @@ def check(
     return RowCheck(submission, is_whole(answers), salt, tuple(found), tuple(not_trained), anew)
 
 
+def require_known(path: Path, submission: str) -> None:
+    """Raise InputError unless a path is of one row, and a submission can be found and read."""
+    from understudy.leaderboard import stored_rows
+    from understudy.submissions import resolution
+    from understudy.suite.errors import InputError
+
+    results, chosen = stored_rows.results_of(path)
+    rows = [row for row in stored_rows.every_row_in(results) if row.path.is_relative_to(chosen)]
+    if len(rows) != 1:
+        raise InputError(f"--recheck: expected the folder of one row, found {len(rows)} rows; give one")
+    resolution.find(submission, rows[0].benchmark)
+
+
 def is_whole(answers: Mapping[str, str | None]) -> bool:
     """Return whether all moves of a row are rechecked, from move 0: where some answer, by task, is a yes."""
     from understudy.suite.scoring import verdicts

@@ -67,13 +67,13 @@ def sentence(data_tables: Sequence[Json]) -> str:
                 answered.add(task["label"])
                 found = learning.setdefault(row["name"], [])
                 found.append(f"{DOES.get(task['name'], 'keeps learning')} {where}")
-    ranked_in = [{row["name"] for row in table["rows"] if row["ranked"]} for table in data_tables]
-    ranked = set[str]().union(*ranked_in)
+    ranked_in = list(filter(None, (sum(row["ranked"] for row in table["rows"]) for table in data_tables)))
+    ranked = sum(ranked_in)
     if not ranked:
         return "So far no imitator is ranked."
-    of = f"Of {len(ranked)} ranked imitators" if len(ranked) > 1 else "Of one ranked imitator"
-    if sum(map(bool, ranked_in)) > 1:
-        of += f" in {sum(map(bool, ranked_in))} tables"
+    of = f"Of {ranked} ranked imitators" if ranked > 1 else "Of one ranked imitator"
+    if len(ranked_in) > 1:
+        of += f" in {len(ranked_in)} tables"
     if not learning:
         return f"{of}, none is shown to keep learning."
     said = "; ".join(f"{name} {' and '.join(dict.fromkeys(found))}" for name, found in learning.items())
@@ -83,7 +83,7 @@ def sentence(data_tables: Sequence[Json]) -> str:
         for label, does_not in asked.items()
         if label not in answered
     ]
-    others = [" The others are not shown to."] if len(ranked) > len(learning) else []
+    others = [" The others are not shown to."] if ranked > len(learning) else []
     return f"{of}, {count} learning: {said}.{''.join(missing or others)}"
 
 

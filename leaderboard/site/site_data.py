@@ -170,7 +170,15 @@ def _row(one: ScoredRow, ranks: Mapping[str, ranking.Rank | None]) -> dict[str, 
         "checks": _checks(one),
         **row_facts.of_submission(row),
         **one.played,
-        "cells": {verdict.task: _cell(one, verdict, ranks.get(verdict.task)) for verdict in one.verdicts},
+        "cells": {
+            verdict.task: {
+                **_cell(one, verdict, ranks.get(verdict.task)),
+                "expected": controls_check.expected_answer(one.folder, verdict.task)
+                if row["control"]
+                else None,
+            }
+            for verdict in one.verdicts
+        },
         "curves": {
             task: _curves(found.curves) for task, found in one.described.items() if found.curves is not None
         },

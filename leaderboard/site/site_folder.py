@@ -10,8 +10,10 @@ from typing import Any, Final
 from understudy.leaderboard.site import site_pages
 from understudy.leaderboard.site.row_films import Films
 from understudy.suite import reserved_names
+from understudy.suite.errors import InputError
 from understudy.suite.io import files
 
+INDEX: Final = "index.html"
 DATA: Final = "data.json"
 
 
@@ -35,6 +37,21 @@ def write(data: Mapping[str, Any], out: Path, films: Films | None = None) -> int
     for place in sorted(before - written):
         (out / place).unlink(missing_ok=True)
     return len(written)
+
+
+def require_own(out: Path, results: Path) -> None:
+    """Raise InputError unless a site may be written into a folder: an empty or new one, or one of a site.
+
+    Args:
+        out: the folder.
+        results: whose rows the site shows; it and its rows are no place for a site.
+    """
+    if out.resolve().is_relative_to(results.resolve()):
+        raise InputError(
+            f"--out {out}: expected a folder of its own; found one of the results; choose another"
+        )
+    if (out / INDEX).exists() and not (out / DATA).exists():
+        raise InputError(f"--out {out}: its {INDEX} is not of a site of ours; choose another folder")
 
 
 def _pages_before(out: Path) -> Iterator[str]:

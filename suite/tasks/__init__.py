@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from understudy.suite import registry
+from understudy.suite.errors import InputError
 from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.evidence import Evidence, PinnedCount, Predictions
 from understudy.suite.scoring.references import Reference
@@ -160,6 +161,11 @@ def names() -> tuple[str, ...]:
 
 def load(name: str) -> Task:
     """Return a task by name; InputError with a suggestion if there is none."""
+    if name not in names():
+        labels = {registry.load(__name__, known, "TASK").label: known for known in names()}
+        asked = (known for label, known in labels.items() if label.split()[0] == name.upper())
+        for known in asked:
+            raise InputError(f"unknown task {name!r}; did you mean {known!r}?")
     registry.choose(name, names(), "task")
     task: Task = registry.load(__name__, name, "TASK")
     return task

@@ -46,6 +46,7 @@ def cell(answer: str | None, value: float | None = None, **values: Any) -> dict[
         "needed_runs": None,
         "rank": None,
         "not_ranked_because": None,
+        "expected": None,
         "numbers": {},
         "parts": {},
         **values,

@@ -16,7 +16,11 @@ COMMAND = typer.Typer()
 @COMMAND.command("board")
 def write_board(
     results: Annotated[
-        Path, typer.Argument(parser=arguments.folder, help="A folder written by `understudy score`.")
+        Path,
+        typer.Argument(
+            parser=arguments.folder,
+            help="A folder written by `understudy score`, or the folder of a benchmark or budget in it.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -41,12 +45,15 @@ def write_board(
     from understudy.leaderboard.figures import board_figures
     from understudy.leaderboard.site import row_films, site_data, site_folder
 
+    results, chosen = stored_rows.results_of(results)
+    site_folder.require_own(out, results)
     with screen.progress() as shown:
         filmed = row_films.find(results, film or ())
         films = row_films.of_rows(results, filmed, functools.partial(shown.report, "films"))
     left_out = screen.shortfall()
     scorer = scores.RowScorer(results, left_out, kept_scores.of_this_user())
-    scored = scores.score_with(scorer, stored_rows.rows_in(results, left_out), left_out)
+    rows = [row for row in stored_rows.rows_in(results, left_out) if row.path.is_relative_to(chosen)]
+    scored = scores.score_with(scorer, rows, left_out)
     for path in board.write(scored, out):
         typer.echo(path)
     count = site_folder.write(site_data.document(scored, scorer, left_out.reasons(results)), out, films)

@@ -59,13 +59,16 @@ def verify(
     A run that was replayed here before, under the same versions, is not replayed again. A badge is printed if
     it was earned in this run (docs/protocol.md).
     """
-    from understudy import screen
+    from understudy import rechecking, screen
     from understudy.leaderboard import verification
     from understudy.suite.errors import InputError
     from understudy.suite.histories import replay_notes
 
     if recheck is None and (retrain or rerun or record):
         raise InputError("--retrain, --rerun and --record need --recheck SUBMISSION")
+
+    if recheck is not None:
+        rechecking.require_known(path, recheck)
 
     def begin(runs: int, moves: int, before: int) -> None:
         typer.echo(_beginning(runs, moves, before), err=True)
@@ -98,11 +101,8 @@ def _recheck(
     """Recheck the one row that was verified, show what was found, and return what does not hold."""
     from understudy import rechecking, screen
     from understudy.leaderboard import scores
-    from understudy.suite.errors import InputError
     from understudy.suite.io import files
 
-    if len(findings) != 1:
-        raise InputError(f"--recheck: expected the folder of one row, found {len(findings)} rows; give one")
     (finding,) = findings
     if finding.failures:  # its logs are not what they say, so nothing can be said of them
         _show(finding)
