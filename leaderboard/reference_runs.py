@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from understudy.leaderboard import stored_rows
@@ -45,6 +46,8 @@ class StoredReferences:
         self.runs = [run for run in here if run.name in self._moves]
         self._scored: dict[tuple[int, tuple[str, ...]], tuple[ScoredRun, ...]] = {}
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}
+        self._failures: dict[bool, bool] = {}  # whether on new games -> `ends_by_failure`
+        self._shown: dict[bool, bool] = {}  # whether on new games -> `shows_score`
 
     def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
         """Return a reference player's start runs; none if they were not played.
@@ -89,19 +92,23 @@ class StoredReferences:
 
     def ends_by_failure(self, on_new_games: bool) -> bool:
         """Return whether some episode of a teacher was ended by the game, not by the cap."""
-        chosen = self._on_new if on_new_games else self._watched
-        return any(bool(benchmarks.read(run).terminated.any()) for run in chosen)
+        if on_new_games not in self._failures:
+            chosen = self._on_new if on_new_games else self._watched
+            self._failures[on_new_games] = any(bool(benchmarks.read(run).terminated.any()) for run in chosen)
+        return self._failures[on_new_games]
 
     def shows_score(self, on_new_games: bool) -> bool:
         """Return whether the games' pixels show the score."""
-        played = self.benchmark.new_games if on_new_games else self.benchmark.watched_games
-        return any(games.load(name).score_rows is not None for name in played)
+        if on_new_games not in self._shown:
+            played = self.benchmark.new_games if on_new_games else self.benchmark.watched_games
+            self._shown[on_new_games] = any(games.load(name).score_rows is not None for name in played)
+        return self._shown[on_new_games]
 
-    @property
+    @cached_property
     def _watched(self) -> list[TeacherRun]:
         return [run for run in self.runs if run.game in self.benchmark.watched_games]
 
-    @property
+    @cached_property
     def _on_new(self) -> list[TeacherRun]:
         return [run for run in self.runs if run.game in self.benchmark.new_games]
 

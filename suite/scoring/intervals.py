@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +24,8 @@ class Moments:
     n: int
 
     def __post_init__(self) -> None:
-        known = self.variance is None or (np.isfinite(self.variance) and self.variance >= 0)
-        if self.n < 1 or not known or not np.isfinite(self.mean):
+        known = self.variance is None or (math.isfinite(self.variance) and self.variance >= 0)
+        if self.n < 1 or not known or not math.isfinite(self.mean):
             raise ValueError(f"expected n >= 1, a finite mean and variance >= 0 or None; found {self}")
 
     def scaled(self, factor: float) -> Moments:
@@ -136,6 +138,7 @@ def fieller_set(contrast: Callable[[float], Interval], denominator: Interval) ->
         return None
     ratio = numerator.estimate / denominator.estimate
 
+    @functools.cache  # a search asks for its ends again
     def excess(c: float) -> float:
         """Return estimate^2 - half-width^2, which is above 0 where the ratio c is rejected."""
         interval = contrast(c)
