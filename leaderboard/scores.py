@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +18,10 @@ from understudy.leaderboard.stored_rows import LeftOut, RowFolder
 from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.errors import InputError
+from understudy.suite.errors import InputError, MachineError
 from understudy.suite.harness import records, row_documents
-from understudy.suite.io import files, walks
+from understudy.suite.histories import segments
+from understudy.suite.io import files, pools, walks, workers
 from understudy.suite.scoring import curves, verdicts
 from understudy.suite.scoring.comparisons import Comparable
 from understudy.suite.scoring.curves import WatchedCurve
@@ -28,6 +30,8 @@ from understudy.suite.scoring.rules import Rules
 from understudy.suite.scoring.verdicts import Verdict
 
 SCORES = "scores.json"
+ROWS_A_PROCESS = 24  # at least: each process reads the references by itself, which takes seconds and memory
+MOST_PROCESSES = 4  # each holds the references, and the runs of a row
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,11 @@ def score_rows(
 def score_with(
     scorer: RowScorer, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
 ) -> list[ScoredRow]:
-    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read."""
+    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read.
+
+    Many are scored in several processes; their verdicts and their order are those of one.
+    """
+    scorer.score_ahead(rows)
     scored = []
     for row in rows:
         try:
@@ -121,6 +129,14 @@ class RowScorer:
         self._complete = True  # no row that others are compared with was left out
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
         self._scored: dict[RowFolder, ScoredRow] = {}
+        self._ahead: dict[RowFolder, _Ahead] = {}
+
+    def score_ahead(self, rows: Sequence[RowFolder]) -> None:
+        """Score rows that `score` is going to be asked for in several processes, if they are many."""
+        due = [row for row in rows if row not in self._scored and self._kept_row(row) is None]
+        count = min(segments.available_cores(), MOST_PROCESSES, len(due) // ROWS_A_PROCESS)
+        if count > 1:
+            self._ahead = dict(zip(due, _scored_in_processes(self._results, due, count), strict=True))
 
     def score(self, row: RowFolder) -> ScoredRow:
         """Return a row with its verdicts; nothing is written.
@@ -128,13 +144,11 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            key = self._key(lambda: self._keys.of_row(row))
-            found = self._kept.get(key) if self._kept and key else None
-            if isinstance(found, ScoredRow):
-                self._scored[row] = dataclasses.replace(found, folder=row)
-            else:
-                self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
-                self._keep(key, self._scored[row])
+            found = self._kept_row(row)
+            if found is None:
+                found = self._score_now(row)
+                self._keep(self._key(lambda: self._keys.of_row(row)), found)
+            self._scored[row] = found
         return self._scored[row]
 
     def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
@@ -145,6 +159,21 @@ class RowScorer:
             found = self._of_budget(benchmark, budget).watched_curve()
             self._keep(key, found)
         return found
+
+    def _kept_row(self, row: RowFolder) -> ScoredRow | None:
+        key = self._key(lambda: self._keys.of_row(row))
+        found = self._kept.get(key) if self._kept and key else None
+        return dataclasses.replace(found, folder=row) if isinstance(found, ScoredRow) else None
+
+    def _score_now(self, row: RowFolder) -> ScoredRow:
+        if row not in self._ahead:
+            return self._of_budget(row.benchmark, row.budget).score(row)
+        ahead = self._ahead.pop(row)
+        for other, error in ahead.left_out:
+            self._left_out(other, error)
+        if isinstance(ahead.scored, InputError):
+            raise ahead.scored
+        return ahead.scored
 
     def _key(self, made: Callable[[], str]) -> str:
         """Return a key of the kept scores; none where nothing is kept, or a file cannot be read."""
@@ -168,6 +197,49 @@ class RowScorer:
         if key not in self._scorers:
             self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
         return self._scorers[key]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A row that was scored in another process."""
+
+    scored: ScoredRow | InputError  # the error: it cannot be read
+    left_out: tuple[tuple[RowFolder, InputError], ...]  # rows that could not be read to compare it with them
+
+
+def _scored_in_processes(results: Path, rows: Sequence[RowFolder], count: int) -> list[_Ahead]:
+    try:
+        return pools.run(
+            workers.context(),
+            count,
+            [(_in_worker, row) for row in rows],
+            (_start_worker, results),
+            stop=lambda: None,
+            report=lambda: None,
+        )
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a process that scores rows was killed, perhaps out of memory; try again"
+        ) from error
+
+
+_scorer: RowScorer  # of a worker process
+_told: list[tuple[RowFolder, InputError]] = []  # rows that this process left out since it was last asked
+
+
+def _start_worker(results: Path) -> None:
+    global _scorer
+    workers.begin()
+    _scorer = RowScorer(results, lambda row, error: _told.append((row, error)))
+
+
+def _in_worker(row: RowFolder) -> _Ahead:
+    _told.clear()
+    try:
+        scored: ScoredRow | InputError = _scorer.score(row)
+    except InputError as error:
+        scored = error
+    return _Ahead(scored, tuple(_told))
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
