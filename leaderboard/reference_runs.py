@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from understudy.leaderboard import stored_rows
@@ -43,8 +44,10 @@ class StoredReferences:
         here = {run: pinned_runs.verified_moves(self.pins, run) for run in found}
         self._moves = {run.name: moves for run, moves in here.items() if moves}  # pinned and the same
         self.runs = [run for run in here if run.name in self._moves]
-        self._scored: dict[tuple[int, tuple[str, ...]], tuple[ScoredRun, ...]] = {}
+        self._scored: dict[tuple[int, int, tuple[str, ...]], tuple[ScoredRun, ...]] = {}
         self._starts: dict[tuple[str, str], tuple[ScoredRun, ...]] = {}
+        self._failures: dict[bool, bool] = {}  # whether on new games -> `ends_by_failure`
+        self._shown: dict[bool, bool] = {}  # whether on new games -> `shows_score`
 
     def starts(self, player: str, role: str) -> tuple[ScoredRun, ...]:
         """Return a reference player's start runs; none if they were not played.
@@ -56,17 +59,17 @@ class StoredReferences:
         return self._starts[player, role]
 
     def continuations(self, units: Collection[str] | None = None) -> tuple[ScoredRun, ...]:
-        """Return the watched teachers' runs from W on, of some units or of all."""
+        """Return the watched teachers' runs from W on, of some units or of all, as long as the budget's."""
         chosen = [run for run in self._watched if units is None or self.unit(run) in units]
-        return self._runs(chosen, self.benchmark.watched_moves)
+        return self._runs(chosen, self.benchmark.watched_moves, self.budget.moves)
 
     def watched(self) -> tuple[ScoredRun, ...]:
-        """Return the watched teachers' runs from their first move on."""
-        return self._runs(self._watched, 0)
+        """Return the watched teachers' runs from their first move on, up to W."""
+        return self._runs(self._watched, 0, self.benchmark.watched_moves)
 
     def runs_from_scratch(self) -> tuple[ScoredRun, ...]:
-        """Return the teachers' runs on the new games."""
-        return self._runs(self._on_new, 0)
+        """Return the teachers' runs on the new games, as long as the budget's."""
+        return self._runs(self._on_new, 0, self.budget.moves)
 
     def watched_moves(self, units: Collection[str] = ()) -> int | None:
         """Return the moves recorded in the shortest watched run among the units, or among all."""
@@ -89,19 +92,23 @@ class StoredReferences:
 
     def ends_by_failure(self, on_new_games: bool) -> bool:
         """Return whether some episode of a teacher was ended by the game, not by the cap."""
-        chosen = self._on_new if on_new_games else self._watched
-        return any(bool(benchmarks.read(run).terminated.any()) for run in chosen)
+        if on_new_games not in self._failures:
+            chosen = self._on_new if on_new_games else self._watched
+            self._failures[on_new_games] = any(bool(benchmarks.read(run).terminated.any()) for run in chosen)
+        return self._failures[on_new_games]
 
     def shows_score(self, on_new_games: bool) -> bool:
         """Return whether the games' pixels show the score."""
-        played = self.benchmark.new_games if on_new_games else self.benchmark.watched_games
-        return any(games.load(name).score_rows is not None for name in played)
+        if on_new_games not in self._shown:
+            played = self.benchmark.new_games if on_new_games else self.benchmark.watched_games
+            self._shown[on_new_games] = any(games.load(name).score_rows is not None for name in played)
+        return self._shown[on_new_games]
 
-    @property
+    @cached_property
     def _watched(self) -> list[TeacherRun]:
         return [run for run in self.runs if run.game in self.benchmark.watched_games]
 
-    @property
+    @cached_property
     def _on_new(self) -> list[TeacherRun]:
         return [run for run in self.runs if run.game in self.benchmark.new_games]
 
@@ -109,18 +116,22 @@ class StoredReferences:
         """Return the unit of a teacher's run in a method claim."""
         return self.benchmark.unit(run.name)
 
-    def _runs(self, chosen: Sequence[TeacherRun], start: int) -> tuple[ScoredRun, ...]:
-        """Return runs from move `start` on; runs of one unit get different lane numbers."""
-        key = start, tuple(run.name for run in chosen)
+    def _runs(self, chosen: Sequence[TeacherRun], start: int, moves: int) -> tuple[ScoredRun, ...]:
+        """Return so many moves of runs from move `start` on; runs of one unit get different lane numbers.
+
+        No window reaches beyond them, and a teacher's run may be hundreds of times as long as a budget.
+        """
+        key = start, moves, tuple(run.name for run in chosen)
         if key not in self._scored:
-            self._scored[key] = self._read(chosen, start)
+            self._scored[key] = self._read(chosen, start, moves)
         return self._scored[key]
 
-    def _read(self, chosen: Sequence[TeacherRun], start: int) -> tuple[ScoredRun, ...]:
+    def _read(self, chosen: Sequence[TeacherRun], start: int, moves: int) -> tuple[ScoredRun, ...]:
         benchmarks.require_same_training_settings(self.runs)
         found, lanes = [], Counter[str]()
         for run in chosen:
-            history, unit, end = benchmarks.read(run), self.unit(run), self._moves[run.name]
+            history, unit = benchmarks.read(run), self.unit(run)
+            end = min(start + moves, self._moves[run.name])
             found.append(ScoredRun(unit, 0, lanes[unit], history.reward[start:end], history.ended[start:end]))
             lanes[unit] += 1
         return tuple(found)

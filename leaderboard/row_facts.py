@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from understudy.leaderboard import stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite.harness import records, row_storage
+from understudy.suite.harness import row_storage
 
 UNKNOWN: Mapping[str, Any] = {
     "parameters": None,
@@ -23,17 +22,19 @@ def of_submission(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**UNKNOWN, **(row.get("facts") or {})}
 
 
-def of_playing(folder: RowFolder) -> dict[str, Any]:
-    """Return what was played and by what, null where unknown; `seconds` are those of its jobs together."""
-    runs = stored_rows.run_folders(folder)
-    if not runs:
+def of_playing(folder: RowFolder, of_runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was played and by what, null where unknown; `seconds` are those of its jobs together.
+
+    `of_runs` are the records of the row's runs.
+    """
+    if not of_runs:
         return {"runs": 0, "moves": 0, "seconds": None, "hardware": None}
-    first = records.read(runs[0])
+    first = of_runs[0]
     job = first["job"]
     timing = row_storage.timing(folder.path)
     return {
-        "runs": len(runs),
-        "moves": sum(int(records.read(run)["moves"]) for run in runs),
+        "runs": len(of_runs),
+        "moves": sum(int(record["moves"]) for record in of_runs),
         "seconds": math.fsum(each["seconds"] for each in timing.values()) if timing else None,
         "hardware": {
             "device": job["device"],

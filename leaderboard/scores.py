@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from understudy.leaderboard import descriptions, leak_notes, predictions, row_facts, stored_rows
+from understudy.leaderboard import descriptions, leak_notes, row_facts, stored_rows
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.kept_scores import KeptScores, Keys
 from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
 from understudy.leaderboard.stored_rows import LeftOut, RowFolder
-from understudy.suite import benchmarks, protocols, tasks
+from understudy.leaderboard.stored_runs import StoredRuns
+from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
-from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, records, row_documents
-from understudy.suite.harness.row_files import RowPath
-from understudy.suite.io import files, walks
-from understudy.suite.scoring import curves, gains, verdicts
+from understudy.suite.errors import InputError, MachineError
+from understudy.suite.harness import records, row_documents
+from understudy.suite.histories import segments
+from understudy.suite.io import files, pools, walks, workers
+from understudy.suite.scoring import curves, verdicts
 from understudy.suite.scoring.comparisons import Comparable
-from understudy.suite.scoring.contrasts import CHECKPOINT, METHOD
 from understudy.suite.scoring.curves import WatchedCurve
-from understudy.suite.scoring.evidence import Predictions
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.rules import Rules
-from understudy.suite.scoring.scored_runs import ScoredRun
 from understudy.suite.scoring.verdicts import Verdict
 
 SCORES = "scores.json"
+ROWS_A_PROCESS = 24  # at least: each process reads the references by itself, which takes seconds and memory
+MOST_PROCESSES = 4  # each holds the references, and the runs of a row
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ def score_rows(
 def score_with(
     scorer: RowScorer, rows: Sequence[RowFolder], left_out: LeftOut = stored_rows.refuse
 ) -> list[ScoredRow]:
-    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read."""
+    """Return some rows with the verdicts of a scorer; `left_out` is called for each that cannot be read.
+
+    Many are scored in several processes; their verdicts and their order are those of one.
+    """
+    scorer.score_ahead(rows)
     scored = []
     for row in rows:
         try:
@@ -124,6 +129,14 @@ class RowScorer:
         self._complete = True  # no row that others are compared with was left out
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
         self._scored: dict[RowFolder, ScoredRow] = {}
+        self._ahead: dict[RowFolder, _Ahead] = {}
+
+    def score_ahead(self, rows: Sequence[RowFolder]) -> None:
+        """Score rows that `score` is going to be asked for in several processes, if they are many."""
+        due = [row for row in rows if row not in self._scored and self._kept_row(row) is None]
+        count = min(segments.available_cores(), MOST_PROCESSES, len(due) // ROWS_A_PROCESS)
+        if count > 1:
+            self._ahead = dict(zip(due, _scored_in_processes(self._results, due, count), strict=True))
 
     def score(self, row: RowFolder) -> ScoredRow:
         """Return a row with its verdicts; nothing is written.
@@ -131,13 +144,11 @@ class RowScorer:
         Raises InputError if it cannot be read, and what `left_out` raises.
         """
         if row not in self._scored:
-            key = self._key(lambda: self._keys.of_row(row))
-            found = self._kept.get(key) if self._kept and key else None
-            if isinstance(found, ScoredRow):
-                self._scored[row] = dataclasses.replace(found, folder=row)
-            else:
-                self._scored[row] = self._of_budget(row.benchmark, row.budget).score(row)
-                self._keep(key, self._scored[row])
+            found = self._kept_row(row)
+            if found is None:
+                found = self._score_now(row)
+                self._keep(self._key(lambda: self._keys.of_row(row)), found)
+            self._scored[row] = found
         return self._scored[row]
 
     def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:
@@ -148,6 +159,21 @@ class RowScorer:
             found = self._of_budget(benchmark, budget).watched_curve()
             self._keep(key, found)
         return found
+
+    def _kept_row(self, row: RowFolder) -> ScoredRow | None:
+        key = self._key(lambda: self._keys.of_row(row))
+        found = self._kept.get(key) if self._kept and key else None
+        return dataclasses.replace(found, folder=row) if isinstance(found, ScoredRow) else None
+
+    def _score_now(self, row: RowFolder) -> ScoredRow:
+        if row not in self._ahead:
+            return self._of_budget(row.benchmark, row.budget).score(row)
+        ahead = self._ahead.pop(row)
+        for other, error in ahead.left_out:
+            self._left_out(other, error)
+        if isinstance(ahead.scored, InputError):
+            raise ahead.scored
+        return ahead.scored
 
     def _key(self, made: Callable[[], str]) -> str:
         """Return a key of the kept scores; none where nothing is kept, or a file cannot be read."""
@@ -171,6 +197,49 @@ class RowScorer:
         if key not in self._scorers:
             self._scorers[key] = _BudgetScorer(self._results, *key, self._left_out)
         return self._scorers[key]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A row that was scored in another process."""
+
+    scored: ScoredRow | InputError  # the error: it cannot be read
+    left_out: tuple[tuple[RowFolder, InputError], ...]  # rows that could not be read to compare it with them
+
+
+def _scored_in_processes(results: Path, rows: Sequence[RowFolder], count: int) -> list[_Ahead]:
+    try:
+        return pools.run(
+            workers.context(),
+            count,
+            [(_in_worker, row) for row in rows],
+            (_start_worker, results),
+            stop=lambda: None,
+            report=lambda: None,
+        )
+    except BrokenProcessPool as error:
+        raise MachineError(
+            "a process that scores rows was killed, perhaps out of memory; try again"
+        ) from error
+
+
+_scorer: RowScorer  # of a worker process
+_told: list[tuple[RowFolder, InputError]] = []  # rows that this process left out since it was last asked
+
+
+def _start_worker(results: Path) -> None:
+    global _scorer
+    workers.begin()
+    _scorer = RowScorer(results, lambda row, error: _told.append((row, error)))
+
+
+def _in_worker(row: RowFolder) -> _Ahead:
+    _told.clear()
+    try:
+        scored: ScoredRow | InputError = _scorer.score(row)
+    except InputError as error:
+        scored = error
+    return _Ahead(scored, tuple(_told))
 
 
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
@@ -201,34 +270,6 @@ def _aggregates(scored: ScoredRow, task: str) -> dict[str, Any] | None:
     return found and {**found, "compared_with": FROZEN_TEACHER}
 
 
-def isolation_holds(folder: RowFolder, role: str) -> bool | None:
-    """Return whether isolation holds in every job of a role; None if it was not checked in all of them.
-
-    A check of other runs or weights than the stored ones is not counted.
-    """
-    return _holds(stored_rows.job_folders(folder, role), records.ISOLATION)
-
-
-def rechecked(folder: RowFolder) -> bool | None:
-    """Return whether the player is reported to have chosen the same moves, given the logs; None: unknown.
-
-    It is known of every scored run; of an intervention's runs a failure counts where it is reported.
-    """
-    jobs = stored_rows.job_folders(folder)
-    of_interventions = [path for path in jobs if "@" in path.parent.name]
-    found = [stored_rows.check_result(path, records.RECHECKED) for path in of_interventions]
-    if any(one is not None and one.mismatch is None and not one.holds for one in found):
-        return False
-    return _holds([path for path in jobs if "@" not in path.parent.name], records.RECHECKED)
-
-
-def _holds(jobs: Sequence[RowPath], name: str) -> bool | None:
-    found = [stored_rows.check_result(job, name) for job in jobs]
-    if not found or not all(one is not None and one.mismatch is None for one in found):
-        return None
-    return all(one is not None and one.holds for one in found)
-
-
 class _BudgetScorer:
     """Scores the rows of one benchmark and budget; reads references and teacher runs once."""
 
@@ -241,7 +282,7 @@ class _BudgetScorer:
         self._left_out = left_out
 
     def score(self, folder: RowFolder) -> ScoredRow:
-        runs = _StoredRuns(folder, self)
+        runs = StoredRuns(folder, self.references)
         stored_rows.require_benchmark(runs.row, folder, self.benchmark.identity)
         found = tuple(runs.verdict(task) for task in self.budget.tasks)
         built_in = any(verdicts.BUILT_IN in verdict.marks for verdict in found)
@@ -249,17 +290,17 @@ class _BudgetScorer:
             folder,
             runs.row,
             found,
-            self._other_lanes(folder),
-            rechecked(folder),
+            self._other_lanes(runs),
+            runs.rechecked(),
             "learning" if built_in else runs.track,
             runs.moved,
-            stored_rows.state_bytes(folder),
+            stored_rows.state_bytes(runs.records),
             leak_notes.measured(folder.path, runs.row["identity"]),
             {task.name: runs.gains_under(task) for task in self._gain_tasks},
             {task.name: self._described(task, runs) for task in self._gain_tasks},
             self._frozen_teacher,
-            self._teachers(runs.row, folder),
-            row_facts.of_playing(folder),
+            self._teachers(runs),
+            row_facts.of_playing(folder, runs.records),
             not self.references.pins.come_with(self.benchmark),
             {task: one for task in self.budget.tasks if (one := runs.comparable(task)) is not None},
         )
@@ -285,136 +326,22 @@ class _BudgetScorer:
         try:
             if not walks.is_file(folder.path / records.ROW):
                 return {}
-            runs = _StoredRuns(folder, self)
+            runs = StoredRuns(folder, self.references)
             return {task.name: self._described(task, runs) for task in self._gain_tasks}
         except InputError as error:
             self._left_out(folder, error)
             return {}
 
-    def _described(self, task: tasks.Task, runs: _StoredRuns) -> Description:
+    def _described(self, task: tasks.Task, runs: StoredRuns) -> Description:
         return descriptions.describe(task, runs.evidence(task.name), self.rules(task.name))
 
-    def _teachers(self, row: dict[str, Any], folder: RowFolder) -> tuple[int, int] | None:
+    def _teachers(self, runs: StoredRuns) -> tuple[int, int] | None:
         """Return how many teachers checkpoints of one each watched, of how many; None in other modes."""
-        if row["control"] or row["watched"] != "single":
+        if runs.row["control"] or runs.row["watched"] != "single":
             return None
-        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
-        watched = {lane["teacher"] for job in jobs for lane in job["lanes"]}
+        watched = {lane["teacher"] for job in runs.jobs for lane in job["lanes"]}
         pinned = self.references.pins.names(self.benchmark, self.benchmark.watched_games)
         return len(watched), len(pinned)
 
-    def _other_lanes(self, folder: RowFolder) -> tuple[int, ...]:
-        jobs = (records.read_job(path) for path in stored_rows.job_folders(folder))
-        return tuple(sorted({len(job["lanes"]) for job in jobs} - {self.budget.lanes}))
-
-
-class _StoredRuns:
-    """The stored runs of one row, each read once; implements `tasks.RowRuns`."""
-
-    def __init__(self, folder: RowFolder, scorer: _BudgetScorer) -> None:
-        self.folder, self._scorer = folder, scorer
-        self.row = stored_rows.row_of(folder)
-        self.moved = stored_rows.weights_moved(folder)
-        self.track = "learning" if self.moved else self.row["track"]
-        self._runs: dict[str, tuple[ScoredRun, ...]] = {}
-        self._verdicts: dict[str, Verdict] = {}
-        self._evidence: dict[str, Any] = {}
-
-    @property
-    def learns_by_construction(self) -> bool:
-        """Whether the player's rule is declared to learn, or its weights changed while it played."""
-        return bool(self.track == "learning")
-
-    @property
-    def declares_training(self) -> bool:
-        """Whether the submission declares its training; of what is not trained by it, nothing can be."""
-        return self.row["training_targets"] is not None
-
-    def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
-        """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
-        stored_as = f"{role}@{intervention}" if intervention else role
-        if stored_as not in self._runs:
-            self._runs[stored_as] = stored_rows.runs(self.folder, stored_as)
-        return self._runs[stored_as]
-
-    def claim(self, role: str) -> str:
-        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT."""
-        return self._claim(role, self.of_role(role))
-
-    def predictions(self) -> tuple[Predictions, ...]:
-        """Return what the row's checkpoints predicted of their teachers' moves after W."""
-        return predictions.of_row(self.folder, self._scorer.benchmark, self._scorer.references.runs)
-
-    def isolation_holds(self, role: str) -> bool | None:
-        """Return whether no information leaked between the lanes of a role; None if not checked."""
-        return isolation_holds(self.folder, role)
-
-    def gains_of_draws(self, roles: tuple[str, str]) -> Mapping[str, tuple[float, ...]]:
-        """Return the gain from start role to run role for each draw of redrawn, shuffled and retrained
-        parameters."""
-        drawn = {
-            "redrawn": interventions.REDRAWN,
-            "shuffled": interventions.SHUFFLED,
-            "retrained": interventions.RETRAINED,
-        }
-        found = {
-            kind: [self._gain(roles, intervention.name) for intervention in of_kind]
-            for kind, of_kind in drawn.items()
-        }
-        return {
-            kind: tuple(gain.estimate for gain in of_kind if gain is not None)
-            for kind, of_kind in found.items()
-        }
-
-    def verdict(self, task: str) -> Verdict:
-        """Return the row's verdict on a task."""
-        if task not in self._verdicts:
-            loaded, rules = tasks.load(task), self._scorer.rules(task)
-            self._verdicts[task] = loaded.verdict(self.evidence(task), rules)
-        return self._verdicts[task]
-
-    def comparable(self, task: str) -> Comparable | None:
-        """Return what the row's number in a task is made of; None if it was not measured."""
-        return tasks.load(task).comparable(self.evidence(task), self._scorer.rules(task))
-
-    def evidence(self, task: str) -> Any:
-        """Return the evidence for the verdict on a task."""
-        if task not in self._evidence:
-            self._evidence[task] = tasks.load(task).evidence(self, self._scorer.references)
-        return self._evidence[task]
-
-    def gains_under(self, task: tasks.Task) -> dict[str, Interval]:
-        """Return the gain under each intervention whose runs are complete."""
-        assert task.gain is not None
-        found = {name: self._gain(task.gain.roles, name) for name in interventions.INTERVENTIONS}
-        return {name: gain for name, gain in found.items() if gain is not None}
-
-    def _gain(self, roles: tuple[str, str], intervention: str) -> Interval | None:
-        """Return the gain under an intervention; its start is the row's own if the intervention has none."""
-        start_role, run_role = roles
-        runs = self.of_role(run_role, intervention)
-        if not runs or min(run.num_moves for run in runs) < self._scorer.budget.moves:
-            return None
-        starts = self.of_role(start_role, intervention) or self.of_role(start_role)
-        if not starts:
-            return None
-        task = next(task.name for task in self._scorer._gain_tasks if task.gain and task.gain.roles == roles)
-        return gains.gain_without_reference(
-            runs, starts, self._claim(run_role, runs), self._scorer.rules(task)
-        )
-
-    def _claim(self, role: str, runs: Sequence[ScoredRun]) -> str:
-        """Return METHOD for several checkpoints or enough distinct units, otherwise CHECKPOINT.
-
-        Lanes of several sets of weights are not independent runs of one model. Unprimed lanes of one set are,
-        although each is named after a teacher's run, because the player receives nothing of that run.
-        """
-        benchmark = self._scorer.benchmark
-        jobs = stored_rows.job_folders(self.folder, role)
-        if len(jobs) > 1:
-            return METHOD
-        played = benchmark.new_games if protocols.ROLES[role].on_new_games else benchmark.watched_games
-        primed = any(records.read_job(job)["priming_moves"] for job in jobs)
-        are_units = self.row["control"] or len(played) > 1 or primed
-        enough = len({run.unit for run in runs}) >= benchmark.minima.method_units
-        return METHOD if are_units and enough else CHECKPOINT
+    def _other_lanes(self, runs: StoredRuns) -> tuple[int, ...]:
+        return tuple(sorted({len(job["lanes"]) for job in runs.jobs} - {self.budget.lanes}))

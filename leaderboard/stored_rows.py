@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,17 @@ def checkpoints(row: RowFolder) -> list[str]:
     return list(row_of(row)["checkpoints"])
 
 
-def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
+class Documents:
+    """The documents of stored rows, each read and checked once while this lives; they must not be changed."""
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self.row = functools.cache(row_of)
+        self.job: Callable[[Readable], dict[str, Any]] = functools.cache(records.read_job)  # of its folder
+        self.record: Callable[[Readable], dict[str, Any]] = functools.cache(records.read)  # of a run's folder
+
+
+def runs(row: RowFolder, role: str, documents: Documents | None = None) -> tuple[ScoredRun, ...]:
     """Return a row's runs of one role; none unless the job of every checkpoint played in it is complete.
 
     A row's checkpoints count together, and so do a job's runs: part of them could be a biased choice. Runs of
@@ -185,8 +196,9 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
     """
     if not walks.is_file(row.path / records.ROW):
         return ()
+    documents = documents or Documents()
     found: list[ScoredRun] = []
-    declared = row_of(row)
+    declared = documents.row(row)
     played = interventions.checkpoints_of_role(role, declared["checkpoints"])
     for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
         if checkpoint not in played:
@@ -194,26 +206,25 @@ def runs(row: RowFolder, role: str) -> tuple[ScoredRun, ...]:
         folder = row.runs / role / checkpoint
         if not (folder / records.JOB).exists():
             return ()
-        job = records.read_job(folder)
+        job = documents.job(folder)
         played_by = job["player"]["identity"], job["player"]["checkpoint_identity"]
         if played_by != (declared["identity"], identity):  # left over from before a restart
             return ()
         lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
         if not all((lane / records.RECORD).exists() for lane in lanes):
             return ()
-        found += [_run(lane, number) for lane in lanes]
+        found += [_run(lane, number, documents) for lane in lanes]
     return tuple(found)
 
 
-def state_bytes(row: RowFolder) -> int | None:
-    """Return the largest size of a run's state that its record names; None if nothing was played."""
-    found = (records.read(path)["state_bytes"] for path in run_folders(row))
-    return max((max(sizes.values()) for sizes in found), default=None)
+def state_bytes(of_runs: Iterable[dict[str, Any]]) -> int | None:
+    """Return the largest size of a state that records of runs name; None if nothing was played."""
+    return max((max(record["state_bytes"].values()) for record in of_runs), default=None)
 
 
-def weights_moved(row: RowFolder) -> bool:
-    """Return whether the player's parameters or buffers changed in some run, by its record."""
-    found = (records.read(path)["parameters_sha256"] for path in run_folders(row))
+def weights_moved(of_runs: Iterable[dict[str, Any]]) -> bool:
+    """Return whether the player's parameters or buffers changed in some run, by their records."""
+    found = (record["parameters_sha256"] for record in of_runs)
     return any(parameters["before"] != parameters["after"] for parameters in found)
 
 
@@ -235,7 +246,7 @@ class CheckResult:
     mismatch: str | None  # why it does not belong to these runs; None: it does
 
 
-def check_result(job_folder: Readable, name: str) -> CheckResult | None:
+def check_result(job_folder: Readable, name: str, documents: Documents | None = None) -> CheckResult | None:
     """Return the result of a job's check in a file of records.CHECKS, or None if there is none.
 
     Raises InputError if it cannot be read.
@@ -244,10 +255,12 @@ def check_result(job_folder: Readable, name: str) -> CheckResult | None:
     if not path.exists():
         return None
     found = row_documents.read(row_documents.CHECKS[name], path)
-    differing = [name for name, value in _provenance(job_folder).items() if found[name] != value]
+    documents = documents or Documents()
+    provenance = _provenance(job_folder, documents)
+    differing = [name for name, value in provenance.items() if found[name] != value]
     mismatch = f"{differing[0]} is not that of the stored runs: check again" if differing else None
     if name == records.ISOLATION and mismatch is None:
-        mismatch = _unchecked(found, records.read_job(job_folder)["moves"])
+        mismatch = _unchecked(found, documents.job(job_folder)["moves"])
     return CheckResult(path, found["holds"], mismatch)
 
 
@@ -274,10 +287,10 @@ def _unchecked(found: dict[str, Any], moves: int) -> str | None:
     return None
 
 
-def _provenance(job_folder: Readable) -> dict[str, Any]:
+def _provenance(job_folder: Readable, documents: Documents) -> dict[str, Any]:
     """Return the provenance that a check of the stored runs must have."""
-    job = records.read_job(job_folder)
-    lanes = [records.read(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
+    job = documents.job(job_folder)
+    lanes = [documents.record(job_folder / f"lane-{i}") for i in range(len(job["lanes"]))]
     weights = {lane["parameters_sha256"]["after"] for lane in lanes}
     return records.provenance(
         [lane["history_sha256"] for lane in lanes],
@@ -286,7 +299,7 @@ def _provenance(job_folder: Readable) -> dict[str, Any]:
     )
 
 
-def _run(folder: Readable, checkpoint: int) -> ScoredRun:
-    lane = records.read(folder)["lane"]
+def _run(folder: Readable, checkpoint: int, documents: Documents) -> ScoredRun:
+    lane = documents.record(folder)["lane"]
     history = history_format.read(folder / file_names.HISTORY)
     return ScoredRun(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

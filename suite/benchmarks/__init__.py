@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from understudy.suite import registry
@@ -41,10 +42,15 @@ def load(name: str) -> Benchmark:
     """Return a benchmark by name; InputError with a suggestion if there is none."""
     registry.choose(name, names(), "benchmark")
     path = next(path for folder in __path__ if (path := Path(folder) / f"{name}.toml").is_file())
-    benchmark = declaration.parse(bounded.text(path), str(path))
+    benchmark = _parsed(bounded.text(path), str(path))
     if benchmark.name != name:
         raise InputError(f"{path}: expected name = {name!r}, the file's name; found {benchmark.name!r}")
     return benchmark
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str, where: str) -> Benchmark:
+    return declaration.parse(text, where)
 
 
 def differences_from_games(benchmark: Benchmark) -> list[str]:

@@ -268,8 +268,10 @@ def _as_numpy(column: Any) -> np.ndarray:
     if column.null_count:
         raise TypeError(f"a column with {column.null_count} nulls, expected none")
     array = column.combine_chunks()
-    if array.type == pa.bool_():
-        return np.from_dlpack(array.cast(pa.uint8())).astype(bool)
+    if array.type == pa.bool_():  # a bit each, the first of a byte is the lowest
+        bits = np.frombuffer(array.buffers()[1] or b"", np.uint8)
+        end = array.offset + len(array)
+        return np.unpackbits(bits, count=end, bitorder="little")[array.offset :].view(np.bool_)
     return np.from_dlpack(array)
 
 

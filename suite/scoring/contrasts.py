@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,15 @@ def window_sample(
 ) -> Sample:
     """Return the skill in moves [begin, end), one value a unit, lanes pooled, averaged over checkpoints."""
     return _sample(runs, claim, role, lambda lanes: [skill(lanes, begin, end, ends)])
+
+
+@functools.lru_cache(maxsize=256)
+def of_reference(measure: Callable[..., Sample], runs: tuple[ScoredRun, ...], *window: int) -> Sample:
+    """Return `end_sample` or `window_sample` of a reference's runs, whose units are always teacher runs.
+
+    It is kept: the rows of a budget are compared with the same runs in the same windows.
+    """
+    return measure(runs, METHOD, "reference", *window)
 
 
 def common_units(one: Sample, other: Sample) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from understudy.suite.scoring import contrasts, gain_verdicts, gains, references
@@ -90,7 +90,12 @@ def watched(runs: Sequence[ScoredRun], rules: Rules, moves: int) -> WatchedCurve
     if not chosen:
         return None
     edges = tuple(moves * block // NUM_BLOCKS for block in range(NUM_BLOCKS + 1))
-    blocks, few_ends = _blocks(chosen, METHOD, "teacher", rules, edges)
+    ends = rules.minima.ends
+    blocks, few_ends = _blocks(
+        lambda begin, end: contrasts.end_sample(chosen, METHOD, "teacher", end, end - begin, ends),
+        rules,
+        edges,
+    )
     return WatchedCurve(edges, len({run.unit for run in chosen}), blocks, few_ends)
 
 
@@ -100,7 +105,12 @@ def _imitator(evidence: Evidence, rules: Rules, measured: Gains, edges: Sequence
     start, end = (
         contrasts.contrast([(1.0, sample)], confidence) for sample in (measured.start, measured.end)
     )
-    blocks, few_ends = _blocks(chosen, evidence.claim, "imitator", rules, edges)
+    claim, ends = evidence.claim, rules.minima.ends
+    blocks, few_ends = _blocks(
+        lambda begin, end: contrasts.end_sample(chosen, claim, "imitator", end, end - begin, ends),
+        rules,
+        edges,
+    )
     return SkillCurve(len(measured.end.units), start, end, blocks, few_ends)
 
 
@@ -110,17 +120,22 @@ def _reference(evidence: Evidence, rules: Rules, measured: Gains, edges: Sequenc
     if reference.published:
         return SkillCurve(reference.m, start, end, (), ())
     chosen = [run for run in evidence.reference_runs if run.unit in reference.end.units]
-    blocks, few_ends = _blocks(references.long_enough(chosen, rules), METHOD, "reference", rules, edges)
+    runs, ends = tuple(references.long_enough(chosen, rules)), rules.minima.ends
+    blocks, few_ends = _blocks(
+        lambda begin, end: contrasts.of_reference(contrasts.end_sample, runs, end, end - begin, ends),
+        rules,
+        edges,
+    )
     return SkillCurve(reference.m, start, end, blocks, few_ends)
 
 
 def _blocks(
-    runs: Sequence[ScoredRun], claim: str, role: str, rules: Rules, edges: Sequence[int]
+    sample: Callable[[int, int], Sample], rules: Rules, edges: Sequence[int]
 ) -> tuple[tuple[Interval, ...], tuple[bool, ...]]:
-    """Return each block's mean over units with its interval, and whether some run has few ends in it."""
-    samples: list[Sample] = [
-        contrasts.end_sample(runs, claim, role, end, end - begin, rules.minima.ends)
-        for begin, end in itertools.pairwise(edges)
-    ]
+    """Return each block's mean over units with its interval, and whether some run has few ends in it.
+
+    `sample` returns the skill in the moves [begin, end), averaged over lanes.
+    """
+    samples = [sample(begin, end) for begin, end in itertools.pairwise(edges)]
     intervals = tuple(contrasts.contrast([(1.0, one)], rules.thresholds.confidence) for one in samples)
     return intervals, tuple(one.few_ends > 0 for one in samples)

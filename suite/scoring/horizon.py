@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from understudy.suite.scoring.gains import Gains
 from understudy.suite.scoring.intervals import Interval
 from understudy.suite.scoring.references import Reference
 from understudy.suite.scoring.rules import Rules
-from understudy.suite.scoring.scored_runs import ScoredRun
 
 NUM_WINDOWS = 8  # they end at h = N / 2^k, k = 0 ... 7
 GAIN_UNCLEAR = "teacher's gain not above 0"
@@ -133,8 +132,16 @@ def _measure_window(moves: int, evidence: Evidence, rules: Rules, measured: Gain
     reference_runs = references.long_enough(
         [run for run in evidence.reference_runs if run.unit in measured.reference.end.units], rules
     )
-    imitator, too_few = _skill(imitator_runs, evidence.claim, "imitator", begin, moves, rules)
-    reference, too_few_in_reference = _skill(reference_runs, METHOD, "reference", begin, moves, rules)
+    claim = evidence.claim
+    imitator, too_few = _skill(
+        lambda ends: contrasts.window_sample(imitator_runs, claim, "imitator", begin, moves, ends), rules
+    )
+    reference, too_few_in_reference = _skill(
+        lambda ends: contrasts.of_reference(
+            contrasts.window_sample, tuple(reference_runs), begin, moves, ends
+        ),
+        rules,
+    )
     by_h = dataclasses.replace(
         measured, end=imitator, reference=dataclasses.replace(measured.reference, end=reference)
     )
@@ -152,12 +159,12 @@ def _measure_window(moves: int, evidence: Evidence, rules: Rules, measured: Gain
     )
 
 
-def _skill(
-    runs: Sequence[ScoredRun], claim: str, role: str, begin: int, moves: int, rules: Rules
-) -> tuple[Sample, bool]:
-    """Return the skill in moves [begin, moves), lanes pooled, and whether some value rests on few ends."""
-    few_ends = contrasts.window_sample(runs, claim, role, begin, moves, rules.minima.window_ends).few_ends
-    return contrasts.window_sample(runs, claim, role, begin, moves, rules.minima.ends), few_ends > 0
+def _skill(sample: Callable[[int], Sample], rules: Rules) -> tuple[Sample, bool]:
+    """Return the skill in a window, and whether some value rests on few ends.
+
+    `sample` returns it, lanes pooled, for the number of ends below which a value is of few ends.
+    """
+    return sample(rules.minima.ends), sample(rules.minima.window_ends).few_ends > 0
 
 
 def _short(moves: int | None) -> str:

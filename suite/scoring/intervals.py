@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +24,8 @@ class Moments:
     n: int
 
     def __post_init__(self) -> None:
-        known = self.variance is None or (np.isfinite(self.variance) and self.variance >= 0)
-        if self.n < 1 or not known or not np.isfinite(self.mean):
+        known = self.variance is None or (math.isfinite(self.variance) and self.variance >= 0)
+        if self.n < 1 or not known or not math.isfinite(self.mean):
             raise ValueError(f"expected n >= 1, a finite mean and variance >= 0 or None; found {self}")
 
     def scaled(self, factor: float) -> Moments:
@@ -56,8 +58,12 @@ def moments(values: ArrayLike) -> Moments:
     if sample.ndim != 1 or not sample.size or not np.isfinite(sample).all():
         raise ValueError(f"expected finite numbers [n], n >= 1; found {values!r}")
     with np.errstate(over="ignore"):  # an overflow gives inf, which Moments refuses
-        variance = float(sample.var(ddof=1)) if sample.size > 1 else None
-        return Moments(float(sample.mean()), variance, sample.size)
+        mean = sample.sum() / sample.size
+        if sample.size == 1:
+            return Moments(float(mean), None, 1)
+        deviations = sample - mean
+        variance = float((deviations * deviations).sum() / (sample.size - 1))
+        return Moments(float(mean), variance, sample.size)
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -91,7 +97,7 @@ def sum_interval(parts: Sequence[Moments], confidence: float = 0.95) -> Interval
     variances = [part.variance for part in parts if part.variance is not None]
     if len(variances) < len(parts):
         return Interval(estimate, None, None, confidence)
-    half = float(half_width(variances, [part.n for part in parts], confidence))
+    half = _half_width([v / part.n for v, part in zip(variances, parts, strict=True)], parts, confidence)
     return Interval(estimate, estimate - half, estimate + half, confidence)
 
 
@@ -110,6 +116,19 @@ def half_width(variances: ArrayLike, counts: ArrayLike, confidence: float = 0.95
     free = _satterthwaite(errors, np.asarray(counts))  # [...]
     half: NDArray[np.float64] = np.sqrt(errors.sum(axis=-1)) * _critical_t(free, confidence)
     return half
+
+
+def _half_width(errors: Sequence[float], parts: Sequence[Moments], confidence: float) -> float:
+    """Return `half_width` of one sum, from the squared errors of its parts: the same equation and bits.
+
+    A search for an edge asks for it thousands of times, and arrays of one or two numbers are slow.
+    """
+    total = sum(errors)
+    if total == 0:
+        return 0.0
+    shares = [error / total for error in errors]
+    lost = sum(share * share / max(part.n - 1, 1) for share, part in zip(shares, parts, strict=True))
+    return math.sqrt(total) * float(special.stdtrit(1.0 / lost, (1 + confidence) / 2))
 
 
 def degrees_of_freedom(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
@@ -136,6 +155,7 @@ def fieller_set(contrast: Callable[[float], Interval], denominator: Interval) ->
         return None
     ratio = numerator.estimate / denominator.estimate
 
+    @functools.cache  # a search asks for its ends again
     def excess(c: float) -> float:
         """Return estimate^2 - half-width^2, which is above 0 where the ratio c is rejected."""
         interval = contrast(c)
@@ -225,9 +245,12 @@ def _satterthwaite(errors: NDArray[np.float64], counts: NDArray[np.int64]) -> ND
 
 
 def _critical_t(free: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
-    quantile = (1 + confidence) / 2
-    limited = special.stdtrit(np.where(np.isinf(free), 1.0, free), quantile)
-    critical: NDArray[np.float64] = np.where(np.isinf(free), special.ndtri(quantile), limited)
+    quantile, infinite = (1 + confidence) / 2, np.isinf(free)
+    if not infinite.any():
+        student: NDArray[np.float64] = special.stdtrit(free, quantile)
+        return student
+    limited = special.stdtrit(np.where(infinite, 1.0, free), quantile)
+    critical: NDArray[np.float64] = np.where(infinite, special.ndtri(quantile), limited)
     return critical
 
 

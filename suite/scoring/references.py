@@ -120,7 +120,8 @@ def long_enough(runs: Sequence[ScoredRun], rules: Rules) -> list[ScoredRun]:
 
 
 def _ends(runs: Sequence[ScoredRun], rules: Rules) -> Sample:
-    return contrasts.end_sample(runs, METHOD, "reference", rules.moves, rules.end_moves, rules.minima.ends)
+    window = rules.moves, rules.end_moves, rules.minima.ends
+    return contrasts.of_reference(contrasts.end_sample, tuple(runs), *window)
 
 
 def _fewest_ends(runs: Sequence[ScoredRun], rules: Rules) -> int | None:

@@ -10,6 +10,7 @@ from support import rows
 
 from understudy.leaderboard import plan_check, predictions, scores, stored_rows
 from understudy.leaderboard.stored_rows import RowFolder
+from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.suite import benchmarks, games
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import InputError
@@ -306,7 +307,7 @@ def test_unprimed_lanes_of_one_checkpoint_are_runs_of_a_model(tmp_path, control,
     one = np.zeros(1, np.float32), np.zeros(1, bool)
     runs = [ScoredRun(unit, 0, 0, *one) for unit in units]
     scorer = scores._BudgetScorer(tmp_path, "minatar-v1", "tenth")
-    assert scores._StoredRuns(row, scorer)._claim(role, runs) == claim
+    assert StoredRuns(row, scorer.references)._claim(role, runs) == claim
 
 
 def test_a_score_that_is_not_shown_cannot_be_blanked():

@@ -11,6 +11,7 @@ from support import rows
 
 from understudy import cli
 from understudy.leaderboard import board, cells, scores, stored_rows, table_files, tables
+from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.submissions import resolution, scoring
 from understudy.suite import benchmarks, protocols
 from understudy.suite.errors import InputError
@@ -149,7 +150,7 @@ def test_a_single_start_run_is_compared_with_all_teachers(copied, tmp_path, num_
     shutil.copytree(few / "darkroom-v1/quick/random", copied / "darkroom-v1/quick/random")
     row = next(row for row in stored_rows.rows_in(copied) if row.name == "random")
     scorer = scores._BudgetScorer(copied, "darkroom-v1", "quick")
-    evidence = scores._StoredRuns(row, scorer).evidence("skill")
+    evidence = StoredRuns(row, scorer.references).evidence("skill")
     assert (evidence.claim, len(evidence.starts), len(evidence.reference_starts)) == (
         "checkpoint",
         num_lanes,

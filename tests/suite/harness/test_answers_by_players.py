@@ -14,6 +14,7 @@ from support import rows
 from torch import nn
 
 from understudy.leaderboard import cells, scores, stored_rows
+from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.submissions import scoring
 from understudy.suite import benchmarks, draws, reserved_names, tasks
 from understudy.suite.games.darkroom import NEXT_CELL, SIDE
@@ -180,7 +181,7 @@ def test_redrawn_parameters_show_that_a_learner_declared_as_frozen_has_a_built_i
 def test_few_ends_in_the_references_windows(results):
     row = play(results, "lazy", WHOLE, share=0.0)
     scorer = scores._BudgetScorer(results, "darkroom-v1", "quick")
-    evidence = scores._StoredRuns(row, scorer).evidence("transfer")
+    evidence = StoredRuns(row, scorer.references).evidence("transfer")
     rules = replace(BENCHMARK.rules("quick", "transfer"), end_moves=100)  # 5 caps, and 5 ends
     found = tasks.load("transfer").verdict(evidence, rules)
     assert (found.answer, found.reason) == ("undecided", "few ends")

@@ -6,6 +6,7 @@ import pytest
 from support import rows
 
 from understudy.leaderboard import cells, scores, stored_rows, verification
+from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.submissions import scoring
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, work
@@ -26,7 +27,8 @@ def checked(copied):
 
 def isolation_of(folder):
     row = next(row for row in stored_rows.rows_in(folder) if row.name == "frozen-teacher")
-    return scores.isolation_holds(row, "start")
+    references = scores._BudgetScorer(folder, row.benchmark, row.budget).references
+    return StoredRuns(row, references).isolation_holds("start")
 
 
 def failures(folder):
