@@ -144,8 +144,6 @@ def notes(one: ScoredRow) -> Iterator[str]:
     remark = under_training.remark(benchmark.name, row["identity"])
     if remark:
         yield remark
-    if one.leak is not None and one.leak.suspected:
-        yield "leak suspected: not citable"
     if one.track != row["track"]:
         why = "its parameters changed in play" if one.moved else "its rule is built in"
         yield f"declared {row['track']}, but {why}"

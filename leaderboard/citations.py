@@ -183,7 +183,8 @@ def _facts(one: ScoredRow) -> Iterator[str]:
     yield f"round {one.row['round']}"
     yield f"benchmark identity {one.row['benchmark_identity'][:SHORT]}"
     for _, line in cells.frame([one]).iterrows():
-        yield f"{line['question']} ({line['shown_as']}): {tables.cell_text(line)} ({', '.join(_basis(line))})"
+        basis = ", ".join(_basis(line))
+        yield f"{line['question']} ({line['shown_as']}): {tables.cell_text(line)}{basis and f' ({basis})'}"
     because = eligibility.unranked_because(one)
     if because:
         yield f"not ranked: {', '.join(because)}"

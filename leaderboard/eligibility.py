@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from understudy.leaderboard import scores, stored_rows
+from understudy.leaderboard import leak_notes, plan_check, stored_rows
+from understudy.leaderboard.reference_runs import StoredReferences
 from understudy.leaderboard.scores import ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
+from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.suite import benchmarks
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.harness import rounds
@@ -31,12 +33,17 @@ def unranked_because_stored(folder: RowFolder) -> tuple[str, ...]:
 
     With which data its stored scores were made is known from its marks only.
     """
+    benchmark = benchmarks.load(folder.benchmark)
+    references = StoredReferences(folder.path.parents[2], benchmark, benchmark.budget(folder.budget))
+    stored = StoredRuns(folder, references)
     unscored = ScoredRow(
         folder,
-        stored_rows.row_of(folder),
+        stored.row,
         (),
-        rechecked=scores.rechecked(folder),
-        state_bytes=stored_rows.state_bytes(folder),
+        rechecked=stored.rechecked(),
+        state_bytes=stored_rows.state_bytes(stored.records),
+        leak=leak_notes.measured(folder.path, stored.row["identity"]),
+        committed=plan_check.is_committed(stored.row),
     )
     return unranked_because(unscored)
 
@@ -47,10 +54,14 @@ def _reasons(one: ScoredRow) -> Iterator[str]:
         yield "self-reported"
     elif row["round"] not in {rounds.DEV, *(each.name for each in rounds.read() if each.salt)}:
         yield f"round {row['round']!r} is not known"
+    elif not one.committed:
+        yield f"not committed to round {row['round']} before its salt was drawn"
     if row.get("custom_code"):
         yield f"custom code: {CustomCode(**row['custom_code'])}"
     if one.other_data or row["other_teacher_data"]:
         yield "compared with other teacher data than the benchmark's"
+    if one.leak is not None and one.leak.suspected:
+        yield "leak suspected, not citable"
     if one.rechecked is False:
         yield "recheck failed, as reported: its weights choose other moves"
     if (one.state_bytes or 0) > benchmarks.load(one.folder.benchmark).state_cap_bytes:

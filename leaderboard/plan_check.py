@@ -35,7 +35,9 @@ def differences(folder: RowFolder) -> Iterator[str]:
         yield f"{folder.path / records.ROW}: benchmark is {row['benchmark']!r}, expected {folder.benchmark!r}"
     if row.get("name") != folder.name:
         yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
-    if reserved_names.is_entry(folder.benchmark, row["name"]) and not _is_committed(row):
+    if reserved_names.is_entry(folder.benchmark, row["name"]) and not any(
+        is_committed_to(row, of_round) for of_round in rounds.read()
+    ):
         yield (
             f"{folder.path / records.ROW}: {row['name']!r} is an entry of the package, whose identity is not "
             f"{row['identity'][:12]}; rename the submission and score it again"
@@ -147,9 +149,16 @@ def _round_and_salt(row: Mapping[str, Any]) -> tuple[Round, str]:
     return of_round, of_round.require(_committed(row))
 
 
-def _is_committed(row: Mapping[str, Any]) -> bool:
+def is_committed(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is a control's, or its submission was committed to its round as it is."""
+    return row["control"] or any(
+        each.name == row["round"] and is_committed_to(row, each) for each in rounds.read()
+    )
+
+
+def is_committed_to(row: Mapping[str, Any], of_round: Round) -> bool:
     """Return whether a row's submission was committed to a round as it is."""
-    return any(_committed(row) in of_round.committed for of_round in rounds.read())
+    return _committed(row) in of_round.committed
 
 
 def _committed(row: Mapping[str, Any]) -> rounds.Committed:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from understudy.leaderboard import descriptions, leak_notes, row_facts, stored_rows
+from understudy.leaderboard import descriptions, leak_notes, plan_check, row_facts, stored_rows
 from understudy.leaderboard.descriptions import Description
 from understudy.leaderboard.kept_scores import KeptScores, Keys
 from understudy.leaderboard.reference_runs import FROZEN_TEACHER, StoredReferences
@@ -55,6 +55,7 @@ class ScoredRow:
     played: Mapping[str, Any] = field(default_factory=dict)  # as `row_facts.of_playing` returns it
     other_data: bool = False  # whether its references are of a data folder of one's own
     comparable: Mapping[str, Comparable] = field(default_factory=dict)  # task -> its number, unit by unit
+    committed: bool = True  # whether its submission was committed, as it is, to its round; true for controls
 
     def verdict(self, task: str) -> Verdict | None:
         """Return the verdict on a task; None if the budget does not have it."""
@@ -148,7 +149,7 @@ class RowScorer:
             if found is None:
                 found = self._score_now(row)
                 self._keep(self._key(lambda: self._keys.of_row(row)), found)
-            self._scored[row] = found
+            self._scored[row] = dataclasses.replace(found, committed=plan_check.is_committed(found.row))
         return self._scored[row]
 
     def watched_curve(self, benchmark: str, budget: str) -> WatchedCurve | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from understudy.suite import reserved_names
+from understudy.suite import escaping, reserved_names
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import interventions, records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
@@ -156,6 +156,12 @@ def row_of(folder: RowFolder) -> dict[str, Any]:
         )
     path = folder.path / records.ROW
     found = row_documents.read(row_documents.Row, path)
+    for key, expected in (("name", folder.name), ("benchmark", folder.benchmark)):
+        if found[key] != expected:
+            raise InputError(
+                f"{path}: expected {key} {expected!r}, as its folder says; found "
+                f"{escaping.shortened(str(found[key]))!r}; store the row under its own name, or remove it"
+            )
     _refuse_false_name(path, str(found["name"]), found["control"])
     return found
 
@@ -181,9 +187,21 @@ class Documents:
 
     def __init__(self) -> None:
         """Nothing is read yet."""
-        self.row = functools.cache(row_of)
-        self.job: Callable[[Readable], dict[str, Any]] = functools.cache(records.read_job)  # of its folder
-        self.record: Callable[[Readable], dict[str, Any]] = functools.cache(records.read)  # of a run's folder
+        self._row = functools.cache(row_of)
+        self._job = functools.cache(records.read_job)
+        self._record = functools.cache(records.read)
+
+    def row(self, folder: RowFolder) -> dict[str, Any]:
+        """Return a row's `row.json`."""
+        return self._row(folder)
+
+    def job(self, folder: Readable) -> dict[str, Any]:
+        """Return the `job.json` in a job's folder."""
+        return self._job(folder)  # type: ignore[arg-type] # every Readable is hashable
+
+    def record(self, folder: Readable) -> dict[str, Any]:
+        """Return the `record.json` in a run's folder."""
+        return self._record(folder)  # type: ignore[arg-type] # as above
 
 
 def runs(row: RowFolder, role: str, documents: Documents | None = None) -> tuple[ScoredRun, ...]:
@@ -207,8 +225,8 @@ def runs(row: RowFolder, role: str, documents: Documents | None = None) -> tuple
         if not (folder / records.JOB).exists():
             return ()
         job = documents.job(folder)
-        played_by = job["player"]["identity"], job["player"]["checkpoint_identity"]
-        if played_by != (declared["identity"], identity):  # left over from before a restart
+        by = job["player"]["identity"], job["player"]["checkpoint_identity"], job["round"]
+        if by != (declared["identity"], identity, declared["round"]):  # left over from before a restart
             return ()
         lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
         if not all((lane / records.RECORD).exists() for lane in lanes):

@@ -85,10 +85,9 @@ class StoredRuns:
     def rechecked(self) -> bool | None:
         """Return whether the player is reported to have chosen the same moves, given the logs; None: unknown.
 
-        It is known of every scored run; of an intervention's runs a failure counts where it is reported.
+        A failure counts wherever it is reported; that they are the same is known if every scored run is.
         """
-        of_interventions = [path for path in self._job_folders if "@" in path.parent.name]
-        found = [self._check_result(path, records.RECHECKED) for path in of_interventions]
+        found = [self._check_result(path, records.RECHECKED) for path in self._job_folders]
         if any(one is not None and one.mismatch is None and not one.holds for one in found):
             return False
         return self._hold(

@@ -7,10 +7,11 @@ number. A change of keys is a new number, except before the first release.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from understudy.suite import validation
@@ -24,6 +25,19 @@ Text = Annotated[str, Field(max_length=4_000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 HubModel = Annotated[str, Field(max_length=300, pattern=r"^hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
+Setting = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]  # also one that is a count
+Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e10)]  # three centuries
+
+
+def _moment(text: str) -> str:
+    """Return a text that is a time in ISO 8601 of this century or the next; otherwise raise."""
+    try:
+        year = datetime.fromisoformat(text).year
+    except ValueError:
+        year = 0
+    if not 2000 <= year < 2200:
+        raise PydanticCustomError("moment", "a time in ISO 8601, e.g. 2026-01-31T12:00:00+00:00")
+    return text
 
 
 class Part(BaseModel):
@@ -53,7 +67,7 @@ class Facts(Part):
     parameters: Count  # values in the tensors of a set of weights, the largest of them
     watched_runs: Count  # teachers' runs, or parts of them, that the weights were trained on
     watched_moves: Count  # of these runs together
-    training: dict[Text, Number] | None  # declared settings of the training; null: none are declared
+    training: dict[Text, Setting] | None  # declared settings of the training; null: none are declared
 
 
 class Row(Document):
@@ -257,10 +271,10 @@ class Leaks(Document):
 class JobSeconds(Part):
     """When, where and how long a job was played, in the last session if it was interrupted."""
 
-    began: Text  # UTC
+    began: Annotated[Text, AfterValidator(_moment)]  # UTC
     host: Text
     moves: Count  # of each run, in that session
-    seconds: Number
+    seconds: Seconds
     player_process: Text | None = None  # by what it was confined, or `in-process`; left out in older files
 
 

@@ -87,7 +87,7 @@ ERRORS = {
     "typo": (["bc", "transfomer", "--benchmark", "darkroom-v1"], "did you mean 'transformer'?"),
     "task": (["bc", "random", *PLACE, "--task", "Q1"], "unknown task 'Q1'"),
     "suffix": (["bc", "random", "--out", "found.docx"], "expected a name ending in .png, .svg"),
-    "folder": (["bc", "random", "--results", "nowhere"], "no rows found"),
+    "folder": (["bc", "random", "--results", "nowhere"], "nowhere: no such folder"),
     "many": (["frozen-teacher", "random"], "choose one with --benchmark and --budget"),
 }
 

@@ -109,9 +109,9 @@ def test_a_row_is_cited_with_its_answers(tmp_path):
     assert "author" not in found
     assert typeset(found["note"]) == (
         f"identity {rows.SHA256[:16]}; round 1; benchmark identity {rows.SHA256[:16]}; "
-        "Q1 skill (points an episode): not played (checkpoint claim); "
+        "Q1 skill (points an episode): not played; "
         "Q3 transfer (normalised gain): yes (unverified) 0.78 [0.72, 0.84] "
-        "(method claim, n = 16, m = 12, leaks)"
+        "(method claim, n = 16, m = 12, (leaks))"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_report_says_all_that_a_reader_needs(tmp_path, monkeypatch):
     setting = f"Understudy {understudy.__version__}, darkroom-v1, budget full, round 2, track frozen, "
     assert citations.report(one, "transfer") == (
         f"{setting}watched multi, greedy decoding: mine ({rows.SHA256[:16]}): Q3 transfer yes (unverified), "
-        "method claim, n = 16, m = 12, leaks, provisional, gain +10.0 [+9.2, +10.8] points an episode, "
+        "method claim, n = 16, m = 12, (leaks), provisional, gain +10.0 [+9.2, +10.8] points an episode, "
         "teacher's gain +12.9 [+12.4, +13.4] points an episode, normalised gain 0.78 [0.72, 0.84]; "
         "controls not run; the best of 10 settings; rechecked; exploratory. Intervals: 95 %."
     )
@@ -164,7 +164,7 @@ def test_a_report_says_what_speaks_against_an_answer(tmp_path):
     one = rows.scored(tmp_path, "mine", (bracketed, absent), row={"round": "dev"})
     assert "Q2 improvement (no), method claim;" in citations.report(one, "improvement")
     assert "; not ranked: self-reported; exploratory." in citations.report(one, "improvement")
-    assert "Q1 skill no verdict (not played), method claim;" in citations.report(one, "skill")
+    assert "Q1 skill no verdict (not played);" in citations.report(one, "skill")
 
 
 def test_only_the_declared_cell_is_the_primary_result(tmp_path):

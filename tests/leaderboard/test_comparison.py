@@ -302,8 +302,15 @@ def test_cells_say_what_is_shown_and_what_would_tell():
     ).pair.needed_units
     assert by_rows["low - near"][2:3] + by_rows["low - near"][-1:] == [
         "not told apart",
-        f"about {needed - 8:,} more shared units",
+        f"about {comparison_tables._about(needed - 8)} more shared units",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (7, "7"), (99, "99"), (125, "130"), (20_967, "21,000")]
+)
+def test_what_would_tell_is_rounded_up_to_two_digits(count, text):
+    assert comparison_tables._about(count) == text
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,9 @@ def test_the_answer_is_told_with_what_it_lacks(scored):
         "n": "16",
         "ranked": "true",
     }
-    assert "Q3 transfer yes (unverified), method claim, n = 16, not measured: retrained" in details["report"]
+    assert (
+        "Q3 transfer yes (unverified), method claim, n = 16, (not measured: retrained)" in details["report"]
+    )
     skill = by_metric(record)["understudy.skill.points"]["score_details"]["details"]
     assert (skill["m"], skill["teacher_points"], skill["teacher_points_low"]) == ("12", "7.0", "6.0")
     source = record["source_metadata"]["additional_details"]

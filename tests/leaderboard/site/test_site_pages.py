@@ -167,7 +167,7 @@ def test_the_headline_names_who_keeps_learning_and_where():
         "None is shown to keep improving (Q2)."
     )
     other = copy.deepcopy(data["tables"][0])
-    assert reading.sentence([*data["tables"], other]).startswith("Of 2 ranked imitators in 2 tables, one ")
+    assert reading.sentence([*data["tables"], other]).startswith("Of 4 ranked imitators in 2 tables, one ")
     both = copy.deepcopy(other)
     both["rows"][0]["cells"]["improvement"]["answer"] = "yes"
     assert reading.sentence([both]) == (

@@ -269,7 +269,7 @@ def shift_the_reference(monkeypatch):
     monkeypatch.setattr(
         reference_runs.StoredReferences,
         "_runs",
-        lambda self, chosen, start: original(self, chosen, start + block),
+        lambda self, chosen, start, *moves: original(self, chosen, start + block, *moves),
     )
 
 
