@@ -37,6 +37,9 @@ def review(pull: PullRequest) -> Review:
     if not found.refusals:
         new = _new(before, after)
         found.refusals += [line for each in new for line in _refused_name(each)]
+        found.refusals += [
+            f"{PATH}: {each.name!r}: {why}" for each in new if (why := rounds.why_no_later(each, before))
+        ]
         for each in new:
             found.checked.append(
                 (f"round {after[-1].name}", f"{each.name} on {each.benchmark}, {each.identity}")

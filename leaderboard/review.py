@@ -26,6 +26,7 @@ ENTRIES: Final = "submissions/entries"
 TABLES: Final = (f"{RESULTS}/table.md", f"{RESULTS}/table.csv")
 NEEDED: Final = (records.ROW, scores.SCORES, row_archive.ARCHIVE)
 ROW_FILES: Final = (*NEEDED, records.TIMING, "leaks.json")
+WEIGHTS: Final = "weights"  # as what is checked, or not
 MAX_FILE_BYTES: Final = 100 * 2**20  # of one file; GitHub refuses larger ones
 
 _NAME: Final = reserved_names.NAME.pattern
@@ -126,6 +127,11 @@ def _refused_changes(pull: PullRequest, changes: Sequence[Change], largest: int)
     """Yield one line for each folder or file that a submission may not change."""
     new = {place for change in changes if (place := place_of(change.path)) and not _stands(pull, place)}
     others = {place for change in changes if (place := place_of(change.path))} - new
+    for place in sorted(each for each in new if reserved_names.is_control(each.name)):
+        yield (
+            f"{place.row}: a control's row, whose answer is known and which maintainers play and add "
+            "themselves; leave it out, and give a row of yours another name"
+        )
     for place in sorted(others):
         yield (
             f"{place.row}: this row is on the target branch already, and a pull request leaves others' rows "
@@ -252,19 +258,19 @@ def _review_weights(
         )
         return
     if review.refusals:
-        review.not_checked.append(("weights", "not given the logs, since these do not hold"))
+        review.not_checked.append((WEIGHTS, "not given the logs, since these do not hold"))
         return
     try:
         found = recheck(row, submission)
     except (InputError, CheckFailed) as error:
         review.refusals.append(f"weights: {error}")
     except MachineError as error:
-        review.not_checked.append(("weights", str(error)))
+        review.not_checked.append((WEIGHTS, str(error)))
     else:
         if found.holds is None:
-            review.not_checked.append(("weights", found.said))
+            review.not_checked.append((WEIGHTS, found.said))
         else:
-            review.checked.append(("weights", found.said))
+            review.checked.append((WEIGHTS, found.said))
         if found.holds is False:
             review.refusals.append(f"weights: {found.said}; the row is not of these weights")
 
@@ -284,8 +290,22 @@ def _review_standing(review: Review, row: RowFolder) -> None:
     review.table = shown.replace(f"\n| {name} |", f"\n| **{name}** |")
     frame = cells.frame(mine)
     reasons = eligibility.unranked_because(mine[0])
-    review.notes.append("may be ranked" if not reasons else f"not ranked: {'; '.join(reasons)}")
+    review.notes.append(_rank_note(review, reasons))
     review.notes += [*tables.remarks(frame), *tables.reasons(frame), *tables.teacher_lines(frame)]
+
+
+def _rank_note(review: Review, reasons: Sequence[str]) -> str:
+    """Return whether the row may be ranked: not on the word of its logs alone, which can be written."""
+    if reasons:
+        return f"not ranked: {'; '.join(reasons)}"
+    if review.refusals:
+        return "not ranked: it is refused"
+    if not any(what == WEIGHTS for what, _ in review.checked):
+        return (
+            "not to be ranked yet: the weights were not asked whether they choose these moves; a maintainer "
+            "must recheck the row first"
+        )
+    return "may be ranked"
 
 
 def _is_shown(each: RowFolder, row: RowFolder) -> bool:
@@ -315,8 +335,11 @@ def _next_steps(review: Review, declared: dict[str, Any], pull: PullRequest) -> 
         return
     if declared["round"] == rounds.DEV:
         yield "for a row that is ranked, commit the submission to the next round: docs/submitting.md"
-    if any(what == "weights" for what, _ in review.not_checked):
-        yield "a maintainer gives the logs to the weights: understudy verify ROW --recheck SUBMISSION"
+    if any(what == WEIGHTS for what, _ in review.not_checked):
+        yield (
+            "before the merge a maintainer gives the logs to the weights: understudy verify ROW --recheck "
+            "SUBMISSION"
+        )
     yield "a maintainer reads it, merges it, and writes the tables: understudy rescore leaderboard/results"
 
 

@@ -1,11 +1,18 @@
 """`understudy verify ROW --recheck SUBMISSION`: which badges a row earns, and that each can be earned."""
 
 import json
+import shutil
 
 import pytest
+from support import rows
 
-from understudy import cli
+from understudy import cli, rechecking
+from understudy.leaderboard import stored_rows, verification
 from understudy.rechecking import ISOLATION, RECHECK, JobCheck, RowCheck
+from understudy.suite import reserved_names
+from understudy.suite.errors import InputError
+from understudy.suite.harness import rounds, work
+from understudy.suite.io import files
 
 
 def badges(*jobs, answers=None):
@@ -27,6 +34,53 @@ def test_a_failure_earns_nothing():
 def test_a_rerun_with_other_answers_earns_no_badge():
     assert badges(answers={"skill": ("no", "no")}) == ["rerun"]
     assert badges(answers={"skill": ("no", "partial")}) == []
+
+
+def test_a_rerun_of_nothing_earns_no_badge():
+    assert badges(answers={}) == []
+
+
+@pytest.mark.parametrize("what", ["the results themselves", "a copy of them", "something else"])
+def test_a_rerun_needs_a_new_folder_before_anything_is_replayed(copied, tmp_path, capsys, monkeypatch, what):
+    """At commit 517a081c runs that were there earned `rerun`, and none was played."""
+    monkeypatch.setattr(verification, "verify", None)
+    again = copied if what == "the results themselves" else tmp_path / "again"
+    if what == "a copy of them":
+        shutil.copytree(copied, again)
+    elif what == "something else":
+        (again / "darkroom-v1").mkdir(parents=True)
+    row = copied / "darkroom-v1" / "quick" / "random"
+    assert cli.main(["verify", str(row), "--recheck", "random", "--rerun", str(again)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--rerun: expected a new or an empty folder" in said
+    folder = stored_rows.RowFolder(row, "darkroom-v1", "quick", "random")
+    with pytest.raises(InputError, match="--rerun: expected a new or an empty folder"):
+        rechecking.check(folder, "random", {}, rerun=again)
+
+
+def test_a_new_and_an_empty_folder_are_taken(tmp_path):
+    rechecking.require_new(tmp_path / "new")
+    rechecking.require_new(tmp_path)
+
+
+STORED = [
+    row for row in stored_rows.every_row_in(stored_rows.RESULTS) if not stored_rows.row_of(row)["control"]
+]
+
+
+@pytest.mark.parametrize("row", STORED, ids=lambda row: f"{row.benchmark}/{row.budget}/{row.name}")
+def test_a_stored_row_declares_what_its_entry_does(row, tmp_path):
+    stored = stored_rows.row_of(row)
+    name = row.name
+    if name.endswith("-sampled"):  # its entry is the other one's weights, sampled
+        source = reserved_names.ENTRIES / row.benchmark / name.removesuffix("-sampled")
+        name = str(shutil.copytree(source, tmp_path / name))
+        path = tmp_path / row.name / reserved_names.DECLARATION
+        files.write_json(path, {**files.read_json(path), "name": row.name, "decoding": "sample"})
+    how = {"benchmark": row.benchmark, "budget": row.budget, "round": rounds.load(stored["round"])}
+    requested = rows.requested(name, tmp_path / "out", **how)
+    assert rechecking.differing_key(work.declared(requested), stored) is None
 
 
 @pytest.mark.long

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from understudy.suite.harness.row_files import RowPath
 
 RECHECK, ISOLATION = "recheck", "isolation"
-COMPARED = ("identity", "checkpoints", "decoding", "track", "priming_moves", "declaration", "custom_code")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class RowCheck:
             "rechecked": bool(jobs[RECHECK]),
             "isolated": bool(jobs[ISOLATION]),
             "retrained": applied.issuperset(each.name for each in interventions.RETRAINED),
-            "rerun": self.answers is not None and not self.failures,
+            "rerun": bool(self.answers) and not self.failures,
         }
         return [name for name, is_earned in earned.items() if is_earned]
 
@@ -102,15 +101,17 @@ def check(
         submission: its folder, name, or address on the Hub.
         answers: the row's, by task; with a yes among them all moves are rechecked, otherwise windows.
         retrain: whether the parameters of interventions that train are trained, and their runs rechecked.
-        rerun: a folder in which the scored runs are played anew; None: they are not.
+        rerun: a new or empty folder in which the scored runs are played anew; None: they are not.
         report: called now and then.
 
     Raises:
         CheckFailed: the submission is not that of the row.
-        InputError: it cannot be loaded, or a teacher's run is not here.
+        InputError: it cannot be loaded, a teacher's run is not here, or something is in `rerun`.
     """
     from understudy.suite.harness import drawn_windows
 
+    if rerun is not None:
+        require_new(rerun)
     salt = drawn_windows.new_salt()
     found: list[JobCheck] = []
     not_trained: list[str] = []
@@ -138,6 +139,18 @@ def require_known(path: Path, submission: str) -> None:
     if len(rows) != 1:
         raise InputError(f"--recheck: expected the folder of one row, found {len(rows)} rows; give one")
     resolution.find(submission, rows[0].benchmark)
+
+
+def require_new(folder: Path) -> None:
+    """Raise InputError if something is in a folder: runs that are there already would not be played anew."""
+    from understudy.suite.errors import InputError
+    from understudy.suite.io import walks
+
+    if walks.matching(folder, "*"):
+        raise InputError(
+            "--rerun: expected a new or an empty folder, since runs that are there are not played again; "
+            f"found something in {folder}; give another"
+        )
 
 
 def is_whole(answers: Mapping[str, str | None]) -> bool:
@@ -267,18 +280,42 @@ def _requested(row: RowFolder, submission: str, job: dict[str, Any]) -> Requeste
 
 
 def _require_same(requested: RequestedRow, stored: dict[str, Any], submission: str) -> None:
-    """Raise CheckFailed unless a submission is the one whose row is stored."""
+    """Raise CheckFailed unless a submission is the one whose row is stored, and the row says so of it."""
     from understudy.suite.errors import CheckFailed
     from understudy.suite.harness import work
 
     declared = work.declared(requested)
-    for key in COMPARED:
-        if declared.get(key) != stored.get(key):
-            raise CheckFailed(
-                f"{submission}: expected the submission of the row {stored['name']}, whose {key} is "
-                f"{str(stored.get(key))[:64]}; found {str(declared.get(key))[:64]}; give the one that "
-                "played it"
-            )
+    key = differing_key(declared, stored)
+    if key == "weights":
+        raise CheckFailed(
+            f"{submission}: the row {stored['name']} says that its weights are {stored[key]}; give that "
+            "name, or take `weights` out of row.json if they are not there"
+        )
+    if key is not None:
+        raise CheckFailed(
+            f"{submission}: expected the submission of the row {stored['name']}, whose {key} is "
+            f"{_shown(stored.get(key))}; found {_shown(declared.get(key))}; give the one that played it"
+        )
+
+
+def differing_key(declared: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
+    """Return the first key in which a row's `row.json` says other than its submission; None: there is none.
+
+    Args:
+        declared: what a row of the submission declares, by `work.declared`.
+        stored: the content of the row's `row.json`. It may lack `facts`, as earlier rows do, and `weights`,
+            where the submission was a folder; what it has of them must be the submission's.
+    """
+    for key in dict.fromkeys(("identity", *declared, *stored)):
+        may_lack = key in ("facts", "weights") and stored.get(key) is None
+        if not may_lack and declared.get(key) != stored.get(key):
+            return key
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 240 else f"{text[:237]}..."
 
 
 def _rerun(

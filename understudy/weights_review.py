@@ -47,7 +47,11 @@ def recheck(row: RowFolder, submission: str, most_seconds: float = MAX_SECONDS) 
     played_on = {records.read_job(folder)["device"] for folder in stored_rows.job_folders(row)}
     if played_on != {devices.CPU}:
         found = ", ".join(sorted(played_on))
-        return Rechecked(None, f"played on {found}, and rechecked there, as other devices round otherwise")
+        return Rechecked(
+            None,
+            f"not asked: the row says that it was played on {found}, and is rechecked there, as other "
+            "devices round otherwise",
+        )
     named = _of_this_checkout(row, submission)
     answers = {each.task: each.answer for each in scores.score_row(row.path.parents[2], row).verdicts}
     try:

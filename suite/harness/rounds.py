@@ -41,6 +41,11 @@ class Committed:
     priming_moves: Annotated[int, Field(ge=0)]
     declaration: Sha256  # `submission_format.declaration_hash`
 
+    @property
+    def weights(self) -> tuple[str, str, str]:
+        """Benchmark, identity and declaration: whose seeds differ from round to round, under any name."""
+        return self.benchmark, self.identity, self.declaration
+
 
 @dataclass(frozen=True)
 class Round:
@@ -65,10 +70,12 @@ class Round:
             return self.salt
         same = [each for each in self.committed if each.identity == played.identity]
         why = f"committed with another {_differing(same[0], played)}" if same else "which was not committed"
+        other = "commit it to the next round: understudy rounds commit"
+        if any(each.weights == played.weights for each in same):  # no later round takes them
+            other = "score it as it was committed"
         raise InputError(
             f"{played.name}: expected a submission as it was committed to round {self.name} before its salt "
-            f"was drawn; found {played.identity[:12]}, {why}; give --round dev, or commit it to the next "
-            "round: understudy rounds commit"
+            f"was drawn; found {played.identity[:12]}, {why}; give --round dev, or {other}"
         )
 
 
@@ -133,16 +140,36 @@ def of_controls(path: Path = ROUNDS) -> Round:
 def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
     """Add submissions to the open round, which is begun if there is none; return it.
 
-    A submission that is in it already is not added again. Raises InputError for an installed package's file.
+    A submission that is in it already is not added again. Raises InputError for one of a drawn round, and for
+    an installed package's file.
     """
     checkout.require_for(path)
     found = read(path)
+    for each in entries:
+        if why := why_no_later(each, found):
+            raise InputError(f"{each.name}: {why}")
     if not found or found[-1].salt is not None:
         found.append(Round(str(len(found) + 1)))
     new = [each for each in dict.fromkeys(entries) if each not in found[-1].committed]
     found[-1] = replace(found[-1], committed=(*found[-1].committed, *new))
     _write(found, path)
     return found[-1]
+
+
+def why_no_later(submission: Committed, known: Sequence[Round]) -> str | None:
+    """Return why a submission cannot be committed to the open round; None if it can.
+
+    Every round gives the same weights other seeds, so whoever may commit them to each could wait for seeds
+    that are kind. A row's name and decoding change no seed, and make no other submission of them here.
+    """
+    earlier = [each for each in known if each.salt is not None]
+    names = [each.name for each in earlier if submission.weights in (one.weights for one in each.committed)]
+    if not names:
+        return None
+    return (
+        f"{submission.identity[:12]} was committed to round {names[0]}, which is drawn, and no later round "
+        f"gives it other seeds; score it under that one: understudy score --round {names[0]}"
+    )
 
 
 def draw(path: Path = ROUNDS) -> Round:

@@ -26,6 +26,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 HubModel = Annotated[str, Field(max_length=300, pattern=r"^hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Setting = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]  # also one that is a count
+Threads = Annotated[int, Field(ge=1, le=1_024)]  # as `understudy score --threads` takes; torch is set to it
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e10)]  # three centuries
 
 
@@ -154,7 +155,7 @@ class JobSettings(Part):
     moves: Count  # of each run
     exploration: Number
     segment_moves: Count
-    threads: Count
+    threads: Threads
     device: Literal["cpu", "cuda", "mps"]  # its type
     precision: Literal["float32", "bfloat16"]
     versions: dict[Text, Text]  # of packages

@@ -14,8 +14,9 @@ import torch
 from support import rows
 from torch import nn
 
-from understudy import cli
+from understudy import cli, rechecking
 from understudy.leaderboard import scores, stored_rows
+from understudy.suite.errors import CheckFailed
 from understudy.suite.harness import records, row_documents, row_storage
 from understudy.suite.harness.frozenness import parameters_sha256
 from understudy.suite.harness.jobs import PlannedJob
@@ -110,6 +111,51 @@ def test_another_submission_is_not_that_of_the_row(make_submission, here, capsys
     assert "decoding is greedy" in capsys.readouterr().err
     assert cli.main(["verify", str(row_of(here / "out")), "--retrain"]) == 2
     assert "need --recheck SUBMISSION" in capsys.readouterr().err
+
+
+INVENTED = f"hf://google-deepmind/rival@{'0' * 40}"
+FALSE = [  # what a row declares otherwise than its submission
+    ("watched", lambda row: row.update(watched="single")),
+    ("search_trials", lambda row: row.update(search_trials=1)),
+    ("architecture", lambda row: row.update(architecture="transformer")),
+    ("training_targets", lambda row: row.update(training_targets="greedy")),
+    ("facts", lambda row: row["facts"].update(parameters=1)),
+    ("facts", lambda row: row["facts"].update(watched_moves=1)),
+    ("facts", lambda row: row["facts"].update(training={"updates": 1})),
+    ("name", lambda row: row.update(name="theirs")),
+    ("in_memory", lambda row: row.update(in_memory="lab.Model")),
+    ("other_teacher_data", lambda row: row.update(other_teacher_data=not row["other_teacher_data"])),
+    ("weights", lambda row: row.update(weights=INVENTED)),
+]
+
+
+def test_a_row_that_declares_otherwise_than_its_submission_is_found(make_submission, here, capsys):
+    """At commit 517a081c `verify --recheck` and the review passed all of these."""
+    folder = make_submission()
+    rows.score(rows.requested(str(folder), here / "out", lanes=2), ["skill"])
+    row = stored_rows.RowFolder(row_of(here / "out"), "darkroom-v1", "quick", "mine")
+    path = row.path / records.ROW
+    for key, change in FALSE:
+        told = files.read_json(path)
+        change(told)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stored_rows, "row_of", lambda row, told=told: told)
+            with pytest.raises(CheckFailed) as refused:
+                list(rechecking.jobs(row, str(folder)))
+        said = f"says that its weights are {INVENTED}" if key == "weights" else f"whose {key} is "
+        assert said in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+    honest = files.read_json(path)
+    assert "weights" not in honest
+    assert honest.pop("facts")  # rows of before they were known have none
+    files.write_json(path, honest)
+    assert len(list(rechecking.jobs(row, str(folder)))) == 1
+
+    for job in row.path.glob("*/*/job.json"):  # handed to torch at that commit, which raised ValueError
+        files.write_json(job, {**files.read_json(job), "threads": 10**15})
+    assert cli.main(["verify", str(row.path)]) == 1
+    assert "threads: expected at most 1,024; found 1000000000000000" in capsys.readouterr().out
 
 
 def _write_note(row):

@@ -14,6 +14,7 @@ from understudy.suite.hub import client, locations
 
 # Arguments that may be a path or a name; those that are paths only have the type Path.
 TEXTS = {
+    "board film",
     "check submission",
     "cite name",
     "histories info paths",
@@ -78,7 +79,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_home_folder_is_expanded_where_no_shell_does_it(home, capsys):
-    assert f"{home}/mine: no rows found" in refused(capsys, "board", "~/mine", "--out=~/site")
+    assert f"{home}/mine: no such folder" in refused(capsys, "board", "~/mine", "--out=~/site")
     assert f"{home}/mine" in refused(capsys, "check", "~/mine")
     assert f"{home}/mine" in refused(capsys, "histories", "info", "~/mine")
     assert f"{home}/mine" in refused(capsys, "histories", "list", "~/mine")

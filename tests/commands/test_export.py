@@ -175,7 +175,7 @@ CONTROL = RESULTS / "darkroom-v1/quick/random"
     ("arguments", "message"),
     [
         ((RESULTS, "--format", "every-eval"), "did you mean 'every-eval-ever'?"),
-        ((RESULTS / "none", "--format", "model-index"), "no rows found"),
+        ((RESULTS / "none", "--format", "model-index"), "no such folder"),
         ((CONTROL, "--format", "model-index"), "random: left out, a control is no submission"),
         ((RESULTS / "atari-v1", "--format", "every-eval-ever"), "random: left out, nothing was measured"),
         (

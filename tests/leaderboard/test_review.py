@@ -13,15 +13,19 @@ from markdown_it import MarkdownIt
 from support import ROOT, rows
 
 from understudy import review as command
+from understudy import weights_review
 from understudy.leaderboard import commitments, review, review_comment
 from understudy.leaderboard.pull_request import ADDED, CHANGED, REMOVED, Change, PullRequest
 from understudy.leaderboard.review import Place, Rechecked, Review
 from understudy.suite.errors import InputError, MachineError
+from understudy.suite.harness import row_storage
+from understudy.suite.io import files
 
 ROW = "leaderboard/results/darkroom-v1/quick/mine"
 ENTRY = "submissions/entries/darkroom-v1/mine"
 FILES = {f"{ROW}/{name}": name for name in ("row.json", "scores.json", "runs.zip")}
 HASH = "0123456789abcdef" * 4
+OTHER_HASH = "f" * 64
 
 
 class Repository:
@@ -158,6 +162,22 @@ def test_a_row_that_came_to_the_target_meanwhile_is_anothers(repository):
     assert line.startswith(f"{ROW}: this row is on the target branch")
 
 
+@pytest.mark.parametrize("name", ["random", "injected-0.7", "dqn-scratch"])
+def test_a_controls_row_is_refused_before_anything_of_it_is_read(repository, name):
+    """At commit 517a081c one with invented weights and code of its own passed the review."""
+    place = ROW.replace("mine", name)
+    told = rows.declaration(name, control=True, weights=f"hf://a/b@{HASH[:40]}")
+    files = {f"{place}/row.json": json.dumps(told), f"{place}/scores.json": "", f"{place}/runs.zip": ""}
+    (line,) = repository.refusals(files)
+    assert line.startswith(f"{place}: a control's row")
+
+
+def test_a_control_under_a_name_of_ones_own_is_refused(repository):
+    declared = json.dumps(rows.declaration("mine", control=True))
+    (line,) = repository.refusals({**FILES, f"{ROW}/row.json": declared})
+    assert line.startswith(f"{ROW}/row.json: control is True, but 'mine' is no control's name")
+
+
 def test_a_link_and_a_program_are_refused(repository):
     repository.commit(FILES)
     (repository.path / ROW / "timing.json").symlink_to("/etc/passwd")
@@ -247,14 +267,20 @@ def rounds(*found):
 
 
 SALT, OTHER_SALT = "a" * 32, "b" * 32
-FIRST = ([committed("older")], SALT)
+OLDER = committed("older", identity=OTHER_HASH)
+FIRST = ([OLDER], SALT)
 
 
 @pytest.mark.parametrize(
     ("after", "said"),
     [
-        (rounds(([committed("older")], OTHER_SALT)), "a drawn round differs"),
-        (rounds(([committed("older"), committed()], SALT)), "a drawn round differs"),
+        (rounds(([OLDER], OTHER_SALT)), "a drawn round differs"),
+        (rounds(([OLDER, committed()], SALT)), "a drawn round differs"),
+        (rounds(FIRST, ([OLDER], None)), "'older': ffffffffffff was committed to round 1, which is drawn"),
+        (
+            rounds(FIRST, ([committed("again", identity=OTHER_HASH, decoding="sample")], None)),
+            "'again': ffffffffffff was committed to round 1, which is drawn",
+        ),
         (rounds(FIRST, ([committed()], OTHER_SALT)), "a salt is drawn by a maintainer"),
         (rounds(FIRST, ([], None)), "nothing is committed"),
         (rounds(FIRST, ([committed("random")], None)), "is the name of a control"),
@@ -392,6 +418,45 @@ def test_a_refusal_of_weights_is_not_a_check_that_was_made():
     ):
         review._review_weights(found, row, declared, ROOT / "none", lambda row, name, said=answer: said)
         assert (len(found.refusals), len(found.checked), len(found.not_checked)) == lists
+
+
+@pytest.mark.parametrize(
+    ("reasons", "refusals", "answer", "said"),
+    [
+        ((), [], Rechecked(True, "they chose the moves"), "may be ranked"),
+        ((), [], Rechecked(None, "played on cuda"), "not to be ranked yet: the weights were not asked"),
+        ((), ["a difference"], Rechecked(True, "same"), "not ranked: it is refused"),
+        (("self-reported",), [], Rechecked(None, "too long"), "not ranked: self-reported"),
+    ],
+)
+def test_a_row_may_be_ranked_only_after_its_weights_were_asked(reasons, refusals, answer, said):
+    found = Review("mine", refusals)
+    row = review.RowFolder(ROOT, "darkroom-v1", "quick", "mine")
+    review._review_weights(found, row, {"weights": "hf://a/b"}, ROOT / "none", lambda row, name: answer)
+    assert review._rank_note(found, reasons).startswith(said)
+
+
+def test_weights_that_cannot_be_fetched_now_leave_the_row_unranked():
+    def unreachable(row, submission):
+        raise MachineError("the Hub cannot be reached")
+
+    found = Review("mine")
+    row = review.RowFolder(ROOT, "darkroom-v1", "quick", "mine")
+    review._review_weights(found, row, {"weights": "hf://a/b"}, ROOT / "none", unreachable)
+    assert "a maintainer must recheck the row first" in review._rank_note(found, ())
+    assert found.not_checked == [("weights", "the Hub cannot be reached")]
+
+
+def test_a_row_that_says_cuda_is_told_that_its_weights_were_not_asked(copied):
+    """A word in `job.json` is enough for that, so nothing but it speaks for the row."""
+    row = review.RowFolder(copied / "darkroom-v1" / "quick" / "random", "darkroom-v1", "quick", "random")
+    with row_storage.unpacked({row.path: False}):
+        for path in row.path.glob("*/*/job.json"):
+            files.write_json(path, {**files.read_json(path), "device": "cuda"})
+    (row.path / "runs.zip").unlink(missing_ok=True)
+    found = weights_review.recheck(row, "random")
+    assert found.holds is None
+    assert found.said.startswith("not asked: the row says that it was played on cuda")
 
 
 def test_a_model_in_memory_has_no_weights_for_others():

@@ -46,7 +46,8 @@ def verify(
     rerun: Annotated[
         Path | None,
         typer.Option(
-            parser=arguments.folder, help="With --recheck: play the scored runs anew, in this folder."
+            parser=arguments.folder,
+            help="With --recheck: play the scored runs anew, in this folder, which is new or empty.",
         ),
     ] = None,
     record: Annotated[
@@ -69,6 +70,8 @@ def verify(
 
     if recheck is not None:
         rechecking.require_known(path, recheck)
+    if rerun is not None:
+        rechecking.require_new(rerun)
 
     def begin(runs: int, moves: int, before: int) -> None:
         typer.echo(_beginning(runs, moves, before), err=True)

@@ -13,6 +13,7 @@ from understudy.suite.harness.rounds import Committed, Round
 
 ONE = Committed("1" * 64, "minatar-v1", "one", "greedy", "frozen", 8, "a" * 64)
 TWO = Committed("2" * 64, "minatar-v1", "two", "sample", "frozen", 0, "b" * 64)
+THREE = Committed("3" * 64, "minatar-v1", "three", "greedy", "frozen", 0, "c" * 64)
 
 
 @pytest.fixture
@@ -32,10 +33,48 @@ def test_a_round_is_committed_drawn_and_then_closed(path):
     assert rounds.read(path) == [drawn]
     with pytest.raises(InputError, match="no round is open"):
         rounds.draw(path)
-    assert rounds.commit([TWO], path) == Round("2", (TWO,))
+    assert rounds.commit([THREE], path) == Round("2", (THREE,))
     assert rounds.draw(path).salt != drawn.salt
     assert rounds.read(path)[0] == drawn
     assert rounds.of_controls(path) == drawn  # the first, whatever follows
+
+
+@pytest.mark.parametrize(
+    "again",
+    [ONE, replace(ONE, name="again"), replace(ONE, decoding="sample"), replace(ONE, priming_moves=9)],
+    ids=["as it was", "another name", "another decoding", "other priming"],
+)
+def test_weights_of_a_drawn_round_join_no_later_one(path, again):
+    """Each round gives them other seeds; at commit 517a081c they could wait for a round of kind ones."""
+    rounds.commit([ONE], path)
+    rounds.commit([ONE], path)  # while it is open, once more is nothing new
+    rounds.draw(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"111111111111 was committed to round 1, which is drawn") as refused:
+        rounds.commit([THREE, again], path)
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == before
+    rounds.commit([replace(ONE, benchmark="atari-v1"), replace(ONE, declaration="c" * 64)], path)
+
+
+def test_no_packaged_submission_is_in_two_rounds():
+    found = rounds.read()
+    assert len(found) >= 4
+    for number, each in enumerate(found):
+        assert [rounds.why_no_later(one, found[:number]) for one in each.committed] == [None] * len(
+            each.committed
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [({"name": "another"}, "score it as it was committed"), ({"declaration": "c" * 64}, "to the next round")],
+)
+def test_a_refused_player_is_told_what_is_still_open_to_it(path, changes, remedy):
+    rounds.commit([ONE], path)
+    rounds.draw(path)
+    with pytest.raises(InputError, match=remedy):
+        rounds.load("1", path).require(replace(ONE, **changes))
 
 
 def test_only_what_was_committed_before_plays_in_a_round(path):

@@ -233,6 +233,15 @@ def test_what_is_no_object_of_these_keys_is_refused(kind, text, tmp_path):
     refusal(kind, tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("threads", "said"), [(0, "at least 1"), (1_025, "at most 1,024"), (10**15, "at most")]
+)
+def test_threads_that_torch_cannot_be_set_to_are_refused(threads, said, tmp_path):
+    kind = row_documents.Job
+    assert read(kind, tmp_path, {**EXAMPLES[kind], "threads": 1_024})["threads"] == 1_024
+    assert f"threads: expected {said}" in refusal(kind, tmp_path, {**EXAMPLES[kind], "threads": threads})
+
+
 def test_a_newer_format_is_named_before_its_new_keys(tmp_path):
     newer = {**EXAMPLES[row_documents.Isolation], "format": 2, "surplus": 1}
     assert "format: this version reads 1; found 2" in refusal(row_documents.Isolation, tmp_path, newer)
