@@ -113,7 +113,7 @@ def test_what_is_no_source_is_one_line(tmp_path, tables):
     (tmp_path / "notes.txt").write_text("x")
     for source, said in (
         (tmp_path / "none", "found nothing there"),
-        (tmp_path / "empty", "no such folder"),
+        (tmp_path / "empty", "no rows found"),
         (tmp_path / "notes.txt", "another suffix"),
     ):
         with pytest.raises(InputError, match=said) as raised:
