@@ -27,7 +27,8 @@ CONTROLS: Final = "controls.json"  # in <results>/<benchmark>/<budget>
 YES, NO, NOT_YES, COVERS, MEASURED = "yes", "no", "not yes", "normalised gain covers {share}", "measured"
 AS_EXPECTED, UNDECIDED, MISSED = "as expected", "undecided", "missed"  # outcomes
 NOT_RUN: Final = "controls not run"
-SHORT_BUDGET: Final = "quick"  # the budget at which a known answer may stay undecided
+SHORT_BUDGET: Final = "quick"  # the budget with as few runs as it has lanes
+MAY_STAY_UNDECIDED: Final = ("quick", "tenth")  # budgets whose runs may be too few or too short for an answer
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def players_of(family: str, task_names: Sequence[str], measured: bool = True) ->
 def lanes_of(benchmark: Benchmark, budget_name: str) -> int:
     """Return the default number of runs of each player of a check at a budget.
 
-    At `quick` it is the budget's. At the other budgets an undecided answer counts as missed, so at least one
-    run of each watched game is played, which is enough to show that a player gains nothing.
+    At `quick` it is the budget's. At the other budgets at least one run of each watched game is played: on
+    darkroom as many as show that a player gains nothing.
     """
     lanes = benchmark.budget(budget_name).lanes
     return lanes if budget_name == SHORT_BUDGET else max(lanes, len(benchmark.watched_games))
@@ -257,7 +258,7 @@ def _outcome(expectation: Expectation, verdict: Verdict, budget: str) -> str | N
         return None
     if verdict.answer is None:
         return MISSED
-    undecided = UNDECIDED if budget == SHORT_BUDGET else MISSED
+    undecided = UNDECIDED if budget in MAY_STAY_UNDECIDED else MISSED
     if expectation.share is not None:
         normalised = verdict.numbers.get(gains.NORMALISED_GAIN)
         if normalised is None or normalised.low is None or normalised.high is None:

@@ -31,10 +31,6 @@ def differences(folder: RowFolder) -> Iterator[str]:
     """
     row = stored_rows.row_of(folder)
     benchmark = benchmarks.load(folder.benchmark)
-    if row["benchmark"] != folder.benchmark:
-        yield f"{folder.path / records.ROW}: benchmark is {row['benchmark']!r}, expected {folder.benchmark!r}"
-    if row.get("name") != folder.name:
-        yield f"{folder.path / records.ROW}: the row of {row.get('name')!r} in the folder of {folder.name!r}"
     if reserved_names.is_entry(folder.benchmark, row["name"]) and not any(
         is_committed_to(row, of_round) for of_round in rounds.read()
     ):

@@ -35,6 +35,7 @@ def test_from_an_empty_folder_to_a_row_takes_forty_lines():
 @pytest.mark.parametrize("name", ROWS)
 def test_a_script_ends_with_a_row(name, tmp_path):
     environment = {key: value for key, value in os.environ.items() if key != "UNDERSTUDY_DATA"}
+    environment["OMP_NUM_THREADS"] = "1"  # other tests run beside it; threads that wait for a core spin
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

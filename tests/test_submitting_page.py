@@ -254,8 +254,8 @@ def test_markup_in_a_name_is_refused_and_only_text(branch):
     code, (line,), comment = branch.review()
     assert code == 1
     assert line == (
-        f"{ROW}/row.json: the row of {hostile!r} in the folder of 'mine'; rename the submission, and score "
-        "it again"
+        f"{ROW}/row.json: expected name 'mine', as its folder says; found {hostile!r}; store the row under "
+        "its own name, or remove it"
     )
     outside = comment.replace(line, "")
     for part in ("<img", "@everyone", "[a]", "evil.example"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from understudy.leaderboard import stored_rows
 from understudy.leaderboard.site import site_pages
 from understudy.leaderboard.site.row_films import Films
 from understudy.suite import reserved_names
@@ -46,10 +47,11 @@ def require_own(out: Path, results: Path) -> None:
         out: the folder.
         results: whose rows the site shows; it and its rows are no place for a site.
     """
-    if out.resolve().is_relative_to(results.resolve()):
-        raise InputError(
-            f"--out {out}: expected a folder of its own; found one of the results; choose another"
-        )
+    places = [results, *(row.path for row in stored_rows.every_row_in(results))]
+    if any(out.resolve() == place.resolve() for place in places) or any(
+        row.resolve() in out.resolve().parents for row in places[1:]
+    ):
+        raise InputError(f"--out {out}: expected a folder of its own; found one of rows; choose another")
     if (out / INDEX).exists() and not (out / DATA).exists():
         raise InputError(f"--out {out}: its {INDEX} is not of a site of ours; choose another folder")
 

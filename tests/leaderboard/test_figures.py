@@ -378,7 +378,8 @@ def test_the_board_has_figures_unless_they_are_not_wanted(whole, tmp_path, monke
     monkeypatch.setattr(stored_rows, "rows_in", lambda results, left_out: [absent.folder])
     monkeypatch.setattr(scores, "score_with", lambda scorer, rows, left_out: [absent])
     monkeypatch.setattr(site_data, "document", lambda *given: {})
-    monkeypatch.setattr(site_folder, "write", lambda data, out: 0)
+    monkeypatch.setattr(site_folder, "write", lambda data, out, films: 0)
+    monkeypatch.setattr(stored_rows, "every_row_in", lambda results: [absent.folder])
     out = tmp_path / "board"
     assert cli.main(["board", str(tmp_path), "--out", str(out), "--figures"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{out / 'figures'}: 0 figures"

@@ -1,8 +1,10 @@
 """Results that may only be read: what reads them works, and what writes there says why it can't."""
 
+import ctypes.wintypes  # noqa: F401 - these two here, as nobody may not read where they are installed
 import os
 import shutil
 
+import matplotlib.pyplot  # noqa: F401
 import pytest
 from support import privileges
 
@@ -44,7 +46,7 @@ def test_what_reads_results_works(read_only, capsys):
     "arguments",
     [
         ("rescore", "{results}"),
-        ("board", "{results}", "--out", "{results}", "--no-figures"),
+        ("board", "{results}", "--out", "{results}/site", "--no-figures"),
         ("score", "random", "--benchmark", "darkroom-v1", "--task", "skill", "--out", "{results}"),
         ("references", "darkroom-v1", "--budget", "quick", "--out", "{results}"),
     ],

@@ -170,7 +170,7 @@ def notes(scored):
 
 def test_a_suspected_leak_is_shown(tmp_path):
     suspected = rows.scored(tmp_path, leak=leak_notes.Leak(0.03, 0.01, 0.05))
-    assert "leak suspected: not citable" in notes(suspected)
+    assert "leak suspected, not citable: not ranked" in notes(suspected)
     by_chance = rows.scored(tmp_path, leak=leak_notes.Leak(0.03, -0.01, 0.07))
     assert "leak" not in notes(by_chance)
 

@@ -90,7 +90,7 @@ def play(results, name, roles, track="frozen", **guided):
     """Play a guided player's runs of some roles into a row of its own; return the row."""
     row = stored_rows.RowFolder(results / "darkroom-v1" / "quick" / name, "darkroom-v1", "quick", name)
     of_random = files.read_json(results / "darkroom-v1" / "quick" / "random" / records.ROW)
-    files.write_json(row.path / records.ROW, {**of_random, "name": name, "track": track})
+    files.write_json(row.path / records.ROW, {**of_random, "name": name, "round": "dev", "track": track})
     random = rows.entry("random")
     for role, intervention in roles:
         (planned,) = jobs.plan(random, BENCHMARK, "quick", role, LANES, intervention=intervention)

@@ -112,7 +112,7 @@ ELSEWHERE = {
     *("leaderboard/controls_page.py", "submissions/resolution.py", "suite/registry.py"),
     *("suite/reserved_names.py", "understudy/cli.py"),
     *("suite/harness/row_storage.py", "suite/hub/folders.py", "suite/histories/replay_notes.py"),
-    "leaderboard/kept_scores.py",
+    *("leaderboard/kept_scores.py", "understudy/exports.py"),
 }
 
 
