@@ -42,7 +42,7 @@ UNDECIDED = {  # known answers that the stored runs are too few for, by benchmar
         ("dqn-continued", "improvement"),
         ("frozen-teacher", "improvement"),
     },
-    ("minatar-v1", "tenth"): {("frozen-teacher", "improvement")},
+    ("minatar-v1", "tenth"): {("dqn-continued", "skill"), ("frozen-teacher", "improvement")},
 }
 
 
@@ -283,7 +283,7 @@ def test_a_learner_that_survives_by_yoked_rewards_gets_its_yes(player, task, mon
     path = stored_rows.RESULTS / "minatar-v1" / "tenth" / player
     scored = scores.score_row(stored_rows.RESULTS, stored_rows.RowFolder(path, "minatar-v1", "tenth", player))
     (found,) = [verdict for verdict in scored.verdicts if verdict.task == task]
-    assert found.label == "yes: survival, built-in"
+    assert found.label.replace("(yes)", "yes") == "yes: survival, built-in"  # in brackets: skill undecided
     assert not found.numbers["gain - 0.5 x teacher's gain, yoked"].above(0)
     assert found.numbers["gain - 0.5 x teacher's gain, flipped"].above(0)
     gains_under = scored.gains_under[task]
