@@ -1,4 +1,4 @@
-"""The archive of a row's runs, `runs.zip`: JSON is deflated, what is compressed already is stored.
+"""The archive of a row's runs, `runs.zip`: JSON and predictions are deflated, logs are compressed already.
 
 `docs/row-format.md` describes the file for other programs.
 """
@@ -24,7 +24,7 @@ KIND: Final = archives.Kind(
         r"|lane-(?:0|[1-9][0-9]{0,3})/(?:history\.parquet|record\.json))"
         rf"|agreement/{_NAME}/{_NAME}\.safetensors"
     ),
-    deflated=frozenset({".json"}),
+    deflated=frozenset({".json", ".safetensors"}),
     may_deflate=True,
 )
 
