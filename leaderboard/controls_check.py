@@ -14,7 +14,7 @@ import understudy
 from understudy.leaderboard import scores, stored_rows
 from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
-from understudy.suite import benchmarks, tasks
+from understudy.suite import benchmarks, reserved_names, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records, row_documents
@@ -28,7 +28,7 @@ YES, NO, NOT_YES, COVERS, MEASURED = "yes", "no", "not yes", "normalised gain co
 AS_EXPECTED, UNDECIDED, MISSED = "as expected", "undecided", "missed"  # outcomes
 NOT_RUN: Final = "controls not run"
 SHORT_BUDGET: Final = "quick"  # the budget with as few runs as it has lanes
-MAY_STAY_UNDECIDED: Final = ("quick", "tenth")  # budgets whose runs may be too few or too short for an answer
+ENOUGH_RUNS: Final = 32  # at `tenth`, to show that nothing is gained; docs/protocol.md, "Controls"
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,9 @@ def expected_of(family: str, task_names: Sequence[str]) -> list[Expectation]:
 
 
 def expected_answer(row: RowFolder, task: str) -> str | None:
-    """Return the answer that a control is expected to get, in words; None for one without a known answer."""
+    """Return a control's expected answer, in words; None for an imitator, or if it is not known."""
+    if not reserved_names.is_control(row.name):
+        return None
     family = benchmarks.load(row.benchmark).family
     found = (each for each in expected_of(family, [task]) if each.player == row.name)
     return next((each.text for each in found if each.answer != MEASURED), None)
@@ -258,7 +260,7 @@ def _outcome(expectation: Expectation, verdict: Verdict, budget: str) -> str | N
         return None
     if verdict.answer is None:
         return MISSED
-    undecided = UNDECIDED if budget in MAY_STAY_UNDECIDED else MISSED
+    undecided = UNDECIDED if _may_stay_undecided(budget, verdict.n) else MISSED
     if expectation.share is not None:
         normalised = verdict.numbers.get(gains.NORMALISED_GAIN)
         if normalised is None or normalised.low is None or normalised.high is None:
@@ -269,6 +271,11 @@ def _outcome(expectation: Expectation, verdict: Verdict, budget: str) -> str | N
     if verdict.answer == verdicts.UNDECIDED:
         return undecided
     return AS_EXPECTED if verdict.answer == expectation.answer else MISSED
+
+
+def _may_stay_undecided(budget: str, n: int | None) -> bool:
+    """Return whether a known answer may be undecided: for want of moves, or of runs."""
+    return budget == SHORT_BUDGET or (budget == "tenth" and n is not None and n < ENOUGH_RUNS)
 
 
 def _players_with(

@@ -26,12 +26,8 @@ from understudy.suite.hub import locations
 from understudy.suite.io import files
 
 SCHEMA: Final = "0.3.0"
-RANKED, NOT_RANKED = (
-    "understudy",
-    "understudy-not-ranked",
-)  # collections: folders of records that belong together
+RANKED, NOT_RANKED = "understudy", "understudy-not-ranked"  # collections: folders of records
 OWNER: Final = "understudy"  # stands for the owner of a model of which no repository is known
-SHORT: Final = 16  # digits of an identity in names, as in `citations`
 MODEL: Final = (
     *("kind", "architecture", "track", "watched", "primed_moves", "search_trials", "rechecked"),
     *("state_bytes", "identity", "weights", "parameters", "watched_runs", "watched_moves"),
@@ -239,7 +235,7 @@ def _model_id(one: ScoredRow) -> str:
 
 
 def _own_id(one: ScoredRow) -> str:
-    return f"{OWNER}/{one.row['name']}-{one.row['identity'][:SHORT]}"
+    return f"{OWNER}/{one.row['name']}-{one.row['identity'][: citations.SHORT]}"
 
 
 def _collection(one: ScoredRow) -> str:

@@ -131,6 +131,7 @@ class RowScorer:
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
         self._scored: dict[RowFolder, ScoredRow] = {}
         self._ahead: dict[RowFolder, _Ahead] = {}
+        self._row_keys: dict[RowFolder, str] = {}
 
     def score_ahead(self, rows: Sequence[RowFolder]) -> None:
         """Score rows that `score` is going to be asked for in several processes, if they are many."""
@@ -148,7 +149,7 @@ class RowScorer:
             found = self._kept_row(row)
             if found is None:
                 found = self._score_now(row)
-                self._keep(self._key(lambda: self._keys.of_row(row)), found)
+                self._keep(self._key_of(row), found)
             self._scored[row] = dataclasses.replace(found, committed=plan_check.is_committed(found.row))
         return self._scored[row]
 
@@ -162,9 +163,15 @@ class RowScorer:
         return found
 
     def _kept_row(self, row: RowFolder) -> ScoredRow | None:
-        key = self._key(lambda: self._keys.of_row(row))
+        key = self._key_of(row)
         found = self._kept.get(key) if self._kept and key else None
         return dataclasses.replace(found, folder=row) if isinstance(found, ScoredRow) else None
+
+    def _key_of(self, row: RowFolder) -> str:
+        """Return a row's key of the kept scores, for which its files are read once."""
+        if row not in self._row_keys:
+            self._row_keys[row] = self._key(lambda: self._keys.of_row(row))
+        return self._row_keys[row]
 
     def _score_now(self, row: RowFolder) -> ScoredRow:
         if row not in self._ahead:

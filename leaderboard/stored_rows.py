@@ -33,6 +33,11 @@ class RowFolder:
     name: str
 
     @property
+    def place(self) -> str:
+        """Where the row is in the results: `<benchmark>/<budget>/<name>`."""
+        return f"{self.benchmark}/{self.budget}/{self.name}"
+
+    @property
     def runs(self) -> RowPath:
         """The same folder, in which its runs are found whether they are in a tree or packed."""
         return row_files.root(self.path)
@@ -47,14 +52,14 @@ def refuse(row: RowFolder, error: InputError) -> None:
 
 
 class Shortfall:
-    """The rows that are left out of what is shown, told once each."""
+    """The rows that are left out of what is shown, each named once."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.rows: dict[RowFolder, str] = {}
         self._tell = tell
 
     def __call__(self, row: RowFolder, error: InputError) -> None:
-        """Tell of one more row, unless it is known."""
+        """Name one more row, unless it was named."""
         if row not in self.rows:
             self.rows[row] = str(error)
             named = str(error).startswith(str(row.path))
@@ -62,10 +67,7 @@ class Shortfall:
 
     def reasons(self, results: Path) -> dict[str, str]:
         """Return why each row was left out, by its place in the results, without paths of this machine."""
-        return {
-            f"{row.benchmark}/{row.budget}/{row.name}": why.replace(f"{results}/", "")
-            for row, why in self.rows.items()
-        }
+        return {row.place: why.replace(f"{results}/", "") for row, why in self.rows.items()}
 
     def require_none(self) -> None:
         """Raise CheckFailed if a row was left out; the rest has been shown by then."""
@@ -83,8 +85,13 @@ def rows_in(results: Path, left_out: LeftOut = refuse) -> list[RowFolder]:
 
     Raises InputError if there is no row, and what `left_out` raises.
     """
+    return readable(every_row_in(results), left_out)
+
+
+def readable(rows: Iterable[RowFolder], left_out: LeftOut = refuse) -> list[RowFolder]:
+    """Return those of the rows whose `row.json` can be read; `left_out` is called for each other one."""
     sound = []
-    for row in every_row_in(results):
+    for row in rows:
         try:
             row_of(row)
         except InputError as error:
@@ -117,6 +124,18 @@ def _row_file(folder: Path) -> list[Path]:
         return walks.matching(folder.parent, f"{folder.name}/{records.ROW}")
     except InputError:
         return [folder / records.ROW]
+
+
+def every_row_at(path: Path) -> tuple[Path, list[RowFolder]]:
+    """Return the results folder that a path lies in, and its rows at the path, readable or not.
+
+    Args:
+        path: as of `results_of`.
+
+    Raises InputError if there is no row.
+    """
+    results, chosen = results_of(path)
+    return results, [row for row in every_row_in(results) if row.path.is_relative_to(chosen)]
 
 
 def results_of(path: Path) -> tuple[Path, Path]:

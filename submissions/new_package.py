@@ -33,7 +33,7 @@ def write(name: str, folder: Path) -> list[Path]:
         )
     if name in baselines.names() or reserved_names.is_control(name):
         raise InputError(f"expected a name of its own; found {name!r}, which this package has")
-    if walks.matching(folder, "*") or walks.matching(folder, ".*"):
+    if not walks.is_empty(folder):
         raise InputError(f"{folder}: expected an empty folder, found files in it; give another --out")
     written = []
     sources = [path for path in walks.unfollowed(TEMPLATE) if path.suffix != ".pyc"]  # pip compiles it

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from understudy.suite.errors import InputError
-from understudy.suite.io import files, parts
+from understudy.suite.io import files, parts, walks
 
 if TYPE_CHECKING:
     from understudy.leaderboard.scores import ScoredRow
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from understudy.suite.hub.locations import Location
 
 MODEL_INDEX: Final = "model-index.yaml"
-SHORT: Final = 16  # digits of an identity in a folder's name
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def dataset(text: str) -> Location:
 
 def require_empty(out: Path) -> None:
     """Raise InputError unless a folder is absent or empty: no file of an earlier export stays."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if not walks.is_empty(out):
         raise InputError(f"{out}: expected a new or empty folder, found other content; choose another --out")
 
 
@@ -70,7 +69,7 @@ def every_eval_ever(scored: Sequence[ScoredRow], watched: Location | None = None
 
     _refuse_dataset(watched, "every-eval-ever")
     kept = [one for one in scored if every_eval_ever.measured(one)]
-    left_out = [f"{_place(one)}: left out, nothing was measured" for one in scored if one not in kept]
+    left_out = [f"{one.folder.place}: left out, nothing was measured" for one in scored if one not in kept]
     contents = {every_eval_ever.path(one): every_eval_ever.to_bytes(one) for one in kept}
     return Export(contents, tuple(left_out))
 
@@ -121,14 +120,14 @@ def _by_submission(
     scored: Sequence[ScoredRow], name: str, content: Callable[[str, Sequence[Answer]], bytes]
 ) -> Export:
     """Return one file a submission, with the answers of its rows at all budgets."""
-    from understudy.leaderboard import eligibility, scores
+    from understudy.leaderboard import citations, eligibility, scores
     from understudy.submissions import hub_results
 
     contents, left_out = {}, []
     answers: dict[tuple[str, str, str], list[Answer]] = {}
     for one in scored:
         if one.row["control"]:
-            left_out.append(f"{_place(one)}: left out, a control is no submission")
+            left_out.append(f"{one.folder.place}: left out, a control is no submission")
             continue
         key = one.folder.benchmark, one.row["name"], one.row["identity"]
         answers.setdefault(key, []).extend(
@@ -138,14 +137,10 @@ def _by_submission(
         )
     for (benchmark, row, identity), found in answers.items():
         if any(answer.metrics for answer in found):
-            contents[f"{benchmark}/{row}-{identity[:SHORT]}/{name}"] = content(row, found)
+            contents[f"{benchmark}/{row}-{identity[: citations.SHORT]}/{name}"] = content(row, found)
         else:
             left_out.append(f"{benchmark}/{row}: left out, nothing was measured")
     return Export(contents, tuple(left_out))
-
-
-def _place(one: ScoredRow) -> str:
-    return f"{one.folder.benchmark}/{one.folder.budget}/{one.folder.name}"
 
 
 def _refuse_dataset(watched: Location | None, name: str) -> None:

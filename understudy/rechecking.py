@@ -134,8 +134,7 @@ def require_known(path: Path, submission: str) -> None:
     from understudy.submissions import resolution
     from understudy.suite.errors import InputError
 
-    results, chosen = stored_rows.results_of(path)
-    rows = [row for row in stored_rows.every_row_in(results) if row.path.is_relative_to(chosen)]
+    _, rows = stored_rows.every_row_at(path)
     if len(rows) != 1:
         raise InputError(f"--recheck: expected the folder of one row, found {len(rows)} rows; give one")
     resolution.find(submission, rows[0].benchmark)
@@ -146,7 +145,7 @@ def require_new(folder: Path) -> None:
     from understudy.suite.errors import InputError
     from understudy.suite.io import walks
 
-    if walks.matching(folder, "*"):
+    if not walks.is_empty(folder):
         raise InputError(
             "--rerun: expected a new or an empty folder, since runs that are there are not played again; "
             f"found something in {folder}; give another"

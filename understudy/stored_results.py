@@ -44,9 +44,9 @@ def load_results(source: str | Path) -> pd.DataFrame:
         _say(f"{table}: read as it was written; there are no rows to score beside it")
         frame.attrs = {"source": str(table), "version": table_columns.VERSION, "left_out": {}}
         return frame
-    results, chosen = stored_rows.results_of(place)
+    results, every_row = stored_rows.every_row_at(place)
     left_out = stored_rows.Shortfall(lambda line: _say(f"understudy: {line}"))
-    rows = [row for row in stored_rows.rows_in(results, left_out) if row.path.is_relative_to(chosen)]
+    rows = stored_rows.readable(every_row, left_out)
     frame = cells.frame(scores.score_rows(results, rows, left_out, kept_scores.of_this_user()))
     reasons = {str(row.path): why for row, why in left_out.rows.items()}
     frame.attrs = {"source": str(place), "version": table_columns.VERSION, "left_out": reasons}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,40 +51,48 @@ def cards(table: Json) -> list[Card]:
 
 def sentence(data_tables: Sequence[Json]) -> str:
     """Return in a sentence or two which ranked imitators keep learning, over all tables."""
-    learning: dict[str, list[str]] = {}
-    asked: dict[
-        str, str
-    ] = {}  # label of a question about a gain -> what an imitator without a yes does not do
-    answered: set[str] = set()  # those with a yes
-    for table in data_tables:
-        for task in table["tasks"]:
-            if task["asks_about_gain"]:
-                asked[task["label"]] = DO.get(task["name"], "keep learning")
-            for row in _positive(table, task["name"]) if task["asks_about_gain"] else ():
-                unverified = row["cells"][task["name"]]["answer"] in UNVERIFIED
-                number = task["label"].partition(" ")[0]
-                where = f"({number}, {table['benchmark']}{', not verified yet' * unverified})"
-                answered.add(task["label"])
-                found = learning.setdefault(row["name"], [])
-                found.append(f"{DOES.get(task['name'], 'keeps learning')} {where}")
-    ranked_in = list(filter(None, (sum(row["ranked"] for row in table["rows"]) for table in data_tables)))
-    ranked = sum(ranked_in)
+    counts = [count for table in data_tables if (count := sum(row["ranked"] for row in table["rows"]))]
+    ranked, shown = sum(counts), list(_shown_to_gain(data_tables))
     if not ranked:
         return "So far no imitator is ranked."
     of = f"Of {ranked} ranked imitators" if ranked > 1 else "Of one ranked imitator"
-    if len(ranked_in) > 1:
-        of += f" in {len(ranked_in)} tables"
-    if not learning:
+    if len(counts) > 1:
+        of += f" in {len(counts)} tables"
+    if not shown:
         return f"{of}, none is shown to keep learning."
-    said = "; ".join(f"{name} {' and '.join(dict.fromkeys(found))}" for name, found in learning.items())
-    count = "one keeps" if len(learning) == 1 else f"{len(learning)} keep"
-    missing = [
-        f" None is shown to {does_not} ({label.partition(' ')[0]})."
-        for label, does_not in asked.items()
-        if label not in answered
-    ]
-    others = [" The others are not shown to."] if ranked > len(learning) else []
-    return f"{of}, {count} learning: {said}.{''.join(missing or others)}"
+    does: dict[str, dict[str, None]] = {}  # by imitator, what it is shown to do, each once
+    for name, task, where in shown:
+        does.setdefault(name, {})[f"{DOES.get(task['name'], 'keeps learning')} {where}"] = None
+    said = "; ".join(f"{name} {' and '.join(found)}" for name, found in does.items())
+    count = "one keeps" if len(does) == 1 else f"{len(does)} keep"
+    return f"{of}, {count} learning: {said}.{_not_shown(data_tables, shown, ranked > len(does))}"
+
+
+def _shown_to_gain(data_tables: Sequence[Json]) -> Iterator[tuple[str, Json, str]]:
+    """Yield each yes of a ranked imitator to a question about a gain: its name, the question, and where."""
+    for table in data_tables:
+        for task in table["tasks"]:
+            for row in _positive(table, task["name"]) if task["asks_about_gain"] else ():
+                unverified = row["cells"][task["name"]]["answer"] in UNVERIFIED
+                noted = ", not verified yet" * unverified
+                yield row["name"], task, f"({_number(task)}, {table['benchmark']}{noted})"
+
+
+def _not_shown(data_tables: Sequence[Json], shown: Sequence[tuple[str, Json, str]], others: bool) -> str:
+    """Return the questions about a gain to which nobody has a yes, or else that others have none."""
+    every = [task for table in data_tables for task in table["tasks"]]
+    asked = {task["label"]: task for task in every if task["asks_about_gain"]}
+    answered = {task["label"] for _, task, _ in shown}
+    missing = [task for label, task in asked.items() if label not in answered]
+    if missing:
+        does_not = [(DO.get(task["name"], "keep learning"), _number(task)) for task in missing]
+        return "".join(f" None is shown to {verb} ({number})." for verb, number in does_not)
+    return " The others are not shown to." if others else ""
+
+
+def _number(task: Json) -> str:
+    """Return the number of a question, e.g. `Q3`."""
+    return str(task["label"].partition(" ")[0])
 
 
 def cell_number(cell: Json) -> str:

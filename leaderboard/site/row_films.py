@@ -62,7 +62,7 @@ class _Pair:
 
 def find(results: Path, places: Sequence[str]) -> list[RowFolder]:
     """Return the rows at `<benchmark>/<budget>/<name>`; InputError for one that is not there."""
-    known = {"/".join(row.path.parts[-3:]): row for row in stored_rows.every_row_in(results)}
+    known = {row.place: row for row in stored_rows.every_row_in(results)}
     return [known[registry.choose(place, known, "row")] for place in places]
 
 
@@ -88,7 +88,7 @@ def of_rows(
     found: dict[str, dict[str, Film]] = {}
     for done, (row, task, pair) in enumerate(pairs):
         report(done, len(pairs))
-        found.setdefault("/".join(row.path.parts[-3:]), {})[task] = _film(pair)
+        found.setdefault(row.place, {})[task] = _film(pair)
     report(len(pairs), len(pairs))
     return found
 

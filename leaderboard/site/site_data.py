@@ -150,7 +150,7 @@ def _row(one: ScoredRow, ranks: Mapping[str, ranking.Rank | None]) -> dict[str, 
     row = one.row
     return {
         "name": row["name"],
-        "place": f"{one.folder.benchmark}/{one.folder.budget}/{one.folder.name}",
+        "place": one.folder.place,
         "control": row["control"],
         "what": control_texts.what(row["name"]) if row["control"] else None,
         "ranked": eligibility.ranked(one),
@@ -170,15 +170,7 @@ def _row(one: ScoredRow, ranks: Mapping[str, ranking.Rank | None]) -> dict[str, 
         "checks": _checks(one),
         **row_facts.of_submission(row),
         **one.played,
-        "cells": {
-            verdict.task: {
-                **_cell(one, verdict, ranks.get(verdict.task)),
-                "expected": controls_check.expected_answer(one.folder, verdict.task)
-                if row["control"]
-                else None,
-            }
-            for verdict in one.verdicts
-        },
+        "cells": {verdict.task: _cell(one, verdict, ranks.get(verdict.task)) for verdict in one.verdicts},
         "curves": {
             task: _curves(found.curves) for task, found in one.described.items() if found.curves is not None
         },
@@ -210,6 +202,7 @@ def _cell(one: ScoredRow, verdict: Verdict, rank: ranking.Rank | None) -> dict[s
         "needed_runs": verdict.needed_runs,
         "rank": None if rank is None else dataclasses.asdict(rank),
         "not_ranked_because": ranking.not_ranked_because(one, verdict.task),
+        "expected": controls_check.expected_answer(one.folder, verdict.task),
         "numbers": {name: _interval(number) for name, number in verdict.numbers.items()},
         "parts": {
             part.task: {"answer": part.answer, "reason": part.reason, "n": part.n, "m": part.m}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.leaderboard import stored_rows
 from understudy.leaderboard.site import site_pages
 from understudy.leaderboard.site.row_films import Films
+from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import reserved_names
 from understudy.suite.errors import InputError
-from understudy.suite.io import files
+from understudy.suite.io import files, walks
 
 INDEX: Final = "index.html"
 DATA: Final = "data.json"
@@ -40,19 +40,18 @@ def write(data: Mapping[str, Any], out: Path, films: Films | None = None) -> int
     return len(written)
 
 
-def require_own(out: Path, results: Path) -> None:
-    """Raise InputError unless a site may be written into a folder: an empty or new one, or one of a site.
+def require_own(out: Path, results: Path, rows: Iterable[RowFolder]) -> None:
+    """Raise InputError if a site cannot be written into a folder, because other things are in it.
 
     Args:
         out: the folder.
-        results: whose rows the site shows; it and its rows are no place for a site.
+        results: the results folder, which holds tables of its own.
+        rows: in whose folders nothing else may be.
     """
-    places = [results, *(row.path for row in stored_rows.every_row_in(results))]
-    if any(out.resolve() == place.resolve() for place in places) or any(
-        row.resolve() in out.resolve().parents for row in places[1:]
-    ):
-        raise InputError(f"--out {out}: expected a folder of its own; found one of rows; choose another")
-    if (out / INDEX).exists() and not (out / DATA).exists():
+    place = out.resolve()
+    if place == results.resolve() or any(place.is_relative_to(row.path.resolve()) for row in rows):
+        raise InputError(f"--out {out}: expected a folder of its own; found results there; choose another")
+    if walks.is_there(out / INDEX) and not walks.is_there(out / DATA):
         raise InputError(f"--out {out}: its {INDEX} is not of a site of ours; choose another folder")
 
 

@@ -30,7 +30,7 @@ from understudy.suite.protocols import Game, Imitator, State, Timestep
 
 @dataclass(frozen=True, eq=False)
 class FedRun:
-    """A stored run with what its player was told, which an intervention changes."""
+    """A stored run with the feedback that its player was given, which an intervention changes."""
 
     log: History  # as executed
     told: History  # the same with the rewards that the player received, and its own numbers of actions

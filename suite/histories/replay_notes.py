@@ -68,7 +68,7 @@ def of_this_user(again: bool = False) -> ReplayNotes:
     """Return the notes in the user's cache, beside the frames; `again` as of `ReplayNotes`."""
     try:
         return ReplayNotes(frame_cache.folder() / FILE, again)
-    except InputError:  # no home folder: whoever needs the frames is told what to set
+    except InputError:  # no home folder: whoever needs the frames names what to set
         return ReplayNotes(None, again)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.hub import manifest
 from understudy.suite.hub.locations import Location
-from understudy.suite.io import files, parts
+from understudy.suite.io import files, parts, walks
 
 
 def holds(out: Path, location: Location) -> bool:
@@ -19,7 +19,7 @@ def holds(out: Path, location: Location) -> bool:
         InputError: the folder has other content, which is never overwritten.
         CheckFailed: the folder is an altered copy of this location.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if walks.is_empty(out):
         return False
     if not out.is_dir() or not (out / manifest.SOURCE).is_file():
         raise InputError(f"{out}: expected a new or empty folder, found other content; choose another --out")

@@ -84,6 +84,11 @@ def is_there(path: Path) -> bool:
     return _mode(path) is not None
 
 
+def is_empty(place: Path) -> bool:
+    """Whether there is nothing at a path, or a folder without anything in it; InputError as `is_there`."""
+    return not is_there(place) or (_is_folder(place) and not _listed(place))
+
+
 def _below(
     folder: Path, around: tuple[tuple[int, int], ...], dangling: Callable[[Path], None]
 ) -> Iterator[Path]:

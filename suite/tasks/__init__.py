@@ -162,10 +162,9 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Task:
     """Return a task by name; InputError with a suggestion if there is none."""
     if name not in names():
-        labels = {registry.load(__name__, known, "TASK").label: known for known in names()}
-        asked = (known for label, known in labels.items() if label.split()[0] == name.upper())
-        for known in asked:
-            raise InputError(f"unknown task {name!r}; did you mean {known!r}?")
+        for known in map(load, names()):
+            if known.label.split()[0] == name.upper():  # Q1, Q2 or Q3, as tables and the protocol say
+                raise InputError(f"unknown task {name!r}; did you mean {known.name!r}?")
     registry.choose(name, names(), "task")
     task: Task = registry.load(__name__, name, "TASK")
     return task

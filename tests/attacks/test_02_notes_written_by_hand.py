@@ -15,7 +15,7 @@ from support import rows
 from torch import nn
 
 from understudy import cli, rechecking
-from understudy.leaderboard import scores, stored_rows
+from understudy.leaderboard import scores, stored_rows, verification
 from understudy.suite.errors import CheckFailed
 from understudy.suite.harness import records, row_documents, row_storage
 from understudy.suite.harness.frozenness import parameters_sha256
@@ -156,6 +156,14 @@ def test_a_row_that_declares_otherwise_than_its_submission_is_found(make_submiss
         files.write_json(job, {**files.read_json(job), "threads": 10**15})
     assert cli.main(["verify", str(row.path)]) == 1
     assert "threads: expected at most 1,024; found 1000000000000000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["", "darkroom-v1/quick/random"])
+def test_what_cannot_be_rechecked_is_refused_before_anything_is_replayed(results, capsys, monkeypatch, path):
+    monkeypatch.setattr(verification, "verify", lambda *given: pytest.fail("it was replayed"))
+    assert cli.main(["verify", str(results / path), "--recheck", "frozen-teachers"]) == 2
+    found = "found 2 rows" if not path else "did you mean 'frozen-teacher'?"
+    assert found in capsys.readouterr().err
 
 
 def _write_note(row):

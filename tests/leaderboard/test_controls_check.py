@@ -70,8 +70,9 @@ def verdict(answer, reason=None, normalised=None):
 def test_which_answers_are_as_expected(expected, found, quick, full):
     expectation = Expectation("player", "improvement", expected)
     assert controls_check._outcome(expectation, found, "quick") == quick
-    assert controls_check._outcome(expectation, found, "tenth") == quick
-    assert controls_check._outcome(expectation, found, "full") == full
+    assert controls_check._outcome(expectation, replace(found, n=8), "tenth") == quick
+    assert controls_check._outcome(expectation, replace(found, n=32), "tenth") == full
+    assert controls_check._outcome(expectation, replace(found, n=8), "full") == full
 
 
 @pytest.mark.parametrize(
@@ -88,8 +89,9 @@ def test_an_injected_share_must_be_covered(normalised, quick, full):
     assert expectation.text == "normalised gain covers 0.25"
     found = verdict("partial", normalised=normalised)
     assert controls_check._outcome(expectation, found, "quick") == quick
-    assert controls_check._outcome(expectation, found, "tenth") == quick
-    assert controls_check._outcome(expectation, found, "full") == full
+    assert controls_check._outcome(expectation, replace(found, n=8), "tenth") == quick
+    assert controls_check._outcome(expectation, replace(found, n=32), "tenth") == full
+    assert controls_check._outcome(expectation, replace(found, n=8), "full") == full
 
 
 def test_every_family_has_positive_and_negative_controls_for_all_three_questions():

@@ -6,14 +6,13 @@ Each board is made by a process of its own: first with nothing kept of an earlie
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 from speed.ratios import add_figure, describe
-from support import many_rows
+from support import browsers, many_rows
 
 from understudy.leaderboard import stored_rows
 
@@ -77,18 +76,10 @@ def test_rescore(made_up, tmp_path, benchmark):
 
 def test_first_page_in_chromium(board, benchmark):
     """Its script is its last element, so the page is interactive once the script has ended."""
-    sync_api = pytest.importorskip("playwright.sync_api")
     site, _ = board("10,000 made-up runs")
     describe(benchmark, "first page of 100 submissions", "index.html")
     add_figure(benchmark, "size", (site / "index.html").stat().st_size / 1e6, "MB")
-    with sync_api.sync_playwright() as playwright:
-        system = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
-        try:
-            browser = playwright.chromium.launch(executable_path=system, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
+    with browsers.chromium() as browser:
         page = browser.new_page(viewport={"width": 1360, "height": 900})
 
         def load():
@@ -97,6 +88,5 @@ def test_first_page_in_chromium(board, benchmark):
 
         milliseconds = [load() for _ in range(LOADS)]
         benchmark.pedantic(load)
-        browser.close()
     add_figure(benchmark, "interactive, the fastest of five", min(milliseconds) / 1e3, "s")
     add_figure(benchmark, "interactive, the slowest of five", max(milliseconds) / 1e3, "s")

@@ -45,15 +45,14 @@ def write_board(
     from understudy.leaderboard.figures import board_figures
     from understudy.leaderboard.site import row_films, site_data, site_folder
 
-    results, chosen = stored_rows.results_of(results)
-    site_folder.require_own(out, results)
+    results, every_row = stored_rows.every_row_at(results)
+    site_folder.require_own(out, results, every_row)
     with screen.progress() as shown:
         filmed = row_films.find(results, film or ())
         films = row_films.of_rows(results, filmed, functools.partial(shown.report, "films"))
     left_out = screen.shortfall()
     scorer = scores.RowScorer(results, left_out, kept_scores.of_this_user())
-    rows = [row for row in stored_rows.rows_in(results, left_out) if row.path.is_relative_to(chosen)]
-    scored = scores.score_with(scorer, rows, left_out)
+    scored = scores.score_with(scorer, stored_rows.readable(every_row, left_out), left_out)
     for path in board.write(scored, out):
         typer.echo(path)
     count = site_folder.write(site_data.document(scored, scorer, left_out.reasons(results)), out, films)

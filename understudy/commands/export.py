@@ -42,8 +42,7 @@ def export(
     exports.require_empty(out)
     make = exports.FORMATS[registry.choose(format_name, exports.FORMATS, "format")]
     location = None if dataset is None else exports.dataset(dataset)
-    root, chosen = stored_rows.results_of(results)
-    rows = [row for row in stored_rows.every_row_in(root) if row.path.is_relative_to(chosen)]
+    root, rows = stored_rows.every_row_at(results)
     made = make(scores.score_rows(root, rows, kept=kept_scores.of_this_user()), location)
     if not made.contents:
         raise InputError(f"{results}: nothing to write as {format_name}: {'; '.join(made.left_out[:3])}")

@@ -5,14 +5,12 @@ skipped where there is none.
 """
 
 import copy
-import shutil
 
 import pytest
-from support import sites
+from support import browsers, sites
 
 from understudy.leaderboard.site import site_folder
 
-sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -22,16 +20,8 @@ ROWS = "section.table > .scroll table.rows tbody tr"
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        system = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
-        try:
-            found = playwright.chromium.launch(executable_path=system, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
+    with browsers.chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

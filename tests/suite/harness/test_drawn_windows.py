@@ -1,4 +1,4 @@
-"""Drawn windows: where they lie, what they cost, and how probably an altered stretch is missed."""
+"""Drawn windows: where they lie, what they cost, and how probably an altered slice is missed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_windows_take_less_than_a_tenth_of_the_moves_that_were_played(moves, bef
     ("moves", "count", "first", "length"),
     [(13_000, 6, 12_350, 650), (13_000, 6, 4_000, 1), (250_000, 59, 237_500, 12_500), (2_000, 5, 390, 30)],
 )
-def test_the_probability_of_missing_one_stretch_is_that_of_a_simulation(moves, count, first, length):
+def test_the_probability_of_missing_one_slice_is_that_of_a_simulation(moves, count, first, length):
     rng = np.random.default_rng(0)
     missed = 0
     for _ in range(PLACES // 10):
@@ -54,7 +54,7 @@ def test_the_probability_of_missing_one_stretch_is_that_of_a_simulation(moves, c
     assert share == pytest.approx(expected, abs=4 * np.sqrt(0.25 / (PLACES // 10)))
 
 
-def test_a_stretch_that_spans_two_parts_is_never_missed():
+def test_a_slice_that_spans_two_parts_is_never_missed():
     for moves, count in ((13_000, 6), (250_000, 59)):
         longest = 2 * -(-moves // count)
         assert drawn_windows.mean_missed(longest, moves, count) == 0

@@ -372,3 +372,13 @@ def test_percentile_bootstraps_err_too_often(units, expected):
         )
         wrong += [*(band.low > 0), *(band.high < 0)]
     assert np.mean(wrong) == pytest.approx(expected, abs=0.012)
+
+
+@pytest.mark.parametrize(("units", "undecided"), [(8, 0.52), (16, 0.12), (32, 0.002)])
+def test_a_player_that_gains_nothing_is_often_undecided(units, undecided):
+    """Gains of MinAtar's stored teachers and frozen teachers at `tenth`: 4.46 +- 2.22, 0.10 +- 0.42."""
+    spread = {"teacher_gain_sd": 4.98, "gain_sd": 0.94}  # the same with a teacher's gain of 10
+    alike = {"seed_sd": 0.0, "lane_sd": 0.0, "reference_sd": 0.0}  # these are in it already
+    found = answers("method", draw(World(units=units, share=0.0, **spread, **alike), 20_000, seed=units))
+    assert np.mean(found == "undecided") == pytest.approx(undecided, abs=0.01)
+    assert not np.isin(found, ("yes (unverified)", "partial")).any()

@@ -72,12 +72,8 @@ def _rows(results: Path, name: str, benchmark: str) -> list[PublishedRow]:
     from understudy.suite import benchmarks
     from understudy.suite.errors import InputError
 
-    root, chosen = stored_rows.results_of(results)
-    found = [
-        row
-        for row in stored_rows.every_row_in(root)
-        if (row.name, row.benchmark) == (name, benchmark) and row.path.is_relative_to(chosen)
-    ]
+    _, rows = stored_rows.every_row_at(results)
+    found = [row for row in rows if (row.name, row.benchmark) == (name, benchmark)]
     if not found:
         raise InputError(
             f"{results}: no row of {name} on {benchmark}; score it: understudy score FOLDER --benchmark "
