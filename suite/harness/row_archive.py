@@ -26,6 +26,7 @@ KIND: Final = archives.Kind(
     ),
     deflated=frozenset({".json", ".safetensors"}),
     may_deflate=True,
+    repetitive=frozenset({".safetensors"}),  # predictions of a player that answers the same at every move
 )
 
 

@@ -27,6 +27,7 @@ MAX_DIRECTORY_BYTES: Final = MAX_MEMBERS * 512  # an entry has 46 bytes, and a n
 MAX_TOTAL_BYTES: Final = 1 << 32  # of all members, and of the archive
 MAX_RATIO: Final = 100  # of a deflated member's size to its deflated size
 SMALL_BYTES: Final = 1 << 12  # members up to this size may have any ratio
+LEVEL: Final = 9  # of deflation
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can express
 _MODE: Final = 0o100644 << 16  # a regular file
 _ENCRYPTED: Final = 0x41  # the flags of weak and strong encryption
@@ -47,6 +48,7 @@ class Kind:
     names: re.Pattern[str]  # of members; each ends as a key of bounded.MAX_BYTES
     deflated: frozenset[str]  # ends of the names whose members are deflated when written
     may_deflate: bool  # whether a member that is read may be deflated
+    repetitive: frozenset[str] = frozenset()  # ends of names of which a member may hold one value throughout
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,22 @@ def write(kind: Kind, path: Path, names: Iterable[str], read: Callable[[str], by
             for name in sorted(names):
                 info = zipfile.ZipInfo(name, _TIME)
                 info.create_system, info.external_attr = 3, _MODE
-                deflated = name[name.rindex(".") :] in kind.deflated
+                data = read(name)
+                deflated = _is_to_deflate(kind, name, data)
                 info.compress_type = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
-                archive.writestr(info, read(name), compresslevel=9)
+                archive.writestr(info, data, compresslevel=LEVEL)
         file.flush()
         directory(kind, Path(file.name), path)
+
+
+def _is_to_deflate(kind: Kind, name: str, data: bytes) -> bool:
+    """Return whether a member is deflated: not a repetitive one that readers would take for a bomb."""
+    end = name[name.rindex(".") :]
+    if end not in kind.deflated or end not in kind.repetitive:
+        return end in kind.deflated
+    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)  # as in a ZIP file
+    size_bytes = len(deflate.compress(data)) + len(deflate.flush())
+    return len(data) <= max(SMALL_BYTES, MAX_RATIO * size_bytes)
 
 
 def members(kind: Kind, path: Path) -> Mapping[str, Member]:

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from understudy.suite.errors import InputError
@@ -86,7 +87,7 @@ def test_the_same_files_give_the_same_bytes_and_any_zip_program_reads_them(tmp_p
     assert {info.external_attr >> 16 for info in found} == {0o100644}
     methods = {Path(info.filename).suffix: info.compress_type for info in found}
     stored, deflated = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-    assert methods == {".json": deflated, ".parquet": stored, ".safetensors": stored}
+    assert methods == {".json": deflated, ".parquet": stored, ".safetensors": deflated}
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path):
@@ -106,6 +107,19 @@ def test_an_archive_that_would_be_refused_does_not_replace_one(tmp_path):
         write(path, bomb)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_predictions_of_one_value_are_stored_and_no_bomb(tmp_path):
+    """As of a player that answers the same at every move; one that does not is deflated."""
+    noise = bytes(range(256)) * 2_000
+    constant, other = "agreement/all/a.safetensors", "agreement/all/b.safetensors"
+    assert len(zlib.compress(noise, 9)) * archives.MAX_RATIO < len(noise)
+    found = {constant: noise, other: np.random.default_rng(0).integers(0, 4, 400_000, np.uint8).tobytes()}
+    path = write(tmp_path / "runs.zip", {**FILES, **found})
+    assert {name: row_archive.read(path, name) for name in found} == found
+    with zipfile.ZipFile(path) as archive:
+        methods = {name: archive.getinfo(name).compress_type for name in found}
+    assert methods == {constant: zipfile.ZIP_STORED, other: zipfile.ZIP_DEFLATED}
 
 
 # What is refused
