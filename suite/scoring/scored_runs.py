@@ -41,15 +41,27 @@ class ScoredRun:
         """Number of moves in the run."""
         return int(self.reward.size)
 
-    @cached_property
-    def points_before(self) -> NDArray[np.float64]:
-        """[n + 1] points before each move, and at the end; many windows are measured in one run."""
-        return np.concatenate([[0.0], np.cumsum(self.reward, dtype=np.float64)])
+    def points_in(self, begin: int, end: int) -> float:
+        """Return the points of moves [begin, end)."""
+        moves, before = self._points
+        first, last = moves.searchsorted((begin, end))
+        return float(before[last] - before[first])
+
+    def ends_in(self, begin: int, end: int) -> int:
+        """Return how many of the moves [begin, end) ended an episode."""
+        first, last = self._ends.searchsorted((begin, end))
+        return int(last - first)
 
     @cached_property
-    def ends_before(self) -> NDArray[np.int64]:
-        """[n + 1] number of episode ends before each move, and at the end."""
-        return np.concatenate([[0], np.cumsum(self.ended, dtype=np.int64)])
+    def _points(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The moves [k] with points, and the points before each of them and at the end [k + 1]."""
+        moves = np.flatnonzero(self.reward)
+        return moves, np.concatenate([[0.0], np.cumsum(self.reward[moves], dtype=np.float64)])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        """The moves [k] that ended an episode."""
+        return np.flatnonzero(self.ended)
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,8 @@ def skill(runs: Sequence[ScoredRun], begin: int, end: int, minimum_ends: int) ->
     shortest = min((run.num_moves for run in runs), default=0)
     if not 0 <= begin < end <= shortest:
         raise ValueError(f"expected a window inside runs of {shortest} moves; found [{begin}, {end})")
-    points = float(sum(run.points_before[end] - run.points_before[begin] for run in runs))
-    ends = int(sum(run.ends_before[end] - run.ends_before[begin] for run in runs))
+    points = float(sum(run.points_in(begin, end) for run in runs))
+    ends = sum(run.ends_in(begin, end) for run in runs)
     return WindowSkill(points, ends, points / max(ends, minimum_ends), ends < minimum_ends)
 
 
