@@ -19,8 +19,14 @@ MOST_LINES = 6  # checkpoints drawn distinctly; the others are thin and grey
 
 
 def of_log(path: Path) -> Figure:
-    """Return the figure of a `training.csv`; raises OSError if there is none, InputError if it is no log."""
-    lines = csv.DictReader(io.StringIO(bounded.text(path), newline=""), strict=True)
+    """Return the figure of a `training.csv`; InputError if there is none, or if it is no log."""
+    try:
+        text = bounded.text(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: expected the log of a training, found none; write it again: understudy train"
+        ) from error
+    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     curves: dict[str, list[tuple[int, float, float | None]]] = {}
     try:
         for line in lines:

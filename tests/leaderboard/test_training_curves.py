@@ -44,3 +44,8 @@ def test_another_file_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as refused:
         training_curves.of_log(path)
     assert len(str(refused.value)) < 600 + len(str(path))
+
+
+def test_a_log_that_is_not_there_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"training\.csv: expected the log of a training, found none"):
+        training_curves.of_log(tmp_path / "training.csv")
