@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +26,7 @@ COLUMNS = {  # dtypes of `agreement.measure`
     "loss_nats": "float64",
     "ceiling": "float64",
 }
+MOST: Final = 1e39  # no loss in nats is larger: logits are float32, and two differ by 7e38 at most
 KEPT_TEACHERS = 128  # columns kept in a process, 34 bytes a move of some 1,000
 
 
@@ -33,7 +35,7 @@ def of_row(
 ) -> tuple[Predictions, ...]:
     """Return a row's predictions; none unless they are stored for every teacher of its start jobs.
 
-    Raises InputError if a file cannot be read, or holds other columns or a number that is not finite.
+    Raises InputError if a file cannot be read, or holds other columns or a number above `MOST`.
     """
     due = list(_due(folder, benchmark, teacher_runs))
     if not all(path.exists() for path, *_ in due):
@@ -69,8 +71,10 @@ def _columns(path: RowPath) -> dict[str, np.ndarray]:
             f"{escaping.shortened(shown, 400) or 'none'}; score its agreement again"
         )
     for name, column in columns.items():
-        if column.ndim != 1 or not np.isfinite(column).all():
-            raise InputError(f"{path}: {name}: expected finite numbers [n]; score its agreement again")
+        if column.ndim != 1 or not (np.abs(column) <= MOST).all():  # nor a NaN
+            raise InputError(
+                f"{path}: {name}: expected numbers [n] of at most {MOST:.0e}; score its agreement again"
+            )
     return columns
 
 
@@ -94,8 +98,6 @@ def _differing(columns: dict[str, np.ndarray], folder: RowFolder, run: TeacherRu
     legal = np.flatnonzero(games.load(run.game).legal_actions)
     if columns["predicted"].shape != (moves,) or not np.isin(columns["predicted"], legal).all():
         yield f"predicted: expected {moves:,} legal actions"
-    if not np.isfinite(columns["loss_nats"]).all():
-        yield "loss_nats: expected finite numbers"
 
 
 @functools.lru_cache(maxsize=KEPT_TEACHERS)
