@@ -147,9 +147,8 @@ def notes(one: ScoredRow) -> Iterator[str]:
     if one.track != row["track"]:
         why = "its parameters changed in play" if one.moved else "its rule is built in"
         yield f"declared {row['track']}, but {why}"
-    if one.other_lanes:
-        budget = benchmark.budget(one.folder.budget)
-        yield f"{' and '.join(map(str, one.other_lanes))} lanes, not the budget's {budget.lanes}"
+    if one.other_lanes and row["control"]:  # of an imitator it is a reason above
+        yield eligibility.other_lanes(one)
     if not benchmark.frozen:
         yield "benchmark is a draft: not citable"
 

@@ -1,7 +1,8 @@
 """Eligibility: which scored rows may stand in a ranking, and why others may not.
 
 A ranking compares what everybody can check: seeds drawn after the commitment, the benchmark's own teacher
-data. Controls have known answers and are never ranked.
+data, and as many runs as the budget has, for whoever chose their number could choose a lucky one. Controls
+have known answers and are never ranked.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ def unranked_because(one: ScoredRow) -> tuple[str, ...]:
     return tuple(_reasons(one))
 
 
+def other_lanes(one: ScoredRow) -> str:
+    """Return that a row was played with other numbers of lanes than the budget's."""
+    budget = benchmarks.load(one.folder.benchmark).budget(one.folder.budget)
+    return f"{' and '.join(map(str, one.other_lanes))} lanes, not the budget's {budget.lanes}"
+
+
 def unranked_because_stored(folder: RowFolder) -> tuple[str, ...]:
     """Return the same of a row that is not scored here; InputError if it cannot be read.
 
@@ -44,6 +51,7 @@ def unranked_because_stored(folder: RowFolder) -> tuple[str, ...]:
         state_bytes=stored_rows.state_bytes(stored.records),
         leak=leak_notes.measured(folder.path, stored.row["identity"]),
         committed=plan_check.is_committed(stored.row),
+        other_lanes=stored.other_lanes(),
     )
     return unranked_because(unscored)
 
@@ -56,6 +64,8 @@ def _reasons(one: ScoredRow) -> Iterator[str]:
         yield f"round {row['round']!r} is not known"
     elif not one.committed:
         yield f"not committed to round {row['round']} before its salt was drawn"
+    if one.other_lanes and not row["control"]:
+        yield other_lanes(one)
     if row.get("custom_code"):
         yield f"custom code: {CustomCode(**row['custom_code'])}"
     if one.other_data or row["other_teacher_data"]:

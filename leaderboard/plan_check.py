@@ -17,7 +17,6 @@ from understudy.suite.benchmarks import Benchmark, pins
 from understudy.suite.errors import InputError
 from understudy.suite.harness import interventions, lanes, records, rounds
 from understudy.suite.harness.rounds import Round
-from understudy.suite.histories import history_format
 from understudy.suite.io import file_names
 from understudy.suite.io.readable import Readable
 
@@ -47,7 +46,18 @@ def differences(folder: RowFolder) -> Iterator[str]:
     else:
         for job_folder in stored_rows.job_folders(folder):
             yield from _job(benchmark, folder.budget, row, job_folder, of_round, salt)
+    yield from _numbers_of_lanes(folder)
     yield from _missing(folder, row)
+
+
+def _numbers_of_lanes(folder: RowFolder) -> Iterator[str]:
+    """Yield a job that has another number of lanes than the row's first: all that is compared has one."""
+    counts = {path: len(records.read_job(path)["lanes"]) for path in stored_rows.job_folders(folder)}
+    first = next(iter(counts.values()), 0)
+    for path, count in counts.items():
+        if count != first:
+            yield f"{path / records.JOB}: {count} lanes, another job of this row has {first}"
+            return
 
 
 def _job(
@@ -70,7 +80,7 @@ def _job(
     for name, planned in expected.items():
         if (found := _part(job, name)) != planned:
             yield f"{path}: {name} is {_short(found)}, expected {_short(planned)} in this folder"
-    yield from _runs(job_folder, job)
+    yield from _runs(job_folder, job, benchmark.name, budget_name)
 
 
 def required(
@@ -163,13 +173,13 @@ def _committed(row: Mapping[str, Any]) -> rounds.Committed:
     return rounds.Committed(**{**values, "declaration": row["declaration"] or NOT_DECLARED})
 
 
-def _runs(job_folder: Readable, job: Mapping[str, Any]) -> Iterator[str]:
+def _runs(job_folder: Readable, job: Mapping[str, Any], benchmark: str, budget: str) -> Iterator[str]:
     """Yield each log that is of another game than its lane, or of another length than its job."""
     for index, lane in enumerate(job["lanes"]):
         path = job_folder / f"lane-{index}" / file_names.HISTORY
         if not path.exists():
             continue
-        history = history_format.read(path)
+        history = stored_rows.log(job_folder / f"lane-{index}", benchmark, budget)
         if history.header.game != lane["game"]:
             yield f"{path}: a run in {history.header.game}, {records.JOB} says {lane['game']}"
         if history.num_moves != job["moves"]:

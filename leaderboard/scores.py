@@ -298,7 +298,7 @@ class _BudgetScorer:
             folder,
             runs.row,
             found,
-            self._other_lanes(runs),
+            runs.other_lanes(),
             runs.rechecked(),
             "learning" if built_in else runs.track,
             runs.moved,
@@ -350,6 +350,3 @@ class _BudgetScorer:
         watched = {lane["teacher"] for job in runs.jobs for lane in job["lanes"]}
         pinned = self.references.pins.names(self.benchmark, self.benchmark.watched_games)
         return len(watched), len(pinned)
-
-    def _other_lanes(self, runs: StoredRuns) -> tuple[int, ...]:
-        return tuple(sorted({len(job["lanes"]) for job in runs.jobs} - {self.budget.lanes}))

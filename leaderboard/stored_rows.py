@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from understudy.suite import escaping, reserved_names
+from understudy.suite import benchmarks, escaping, reserved_names
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import interventions, records, row_documents, row_files
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import history_format
+from understudy.suite.histories.history_format import History
 from understudy.suite.io import file_names, walks
 from understudy.suite.io.readable import Readable
 from understudy.suite.scoring.scored_runs import ScoredRun
@@ -250,7 +251,7 @@ def runs(row: RowFolder, role: str, documents: Documents | None = None) -> tuple
         lanes = [folder / f"lane-{index}" for index in range(len(job["lanes"]))]
         if not all((lane / records.RECORD).exists() for lane in lanes):
             return ()
-        found += [_run(lane, number, documents) for lane in lanes]
+        found += [_run(row, lane, number, documents) for lane in lanes]
     return tuple(found)
 
 
@@ -336,7 +337,20 @@ def _provenance(job_folder: Readable, documents: Documents) -> dict[str, Any]:
     )
 
 
-def _run(folder: Readable, checkpoint: int, documents: Documents) -> ScoredRun:
-    lane = documents.record(folder)["lane"]
-    history = history_format.read(folder / file_names.HISTORY)
+def log(folder: Readable, benchmark: str, budget: str) -> History:
+    """Return the log in a run's folder; InputError without one, or where it is too long for the budget."""
+    declared = benchmarks.load(benchmark).budget(budget)
+    most_moves = max(declared.moves, declared.start_moves)
+    return history_format.read(folder / file_names.HISTORY, most_moves)
+
+
+def _run(row: RowFolder, folder: Readable, checkpoint: int, documents: Documents) -> ScoredRun:
+    record = documents.record(folder)
+    lane, moves = record["lane"], record["job"]["moves"]
+    history = log(folder, row.benchmark, row.budget)
+    if history.num_moves != moves:
+        raise InputError(
+            f"{folder / file_names.HISTORY}: expected {moves:,} moves, as its record says; found "
+            f"{history.num_moves:,}; score it again"
+        )
     return ScoredRun(lane["unit"], checkpoint, lane["number"], history.reward, history.ended)

@@ -57,6 +57,10 @@ class StoredRuns:
         """Whether the submission declares its training; of what is not trained by it, nothing can be."""
         return self.row["training_targets"] is not None
 
+    def other_lanes(self) -> tuple[int, ...]:
+        """Return the numbers of lanes of the row's jobs that differ from the budget's, sorted."""
+        return tuple(sorted({len(job["lanes"]) for job in self.jobs} - {self._budget.lanes}))
+
     def of_role(self, role: str, intervention: str = "") -> tuple[ScoredRun, ...]:
         """Return the runs of a role, or of an intervention in it; none unless all of them are complete."""
         stored_as = f"{role}@{intervention}" if intervention else role

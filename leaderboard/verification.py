@@ -32,7 +32,7 @@ from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records, row_archive, row_documents, row_files, row_storage
 from understudy.suite.harness.row_files import RowPath
-from understudy.suite.histories import derived_segments, history_format, replay
+from understudy.suite.histories import derived_segments, replay
 from understudy.suite.histories.derived_segments import SegmentRule
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.replay_notes import ReplayNotes
@@ -81,7 +81,7 @@ def verify(
     histories: list[tuple[RowFolder, RowPath, History]] = []
     for row, folders in runs.items():
         for folder in folders:
-            found, history = _check_files(folder)
+            found, history = _check_files(row, folder)
             failures[row] += found
             if history is not None:
                 histories.append((row, folder, history))
@@ -143,12 +143,12 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return folder in (path, *path.parents)
 
 
-def _check_files(folder: RowPath) -> tuple[list[str], History | None]:
+def _check_files(row: RowFolder, folder: RowPath) -> tuple[list[str], History | None]:
     """Return what is wrong with a run's files, checked without an emulator, and its log if complete."""
     path = folder / records.RECORD
     try:
-        history = history_format.read(folder / file_names.HISTORY)
         record = records.read(folder)
+        history = stored_rows.log(folder, row.benchmark, row.budget)
         failures = [f"{path}: {text}" for text in _differences(record, history)]
     except (InputError, LookupError, TypeError, ValueError) as error:
         text = str(error) if isinstance(error, InputError) else f"{path}: not a record ({error!r})"

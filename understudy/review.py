@@ -1,13 +1,14 @@
 """Reviews a pull request that brings a row: `python -m understudy.review TARGET [HEAD] [--out COMMENT]`.
 
 Prints the comment that the workflow posts. Exit codes: 0 nothing is refused; 1 something is; 2 bad usage or
-input; 3 the machine failed.
+input; 3 the machine failed; 70 our bug.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, MachineError, OSError) as error:
         screen.echo(f"understudy: {error}", err=True)
         return cli.BAD_INPUT if isinstance(error, InputError) else cli.MACHINE_FAILED
+    except Exception as error:  # a bug of ours must not look like a refusal
+        traceback.print_exception(error)
+        screen.echo(f"understudy: a bug of ours ({type(error).__name__}); nothing was reviewed", err=True)
+        return cli.OUR_BUG
     return cli.CHECK_FAILED if found.refusals else cli.DONE
 
 

@@ -18,10 +18,9 @@ from understudy.suite import benchmarks, protocols, registry, tasks
 from understudy.suite.benchmarks import TeacherRun
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
-from understudy.suite.histories import films, frame_store, history_format, move_images
+from understudy.suite.histories import films, frame_store, move_images
 from understudy.suite.histories.history_format import History
 from understudy.suite.histories.segments import Report
-from understudy.suite.io import file_names
 
 MOVES: Final = 150
 FRAMES_PER_SECOND: Final = 15  # an Atari makes 15 moves a second
@@ -121,7 +120,7 @@ def _first_pair(row: RowFolder, role: str, references: StoredReferences) -> _Pai
                 continue
             teachers = benchmarks.read(teacher)
             if teachers.num_moves > offset:
-                own = history_format.read(folder / file_names.HISTORY)
+                own = stored_rows.log(folder, row.benchmark, row.budget)
                 named = f"{role}/{folder.parent.name}/{folder.name}"
                 return _Pair(named, own, teacher, teachers, offset)
     return None

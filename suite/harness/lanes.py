@@ -67,8 +67,14 @@ def assign(
 
 
 def moves(budget: Budget, role: str, num_lanes: int) -> int:
-    """Return the moves of each run of a job; a start job's moves are divided among its lanes."""
-    return -(-budget.start_moves // num_lanes) if ROLES[role][0] == "start" else budget.moves
+    """Return the moves of each run of a job; a start job's moves are divided among the budget's lanes.
+
+    With more lanes than these a run is no shorter: in a run of an episode or two, the points of the episode
+    that did not end would count for much.
+    """
+    if ROLES[role][0] != "start":
+        return budget.moves
+    return -(-budget.start_moves // min(num_lanes, budget.lanes))
 
 
 def is_primed(role: str, priming_moves: int, intervention: Intervention | None) -> bool:

@@ -42,9 +42,9 @@ class Committed:
     declaration: Sha256  # `submission_format.declaration_hash`
 
     @property
-    def weights(self) -> tuple[str, str, str]:
-        """Benchmark, identity and declaration: whose seeds differ from round to round, under any name."""
-        return self.benchmark, self.identity, self.declaration
+    def weights(self) -> tuple[str, str]:
+        """Benchmark and identity: whose seeds differ from round to round, whatever is declared of them."""
+        return self.benchmark, self.identity
 
 
 @dataclass(frozen=True)

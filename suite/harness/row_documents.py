@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from understudy.suite import validation
+from understudy.suite import reserved_names, validation
 from understudy.suite.custom_code import CustomCode
 from understudy.suite.errors import InputError
 from understudy.suite.io import bounded, files
@@ -22,9 +22,11 @@ from understudy.suite.io.readable import Readable
 from understudy.suite.validation import Sha256
 
 Text = Annotated[str, Field(max_length=4_000)]
+Folder = Annotated[str, Field(pattern=rf"^{reserved_names.NAME.pattern}$")]  # of a checkpoint, in a row
 Number = Annotated[float, Field(allow_inf_nan=False)]
 HubModel = Annotated[str, Field(max_length=300, pattern=r"^hf://[\w.-]+/[\w.-]+@[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
+Moves = Annotated[int, Field(ge=1, le=10**15)]  # of a run that is scored
 Setting = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]  # also one that is a count
 Threads = Annotated[int, Field(ge=1, le=1_024)]  # as `understudy score --threads` takes; torch is set to it
 Seconds = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e10)]  # three centuries
@@ -90,7 +92,7 @@ class Row(Document):
     round: Text
     declaration: Sha256 | None  # `submission_format.declaration_hash`; null for a control
     other_teacher_data: bool  # whether it was primed and compared with runs that are not the package's
-    checkpoints: dict[Text, Sha256]  # folder -> identity
+    checkpoints: dict[Folder, Sha256]  # folder -> identity
     # Keys that are left out where they don't apply:
     custom_code: CustomCode | None = None  # of an architecture that does not come with this package
     in_memory: Text | None = None  # class of a model that was given as an object and is not stored
@@ -152,7 +154,7 @@ class JobSettings(Part):
     salt: Text
     decoding: Literal["greedy", "sample"]
     priming_moves: Count
-    moves: Count  # of each run
+    moves: Moves  # of each run
     exploration: Number
     segment_moves: Count
     threads: Threads
@@ -167,7 +169,7 @@ class Job(Document, JobSettings):
 
     advice = "fetch or play it again"
     labels: Labels
-    lanes: tuple[Lane, ...]
+    lanes: Annotated[tuple[Lane, ...], Field(min_length=1)]
 
 
 class RunLane(Lane):

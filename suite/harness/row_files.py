@@ -29,7 +29,12 @@ class RowPath:
     inner: PurePosixPath  # its place in the row's folder
 
     def __truediv__(self, name: str) -> RowPath:
-        """Return the file or folder of this name in the folder."""
+        """Return the file or folder of this name, or path of names, in the folder.
+
+        Raises InputError for a name that would lead out of the row.
+        """
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise InputError(f"{self}: expected the name of a file in a row's folder; found {name!r:.200}")
         return RowPath(self.row, self.inner / name)
 
     def __str__(self) -> str:

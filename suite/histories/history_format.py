@@ -182,8 +182,12 @@ def write(path: Path, history: History) -> str:
     return history.content_sha256
 
 
-def read(path: Readable | str) -> History:
+def read(path: Readable | str, most_moves: int = MAX_MOVES) -> History:
     """Read a history file and check both hashes.
+
+    Args:
+        path: the file.
+        most_moves: a file with more is refused before they are read: a few bytes can stand for many moves.
 
     Raises:
         InputError: there is no such file, or it is truncated, altered, of another format, or not a history.
@@ -201,7 +205,7 @@ def read(path: Readable | str) -> History:
                 f"{path}: history format {header['format']!r:.80}, this version reads {FORMAT}; update "
                 "understudy"
             )
-        _require_columns(parquet)
+        _require_columns(parquet, most_moves)
         table = parquet.read(use_threads=False)  # Arrow's threads can abort a process while it exits
         claimed = str(header.pop("content_sha256"))
         segments = tuple(Segment(**segment) for segment in header.pop("segments"))
@@ -244,8 +248,12 @@ def checked_bytes(path: Readable) -> bytes:
     return data
 
 
-def _require_columns(parquet: Any) -> None:
-    """Raise TypeError or ValueError unless a Parquet file's columns are a history's, before any is read."""
+def _require_columns(parquet: Any, most_moves: int) -> None:
+    """Raise TypeError or ValueError unless a Parquet file's columns are a history's, before any is read.
+
+    Its footer says how many rows there are in the file, in each of its groups and in each column of these;
+    which of them is read depends on the reader.
+    """
     import pyarrow as pa
 
     expected = {name: pa.from_numpy_dtype(np.dtype(dtype)) for name, dtype in COLUMNS.items()}
@@ -257,8 +265,15 @@ def _require_columns(parquet: Any) -> None:
             )
     if len(parquet.schema_arrow.names) != len(expected):
         raise TypeError(f"expected each column once, found {len(parquet.schema_arrow.names)}")
-    if not 0 <= parquet.metadata.num_rows <= MAX_MOVES:
-        raise ValueError(f"expected at most {MAX_MOVES:,} moves, found {parquet.metadata.num_rows:,}")
+    footer = parquet.metadata
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    by_column = [
+        sum(group.column(index).num_values for group in groups) for index in range(footer.num_columns)
+    ]
+    counts = {footer.num_rows, sum(group.num_rows for group in groups), *by_column}
+    if len(counts) > 1 or not 0 <= footer.num_rows <= most_moves:
+        found = " or ".join(f"{count:,}" for count in sorted(counts))
+        raise ValueError(f"expected at most {most_moves:,} moves, found {found}")
 
 
 def _as_numpy(column: Any) -> np.ndarray:

@@ -23,6 +23,7 @@ def verify(history: History, processes: int | None = None, report: Report = lamb
         InputError: the run was recorded under settings that this installation doesn't have.
         CheckFailed: rewards, ends or frames differ from the record; names segment, move, expected and found.
     """
+    require_comparable(history)
     (difference,) = verify_runs([history], processes, report)
     if difference:
         raise CheckFailed(difference)
@@ -35,17 +36,17 @@ def verify_runs(
 ) -> list[str | None]:
     """Replay every segment of several runs; return for each run its first difference from the log, or None.
 
-    Raises InputError if a run was recorded under settings that this installation doesn't have.
+    Of a run that cannot be replayed here it is why.
     """
-    for history in histories:
-        require_comparable(history)
+    refused = [_why_not_comparable(history) for history in histories]
     wanted = [
         (run, index)
         for run, history in enumerate(histories)
+        if refused[run] is None
         for index in segments.overlapping(history, 0, history.num_moves)
     ]
     found = segments.map_segments(_differences, histories, wanted, processes, report)
-    differences: list[list[str]] = [[] for _ in histories]
+    differences = [[why] if why else [] for why in refused]
     for (run, _), difference in zip(wanted, found, strict=True):
         differences[run] += [difference] if difference else []
     return [
@@ -119,6 +120,14 @@ def require_comparable(history: History) -> None:
             f"{game.name} was recorded with {'; '.join(differing)} here; use the version of understudy that "
             "recorded it, or record it again"
         )
+
+
+def _why_not_comparable(history: History) -> str | None:
+    try:
+        require_comparable(history)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _differences(histories: Sequence[History], wave: Sequence[RunSegment], tick: Tick) -> list[str | None]:

@@ -74,6 +74,8 @@ def _require_replayed(folder: Path, publication: Publication) -> None:
     from understudy.suite.histories import history_format, replay
 
     histories = [history_format.read(run.history_in(folder)) for run in publication.runs]
+    for history in histories:
+        replay.require_comparable(history)
     with screen.progress() as shown:
         found = replay.verify_runs(histories, report=lambda done, total: shown.report("replay", done, total))
     for run, difference in zip(publication.runs, found, strict=True):
