@@ -9,18 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT
-
-from understudy.suite import benchmarks
+from support import ROOT, embedded_runs
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-ARGUMENTS = {"history-format.md": lambda: [str(history())]}  # of the script on a page, where it takes any
+ARGUMENTS = {"history-format.md": lambda folder: [str(history(folder))]}  # of a page's script
 SECONDS = 300  # of a script, at most; a busy machine is slow
 PARTS = {"games.md"}  # their blocks show parts of a file
 
 
-def history() -> Path:
-    return benchmarks.teacher_runs(benchmarks.load("darkroom-v1"))[0].history_path
+def history(folder: Path) -> Path:
+    return embedded_runs.unpack(folder, "goal-00/seed-0") / "goal-00" / "seed-0" / "history.parquet"
 
 
 def blocks(page: Path) -> str:
@@ -37,7 +35,7 @@ def test_python_of_a_page_runs(page, tmp_path):
     script = tmp_path / "page.py"
     script.write_text(blocks(page))
     done = subprocess.run(
-        [sys.executable, script, *ARGUMENTS.get(page.name, list)()],
+        [sys.executable, script, *ARGUMENTS.get(page.name, lambda folder: [])(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "UNDERSTUDY_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -15,11 +15,11 @@ import torch
 
 from understudy.suite import draws, exploration, games
 from understudy.suite.errors import InputError
-from understudy.suite.histories import derived_segments, frame_cache, frame_store
+from understudy.suite.histories import derived_segments, frame_cache, frame_store, run_archive
 from understudy.suite.histories.history_format import TEACHER, Header, History
 from understudy.suite.histories.recording import Recorder, Run
 from understudy.suite.io import file_lock, files, interrupts, parts
-from understudy.suite.io.file_names import CHECKPOINT, HISTORY, LOCK, NETWORK_AT_W
+from understudy.suite.io.file_names import CHECKPOINT, HISTORIES, HISTORY, LOCK, NETWORK_AT_W
 from understudy.suite.protocols import Game
 from understudy.suite.teachers import checkpoints, dqn, network, training_progress
 from understudy.suite.teachers.checkpoints import NETWORK
@@ -109,13 +109,14 @@ def train(
 
     Raises:
         InputError: the runs in `out` were begun with other settings, threads, device or versions, are
-            already longer, differ in length, or are only some of these; another process trains one of
-            them; or the device does not exist.
+            already longer, differ in length, are only some of these, or are packed; another process trains
+            one of them; or the device does not exist.
     """
     _set_up(training)
     torch.set_flush_denormal(True)  # denormal averages of dead units would take half of Adam's time
     try:
         trainer = _Trainer(training, out, target_moves, report)
+        _refuse_packed(trainer.folders, out)
         with _locked(trainer.folders):
             return _train(trainer, checkpoint_moves)
     except KeyboardInterrupt:
@@ -137,6 +138,18 @@ def _train(trainer: _Trainer, checkpoint_moves: int) -> list[Path]:
             interrupts.raise_if_interrupted(interrupted)
             trainer.report(trainer.progress())
     return trainer.finish()
+
+
+def _refuse_packed(folders: Sequence[Path], out: Path) -> None:
+    """Raise InputError if a run is in the archive in `out`: it would be trained anew, beside itself."""
+    archive = out / HISTORIES
+    packed = {archive.parent / path.inner.parent for path in run_archive.histories(archive)}
+    for folder in folders:
+        if folder in packed:
+            raise InputError(
+                f"{archive}: holds the run {folder.relative_to(out)}, and a packed run is not continued; "
+                "unpack the archive and move it away, or use another --out"
+            )
 
 
 @contextlib.contextmanager

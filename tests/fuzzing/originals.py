@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from support import sound_submissions, torch_files
+from support import embedded_runs, sound_submissions, torch_files
 
 from understudy import baselines
 from understudy.leaderboard import stored_rows
@@ -28,10 +28,8 @@ from understudy.suite.teachers import network
 
 Files = Mapping[str, bytes]  # a folder's, by relative path
 
-EMBEDDED = Path(benchmarks.__file__).parents[1] / "data"
 GAME = "darkroom/goal-00"
-RUN = "darkroom-v1/goal-00/seed-0"
-RUN_ON_NEW = "darkroom-v1/goal-02/seed-0"
+RUN, RUN_ON_NEW = "goal-00/seed-0", "goal-02/seed-0"
 RESULTS = "darkroom-v1/quick"
 SHA256 = "0123456789abcdef" * 4  # of nothing
 
@@ -40,14 +38,16 @@ SHA256 = "0123456789abcdef" * 4  # of nothing
 def submission() -> Files:
     """A small, untrained submission."""
     with tempfile.TemporaryDirectory() as folder:
-        written = sound_submissions.write(Path(folder) / "mine", baselines.load("bc"), EMBEDDED)
+        data = Path(folder) / "data"
+        embedded_runs.unpack(data, *sound_submissions.WATCHED)
+        written = sound_submissions.write(Path(folder) / "mine", baselines.load("bc"), data)
         return sound_submissions.content(written)
 
 
 @functools.cache
 def history() -> Files:
     """A teacher's run."""
-    return {HISTORY: (EMBEDDED / RUN / HISTORY).read_bytes()}
+    return {HISTORY: (embedded_runs.packed(RUN) / HISTORY).read_bytes()}
 
 
 @functools.cache
@@ -60,7 +60,7 @@ def scored_run() -> Files:
 @functools.cache
 def data_folder() -> Files:
     """A data folder with a teacher's run and its network, and an archive of others."""
-    run = {f"{RUN}/{name}": (EMBEDDED / RUN / name).read_bytes() for name in (HISTORY, NETWORK_AT_W)}
+    run = {f"darkroom-v1/{name}": data for name, data in _teachers(0).items()}
     return {**run, f"darkroom-v1/{HISTORIES}": zipped(_teachers(1, 3), zipfile.ZIP_STORED)}
 
 
@@ -95,7 +95,7 @@ def run_archive() -> Files:
 def journal_folder() -> Files:
     """A run that is being recorded."""
     with tempfile.TemporaryDirectory() as folder:
-        found = history_format.read(EMBEDDED / RUN_ON_NEW / HISTORY)
+        found = history_format.read(embedded_runs.packed(RUN_ON_NEW) / HISTORY)
         written = journal.Journal(Path(folder) / "journal")
         written.create(found.header)
         written.append(journal.rows_of(found))
@@ -205,7 +205,7 @@ def _runs(row: str, *prefixes: str) -> dict[str, bytes]:
 
 def _teachers(*goals: int) -> dict[str, bytes]:
     names = [f"goal-{goal:02d}/seed-0/{name}" for goal in goals for name in (HISTORY, NETWORK_AT_W)]
-    return {name: (EMBEDDED / "darkroom-v1" / name).read_bytes() for name in names}
+    return {name: embedded_runs.packed(name).read_bytes() for name in names}
 
 
 def _row(row: str, runs: Files) -> Files:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support import ROOT
+from support import ROOT, embedded_runs
 from support.short_teachers import SETTINGS, short_run
 
 from understudy import cli
@@ -352,10 +352,9 @@ def test_commands_show_the_references(played, capsys):
 
 
 def test_other_teachers_than_the_repositorys_have_no_stored_start(tmp_path, monkeypatch, capsys):
-    name = "darkroom-v1/goal-00/seed-0"
-    shutil.copytree(ROOT / "suite" / "data" / name, tmp_path / name)
-    other = ROOT / "suite" / "data" / "darkroom-v1" / "goal-01" / "seed-0"  # of before there were stamps
-    shutil.copy(other / "network_at_w.safetensors", tmp_path / name)
+    name = "goal-00/seed-0"
+    own = embedded_runs.unpack(tmp_path, name) / name / "network_at_w.safetensors"
+    own.write_bytes((embedded_runs.packed("goal-01/seed-0") / own.name).read_bytes())  # before stamps
     monkeypatch.setenv(data_folders.ENVIRONMENT_VARIABLE, str(tmp_path))
     assert cli.main(["benchmarks", "darkroom-v1"]) == 0
     assert "no reference from the leaderboard's starts" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from support import ROOT
 from understudy.leaderboard import pages, teachers_page
 from understudy.suite import benchmarks
 from understudy.suite.errors import InputError
-from understudy.suite.histories import history_format
+from understudy.suite.histories import history_format, run_archive
 
 PAGE = ROOT / "docs" / "teachers.md"
 
@@ -39,11 +39,14 @@ def test_the_pages_learning_curves_are_those_of_the_stored_runs():
 def test_every_stored_run_is_on_the_page_with_its_hash():
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines()]
     shown = {(cells[0], cells[1], cells[-1]) for cells in lines if len(cells) == 8}
-    stored_runs = sorted((ROOT / "suite" / "data").glob("*/*/seed-*/history.parquet"))
-    assert stored_runs
-    for path in stored_runs:
+    data = ROOT / "suite" / "data"
+    in_folders = sorted(data.glob("*/*/seed-*/history.parquet"))
+    packed = [path for archive in data.glob("*/histories.zip") for path in run_archive.histories(archive)]
+    assert in_folders
+    assert packed
+    for path in (*in_folders, *packed):
         sha256 = history_format.read(path).content_sha256[:12]
-        assert (path.parts[-3], path.parts[-2].removeprefix("seed-"), sha256) in shown
+        assert (path.parent.parent.name, path.parent.name.removeprefix("seed-"), sha256) in shown
 
 
 def test_the_pages_skill_is_points_over_ends_by_hand():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
-from support import rows
+from support import embedded_runs, rows
 
 from understudy import cli
 from understudy.leaderboard import cells, leak_notes
@@ -30,10 +30,9 @@ HIDDEN = ("goal-00/seed-0", "goal-40/seed-0", "goal-01/seed-0")
 def data(tmp_path_factory):
     """Two data folders: the embedded runs, three of them up to W only; and these three as they go on."""
     published, held_back = tmp_path_factory.mktemp("published"), tmp_path_factory.mktemp("held-back")
-    source = benchmarks.roots()[0] / BENCHMARK.name
-    shutil.copytree(source, published / BENCHMARK.name)
+    embedded_runs.unpack(published)
+    embedded_runs.unpack(held_back, *HIDDEN)
     for name in HIDDEN:
-        shutil.copytree(source / name, held_back / BENCHMARK.name / name)
         cut(published / BENCHMARK.name / name / "history.parquet", W)
     return published, held_back
 
@@ -89,8 +88,7 @@ def test_a_teacher_that_was_not_watched_is_left_out_and_an_absent_one_is_named(
     monkeypatch.setattr(RowPlayer, "loss_after_w", lambda self, player, run: 1.0)
     stranger = "goal-00/seed-1"  # held back, too
     folder = shutil.copytree(held_back, tmp_path / "more")
-    source = benchmarks.roots()[0] / BENCHMARK.name / stranger
-    shutil.copytree(source, folder / BENCHMARK.name / stranger)
+    embedded_runs.unpack(folder, stranger)
     row = rows.requested("bc", tmp_path / "out")
     (player,) = row.entry.players
     assert stranger not in player.teachers

@@ -11,14 +11,13 @@ import subprocess
 import pytest
 import yaml
 from huggingface_hub import EvalResultEntry, ModelCard, parse_eval_result_entries
-from support import ROOT, rows, sound_submissions
+from support import ROOT, embedded_runs, rows, sound_submissions
 from support.hub_commands import content, last
 
 from understudy import cli
 from understudy.leaderboard import scores
 from understudy.submissions import hub_results, hub_submissions, submission_format
 from understudy.suite import benchmarks
-from understudy.suite.benchmarks import data_folders
 
 REPO = "somebody/model"
 
@@ -180,8 +179,7 @@ def test_results_are_published_with_their_intervals(hub, folder, push, tmp_path)
 
 def test_eval_results_name_the_dataset_that_was_watched(hub, folder, push, tmp_path, monkeypatch):
     runs = tmp_path / "runs"
-    for name in sound_submissions.WATCHED:
-        shutil.copytree(data_folders.EMBEDDED / "darkroom-v1" / name, runs / "darkroom-v1" / name)
+    embedded_runs.unpack(runs, *sound_submissions.WATCHED)
     declared = sound_submissions.declaration(runs, "bc")
     (folder / "submission.json").write_text(json.dumps(declared))
     assert cli.main(["histories", "push", str(runs), "somebody/runs"]) == 0

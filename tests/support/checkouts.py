@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import ROOT
+from support import ROOT, embedded_runs
 from support.loopback_hub import LoopbackHub
 
 BENCHMARK = "darkroom-v1"
@@ -44,9 +44,7 @@ class Checkout:
             shutil.copytree(ROOT / name, self.path / name, ignore=LEFT_OUT)
         for name in ("pyproject.toml", ".gitignore"):
             shutil.copy(ROOT / name, self.path / name)
-        for goal in GOALS:
-            run = Path("suite", "data", BENCHMARK, goal, "seed-0")
-            shutil.copytree(ROOT / run, self.path / run)
+        embedded_runs.unpack(self.path / "suite" / "data", *(f"{goal}/seed-0" for goal in GOALS))
         rounds = {"format": 1, "rounds": []}
         (self.path / "leaderboard" / "rounds.json").write_text(json.dumps(rounds), encoding="utf-8")
         self.link_package()

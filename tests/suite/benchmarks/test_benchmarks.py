@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import embedded_runs
 
 from understudy import cli
 from understudy.leaderboard import reference_runs
@@ -286,7 +287,7 @@ def test_runs_that_are_found_twice_or_of_no_known_game_are_refused(tmp_path):
 # Reading a teacher's run
 
 DARKROOM = benchmarks.load("darkroom-v1")
-REAL = Path(benchmarks.__file__).parent.parent / "data" / "darkroom-v1" / "goal-00" / "seed-0"
+REAL = embedded_runs.packed("goal-00/seed-0")
 
 
 def altered(root: Path, variant: str = "goal-00", **header) -> benchmarks.TeacherRun:
@@ -366,7 +367,7 @@ def test_a_run_is_read_once_until_its_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(history_format, "read", lambda path: (opened.append(path), plain(path))[1])
     assert benchmarks.read(run) is benchmarks.read(run)
     assert len(opened) == 1
-    longer = history_format.read(REAL.parent.parent / "goal-01" / "seed-0" / "history.parquet")
+    longer = history_format.read(embedded_runs.packed("goal-01/seed-0") / "history.parquet")
     opened.clear()
     history_format.write(run.history_path, longer)
     with pytest.raises(InputError, match="its history darkroom/goal-01"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
-from support import anyones_runs, rows
+from support import anyones_runs, embedded_runs, rows
 from support.sound_submissions import BENCHMARK, content, record
 
 from understudy import cli
@@ -40,9 +40,7 @@ def own(tmp_path_factory):
 def embedded(tmp_path_factory):
     """The embedded runs of two games, in folders and packed by hand: (folders, packed). Read only."""
     folder = tmp_path_factory.mktemp("embedded")
-    for game in ("goal-00", "goal-02"):
-        source = benchmarks.roots()[0] / BENCHMARK / game
-        shutil.copytree(source, folder / "folders" / BENCHMARK / game)
+    embedded_runs.unpack(folder / "folders", "goal-00", "goal-02")
     anyones_runs.pack_by_hand(folder / "folders", folder / "packed")
     return folder / "folders", folder / "packed"
 
@@ -107,6 +105,13 @@ def test_what_cannot_be_packed_is_one_line_and_writes_nothing(own, tmp_path, cap
     damaged[20] ^= 1
     (same / "history.parquet").write_bytes(damaged)
     refused(data, tmp_path / "out", "file SHA-256 is")
+
+
+def test_the_archive_that_comes_with_the_package_is_what_packing_its_runs_gives(tmp_path):
+    embedded_runs.unpack(tmp_path / "data")
+    assert len(list(tmp_path.glob("data/*/*/seed-*/history.parquet"))) == 81 * 4
+    assert pack(tmp_path / "data", tmp_path / "out") == 0
+    assert (tmp_path / "out" / ARCHIVE).read_bytes() == embedded_runs.ARCHIVE.read_bytes()
 
 
 # Reading

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import anyones_runs, rows
+from support import anyones_runs, embedded_runs, rows
 
 from understudy import cli
 from understudy.leaderboard import scores
@@ -91,11 +90,8 @@ def test_an_altered_file_of_pins_is_refused(tmp_path, change, message):
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """The embedded darkroom runs of seed 0 in a folder of the test's own, still pinned by the package."""
-    source = benchmarks.roots()[0] / "darkroom-v1"
-    for folder in sorted(source.glob("goal-*/seed-0")):
-        shutil.copytree(folder, tmp_path / "data" / "darkroom-v1" / folder.relative_to(source))
     monkeypatch.setenv("UNDERSTUDY_DATA", str(tmp_path / "data"))
-    return tmp_path / "data" / "darkroom-v1"
+    return embedded_runs.unpack(tmp_path / "data", *(f"goal-{goal:02d}/seed-0" for goal in range(81)))
 
 
 def test_a_run_of_other_moves_under_a_pinned_name_is_not_that_run(copy):

@@ -5,12 +5,11 @@ In darkroom a player that knows the goal can have any skill at any time, so its 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from support import rows
+from support import embedded_runs, rows
 from torch import nn
 
 from understudy.leaderboard import cells, scores, stored_rows
@@ -192,9 +191,7 @@ def test_no_reference_where_too_few_teachers_are_here(results, tmp_path, monkeyp
     played = {run.unit.partition("/")[0] for run in stored_rows.runs(row, "transfer")}
     others = [game.partition("/")[2] for game in BENCHMARK.new_games]
     kept = [variant for variant in others if variant not in played][:3]
-    for variant in (BENCHMARK.watched_games[0].partition("/")[2], *kept):
-        source = benchmarks.roots()[0] / "darkroom-v1" / variant
-        shutil.copytree(source, tmp_path / "data" / "darkroom-v1" / variant)
+    embedded_runs.unpack(tmp_path / "data", BENCHMARK.watched_games[0].partition("/")[2], *kept)
     monkeypatch.setenv("UNDERSTUDY_DATA", str(tmp_path / "data"))
     found = answer(results, row)
     assert (found.answer, found.reason, found.m) == (None, "reference incomplete: 12 of 64", 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from support import anyones_runs
+from support import anyones_runs, embedded_runs
 from support.hub_commands import REPO, RUNS, command, pushed
 from support.hub_repos import LARGE_BYTES
 
@@ -86,9 +86,7 @@ def test_runs_are_listed_in_a_folder_and_on_the_hub(hub, run, folder):
 
 def test_benchmarks_and_train_read_a_dataset_on_the_hub(hub, run, tmp_path, monkeypatch, capsys):
     """Push darkroom runs of the package; then `benchmarks` and `train` have no data but the Hub's."""
-    source = benchmarks.roots()[0] / "darkroom-v1"
-    for goal in ("goal-00", "goal-01", "goal-02"):
-        shutil.copytree(source / goal / "seed-0", tmp_path / "few" / "darkroom-v1" / goal / "seed-0")
+    embedded_runs.unpack(tmp_path / "few", *(f"goal-0{goal}/seed-0" for goal in range(3)))
     location = pushed(run, tmp_path / "few")
     shutil.rmtree(tmp_path / "few")
     monkeypatch.setenv("UNDERSTUDY_DATA", location)

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support import anyones_runs
+from support import anyones_runs, embedded_runs
 from support.hub_commands import REPO
 
 from understudy.suite import benchmarks
@@ -21,11 +21,9 @@ GOALS = ("goal-00", "goal-01", "goal-02")
 @pytest.fixture
 def published(hub, tmp_path, monkeypatch):
     """Three teachers that a maintainer has published and pinned, on a machine that has the first of them."""
-    source = benchmarks.roots()[0] / "darkroom-v1"
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
-    for goal in GOALS:
-        shutil.copytree(source / goal / "seed-0", theirs / "darkroom-v1" / goal / "seed-0")
-    shutil.copytree(source / GOALS[0] / "seed-0", ours / "darkroom-v1" / GOALS[0] / "seed-0")
+    embedded_runs.unpack(theirs, *(f"{goal}/seed-0" for goal in GOALS))
+    embedded_runs.unpack(ours, f"{GOALS[0]}/seed-0")
     path, added = pinning.pin(DARKROOM, theirs, publish=REPO)
     assert added == 5  # two watched goals, of which submissions declare the first W moves, and a new one
     monkeypatch.setattr(pins, "of", lambda benchmark: pins.read(path))
@@ -94,7 +92,7 @@ def test_a_pulled_run_that_chosen_folders_hide_is_said_to_be_so(published, run, 
 def test_runs_that_cannot_be_pinned_are_not_published(hub, tmp_path):
     with pytest.raises(InputError, match="no teacher run here to pin"):
         pinning.pin(DARKROOM, tmp_path, publish=REPO)
-    source = benchmarks.roots()[0] / "darkroom-v1" / GOALS[0] / "seed-0"
+    source = embedded_runs.unpack(tmp_path / "source", f"{GOALS[0]}/seed-0") / GOALS[0] / "seed-0"
     for name in ("seed-0", "seed-7"):
         anyones_runs.copy_as(source, tmp_path / "darkroom-v1" / GOALS[0] / name)
     with pytest.raises(InputError, match="have the same moves and are one run"):

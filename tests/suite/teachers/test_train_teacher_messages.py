@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors.torch import save
+from support import embedded_runs
 from support.trainings import GAMES, ONE_RUN, SETTINGS, TWO_RUNS, TrainingKilled, files_of, kill_at
 
 from understudy import cli, screen
@@ -84,6 +86,15 @@ def test_two_processes_do_not_train_one_run(tmp_path):
         train_teacher.train(TWO_RUNS, tmp_path, 100)
     train_teacher.train(TWO_RUNS, tmp_path, 100)
     assert not list(tmp_path.rglob(file_names.LOCK))
+
+
+def test_a_packed_run_is_not_trained_a_second_time(tmp_path):
+    shutil.copy(embedded_runs.ARCHIVE, tmp_path)
+    with pytest.raises(InputError, match=r"histories\.zip: holds the run goal-40/seed-0, and a packed run"):
+        train_teacher.train(TWO_RUNS, tmp_path, 20_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["histories.zip"]
+    (path,) = train_teacher.train(replace(ONE_RUN, seeds=(4,)), tmp_path, 100)
+    assert path == tmp_path / "goal-40" / "seed-4" / file_names.HISTORY
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
