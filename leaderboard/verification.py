@@ -377,3 +377,15 @@ def require(findings: list[Finding]) -> None:
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise CheckFailed(f"{failures[0]}{more}")
+
+
+def require_whole(findings: list[Finding]) -> None:
+    """Raise CheckFailed with the first row that lacks runs of a question, unless there is none."""
+    partial = [finding for finding in findings if finding.not_played]
+    if partial:
+        first = partial[0]
+        more = f" (and {len(partial) - 1} more)" if len(partial) > 1 else ""
+        raise CheckFailed(
+            f"{first.row.path}: a partial row, {' and '.join(first.not_played)} not played; play the rest: "
+            f"understudy score{more}"
+        )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import rows
 
 from understudy import cli
-from understudy.leaderboard import board, scores, verification
+from understudy.leaderboard import board, scores, stored_rows, verification
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records
 from understudy.suite.histories import history_format
@@ -175,6 +176,22 @@ def test_tasks_that_an_imitator_has_not_played_are_named(copied):
     path.parent.rename(path.parent.with_name("mine"))
     found = {each.row.name: each.not_played for each in verification.verify(copied, processes=1)}
     assert found == {"frozen-teacher": (), "mine": ("improvement", "transfer")}
+
+
+def test_a_partial_row_fails_and_says_what_is_missing(copied, capsys):
+    """Its runs may have been left out on purpose, or the scoring was interrupted."""
+    row = rows.copy(
+        stored_rows.RESULTS / "darkroom-v1" / "quick" / "bc", copied / "darkroom-v1" / "quick" / "bc"
+    )
+    assert cli.main(["verify", str(row), "--processes", "1"]) == 0
+    for role in ("transfer", "start-new"):
+        shutil.rmtree(row / role)
+    (row / "scores.json").unlink()
+    capsys.readouterr()
+    assert cli.main(["verify", str(row), "--processes", "1"]) == 1
+    captured = capsys.readouterr()
+    assert "not played: transfer" in captured.out
+    assert "bc: a partial row, transfer not played; play the rest: understudy score" in captured.err
 
 
 def test_runs_without_their_row_are_named(copied):

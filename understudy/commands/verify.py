@@ -55,7 +55,7 @@ def verify(
         typer.Option(parser=arguments.file, help="With --recheck: a JSON file of what was found."),
     ] = None,
 ) -> None:
-    """Replay every logged run and recompute every stored number; exit code 1 if anything differs.
+    """Replay every logged run and recompute every stored number; exit code 1 if one differs or is missing.
 
     A run that was replayed here before, under the same versions, is not replayed again. A badge is printed if
     it was earned in this run (docs/protocol.md).
@@ -96,6 +96,7 @@ def verify(
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise CheckFailed(f"{failures[0]}{more}")
+    verification.require_whole(findings)
 
 
 def _recheck(
