@@ -40,7 +40,16 @@ def folder() -> Path:
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return paths.expanded(chosen, FOLDER_VARIABLE)
-    return paths.expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache", FOLDER_VARIABLE) / "understudy"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    if shared:
+        return paths.expanded(shared, "XDG_CACHE_HOME") / "understudy"
+    home = os.path.expanduser("~")
+    if home == "~":
+        raise InputError(
+            "expected a home folder, in which frames are kept, found none: HOME is not set; set "
+            f"{FOLDER_VARIABLE} to an absolute path"
+        )
+    return Path(home) / ".cache" / "understudy"
 
 
 def store_folder(cache: Path, history: History) -> Path:

@@ -180,13 +180,12 @@ def test_tasks_that_an_imitator_has_not_played_are_named(copied):
 
 def test_a_partial_row_fails_and_says_what_is_missing(copied, capsys):
     """Its runs may have been left out on purpose, or the scoring was interrupted."""
-    row = rows.copy(
-        stored_rows.RESULTS / "darkroom-v1" / "quick" / "bc", copied / "darkroom-v1" / "quick" / "bc"
-    )
+    place = "darkroom-v1/quick/bc"
+    row = rows.copy(stored_rows.RESULTS / place, copied / place)
+    (row / "scores.json").unlink()  # of other references
     assert cli.main(["verify", str(row), "--processes", "1"]) == 0
     for role in ("transfer", "start-new"):
         shutil.rmtree(row / role)
-    (row / "scores.json").unlink()
     capsys.readouterr()
     assert cli.main(["verify", str(row), "--processes", "1"]) == 1
     captured = capsys.readouterr()
