@@ -308,3 +308,10 @@ def test_the_front_page_leaves_a_bad_row_out(packed, monkeypatch):
     assert [one.folder.name for one in shown] == ["frozen-teacher"]
     with pytest.raises(CheckFailed, match="1 row left out"):
         left_out.require_none()
+
+
+def test_the_stored_results_are_few_files_and_small():
+    """Whoever clones the repository gets them all, and a pull request of a row can be read."""
+    sizes = [path.stat().st_size for path in stored_rows.RESULTS.rglob("*") if path.is_file()]
+    assert len(sizes) <= 200
+    assert sum(sizes) <= 60e6
