@@ -74,7 +74,8 @@ def test_an_honest_row_earns_its_badges_and_a_forged_one_does_not(make_submissio
     _write_note(forged)
     scores.rescore(here / "forged")
     code, shown = verified(capsys, here / "forged")
-    assert code == 0  # a log that was played by other means, under the right seeds, replays too
+    assert code == 1  # a partial row; a log that was played by other means replays too, under the right seeds
+    assert "mine: replayed, 2 runs" in shown
     assert "as reported, not computed here: rechecked (1 jobs)" in shown
     code, shown = verified(capsys, here / "forged", "--recheck", str(folder))
     assert code == 1

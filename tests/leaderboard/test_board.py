@@ -429,12 +429,12 @@ def test_what_a_reader_must_know_of_a_row_is_in_its_notes(tmp_path):
     )
     budget = benchmarks.load(frozen).budget("quick")
     assert cells.frame([scored]).iloc[0]["notes"].split("; ") == [
+        f"4 lanes, not the budget's {budget.lanes}: not ranked",
         "leak suspected, not citable: not ranked",
         "recheck failed, as reported: its weights choose other moves: not ranked",
         f"state of {scored.state_bytes:,} bytes is over the cap: not ranked",
         "the best of 1,200 settings",
         "declared frozen, but its parameters changed in play",
-        f"4 lanes, not the budget's {budget.lanes}",
         "gain in improvement with yoked: +1.50 points",
     ]
     assert cells.frame([rows.scored(tmp_path, benchmark=frozen)]).iloc[0]["notes"] == ""

@@ -41,11 +41,20 @@ def test_a_round_is_committed_drawn_and_then_closed(path):
 
 @pytest.mark.parametrize(
     "again",
-    [ONE, replace(ONE, name="again"), replace(ONE, decoding="sample"), replace(ONE, priming_moves=9)],
-    ids=["as it was", "another name", "another decoding", "other priming"],
+    [
+        ONE,
+        replace(ONE, name="again"),
+        replace(ONE, decoding="sample"),
+        replace(ONE, priming_moves=9),
+        replace(ONE, declaration="c" * 64),
+    ],
+    ids=["as it was", "another name", "another decoding", "other priming", "another training seed"],
 )
 def test_weights_of_a_drawn_round_join_no_later_one(path, again):
-    """Each round gives them other seeds; at commit 517a081c they could wait for a round of kind ones."""
+    """Each round gives them other seeds; at commit 517a081c they could wait for a round of kind ones.
+
+    What is declared of them changes no seed either; at commit 32d4ebc7 another training seed was enough.
+    """
     rounds.commit([ONE], path)
     rounds.commit([ONE], path)  # while it is open, once more is nothing new
     rounds.draw(path)
@@ -54,7 +63,7 @@ def test_weights_of_a_drawn_round_join_no_later_one(path, again):
         rounds.commit([THREE, again], path)
     assert "\n" not in str(refused.value)
     assert path.read_bytes() == before
-    rounds.commit([replace(ONE, benchmark="atari-v1"), replace(ONE, declaration="c" * 64)], path)
+    rounds.commit([replace(ONE, benchmark="atari-v1")], path)
 
 
 def test_no_packaged_submission_is_in_two_rounds():
@@ -68,7 +77,11 @@ def test_no_packaged_submission_is_in_two_rounds():
 
 @pytest.mark.parametrize(
     ("changes", "remedy"),
-    [({"name": "another"}, "score it as it was committed"), ({"declaration": "c" * 64}, "to the next round")],
+    [
+        ({"name": "another"}, "score it as it was committed"),
+        ({"declaration": "c" * 64}, "score it as it was committed"),
+        ({"benchmark": "atari-v1"}, "to the next round"),
+    ],
 )
 def test_a_refused_player_is_told_what_is_still_open_to_it(path, changes, remedy):
     rounds.commit([ONE], path)

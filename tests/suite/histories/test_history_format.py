@@ -291,10 +291,9 @@ def test_more_moves_than_a_run_may_have_are_refused_before_they_are_read(tmp_pat
         pa.table({name: np.zeros(30, dtype) for name, dtype in COLUMNS.items()}),
         {"format": 1},
     )
-    monkeypatch.setattr(history_format, "MAX_MOVES", 29)
     monkeypatch.setattr(pq.ParquetFile, "read", None)  # it is not called
     with pytest.raises(InputError, match="expected at most 29 moves, found 30"):
-        history_format.read(tmp_path / "x.parquet")
+        history_format.read(tmp_path / "x.parquet", most_moves=29)
 
 
 def test_damage_that_its_writer_sealed_is_refused(tmp_path):
