@@ -2,6 +2,9 @@
 
 A child that dies, is late, answers out of form or too much is killed at once. What went wrong is kept as a
 `Fault`, and every later request finds it.
+
+With the child ends its process group, so whatever it started. In bubblewrap that is everything. Without it a
+process that left the group, by setsid(2) or setpgid(2), lives on.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +39,8 @@ from understudy.suite.harness.player_messages import (
 )
 
 LOAD_SECONDS: Final = 600.0  # importing torch, building the model and reading its weights
-END_SECONDS: Final = 5.0  # to end by itself once its pipes are closed
+END_SECONDS: Final = 5.0  # to end, once it has closed its pipes or was killed
+POLL_SECONDS: Final = 0.01
 ADVICE: Final = "mend the player's code"
 
 
@@ -136,11 +142,7 @@ class ChildProcess:
         return self.fault
 
     def close(self) -> None:
-        """End the process: by closing its pipes, otherwise by a signal."""
-        self._channel.close()
-        if self.fault is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
+        """Kill the process and everything in its group."""
         self._kill()
         self._errors.close()
 
@@ -160,9 +162,10 @@ class ChildProcess:
         if isinstance(error, TimeoutError):
             self.fail(f"an answer within {seconds:,.0f} s", "none")
         elif isinstance(error, Ended):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
-            self.fail("an answer", f"that its process ended{self._how()}{self._last_line()}")
+            by_itself = _has_ended(self._process, END_SECONDS)
+            self._kill()
+            how = self._how() if by_itself else ""
+            self.fail("an answer", f"that its process ended{how}{self._last_line()}")
         else:
             self.fail("an answer as docs/player-process.md describes it", str(error))
 
@@ -188,10 +191,28 @@ class ChildProcess:
 
 
 def _kill(process: subprocess.Popen[bytes], channel: Channel) -> None:
-    """Kill a process and everything that it started."""
+    """Kill a process and everything in its group.
+
+    Nobody has waited for the process before, so the group's number is still its own, also if it has ended.
+    """
     channel.close()
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether a process ends by itself within some seconds; not waited for, it keeps its number."""
+    if sys.platform != "linux":  # without waitid(2) in Python before 3.13 on macOS
+        time.sleep(0.1)
+        return True
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return True
+        except ChildProcessError:  # this program has no child wait for it
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
