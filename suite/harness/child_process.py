@@ -10,7 +10,6 @@ process that left the group, by setsid(2) or setpgid(2), lives on.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import struct
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from understudy.suite import escaping
-from understudy.suite.harness import confinement, player_messages
+from understudy.suite.harness import confinement, player_messages, player_replies
 from understudy.suite.harness.player_messages import (
     MOST_CHARACTERS,
     MOST_TEXT_BYTES,
@@ -37,6 +36,7 @@ from understudy.suite.harness.player_messages import (
     Reply,
     dumped,
 )
+from understudy.suite.harness.player_replies import Loaded, Model
 
 LOAD_SECONDS: Final = 600.0  # importing torch, building the model and reading its weights
 END_SECONDS: Final = 5.0  # to end, once it has closed its pipes or was killed
@@ -90,8 +90,8 @@ class ChildProcess:
         self._kill = weakref.finalize(self, _kill, self._process, self._channel)
         head = dumped({"format": player_messages.FORMAT, **launch.load})
         self.send(Ask.LOAD, [struct.pack("<I", len(head)), head, launch.weights], LOAD_SECONDS)
-        loaded = self.receive(Reply.DONE, MOST_TEXT_BYTES, LOAD_SECONDS)
-        self.reach_moves = None if loaded is None else self._reach_moves(loaded)
+        loaded = self.said(Loaded, LOAD_SECONDS)
+        self.reach_moves = None if loaded is None else loaded.reach_moves
 
     def send(self, ask: Ask, parts: Sequence[Any], seconds: float) -> None:
         """Send a request, unless there is a fault; a new one is kept for whoever waits for a reply."""
@@ -120,7 +120,7 @@ class ChildProcess:
         try:
             kind, body = self._channel.receive(max(most_bytes, MOST_TEXT_BYTES), seconds, likely_bytes)
             if kind == Reply.FAILED:
-                self.fault = Fault.parsed(body)
+                self.fault = player_replies.fault(body)
                 self._kill()
                 return None
             if kind != expected:
@@ -134,6 +134,17 @@ class ChildProcess:
             return None
         return body
 
+    def said(self, kind: type[Model], seconds: float) -> Model | None:
+        """Return a reply in JSON of this form; None if there is none, and then `fault` says why."""
+        body = self.receive(Reply.DONE, MOST_TEXT_BYTES, seconds)
+        if body is None:
+            return None
+        try:
+            return player_replies.parsed(kind, body)
+        except MessageFault as error:
+            self._fail_by(error, seconds)
+            return None
+
     def fail(self, expected: str, found: str, advice: str = ADVICE) -> Fault:
         """Kill the process, and return the first fault, which is kept."""
         if self.fault is None:
@@ -145,17 +156,6 @@ class ChildProcess:
         """Kill the process and everything in its group."""
         self._kill()
         self._errors.close()
-
-    def _reach_moves(self, loaded: memoryview) -> int | None:
-        """Return how many of the newest moves matter to the player, as the process says; None: no bound."""
-        try:
-            reach = json.loads(bytes(loaded))["reach_moves"]
-            if reach is None or (type(reach) is int and reach > 0):
-                return reach
-        except (ValueError, TypeError, KeyError):
-            pass
-        self.fail("a number of moves that matter, or none", "another reply")
-        return None
 
     def _fail_by(self, error: Exception, seconds: float) -> None:
         """Say what was expected of the process, and what was found."""
