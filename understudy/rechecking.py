@@ -211,28 +211,13 @@ def _job_checks(
             confined = child_player.confinement_of(module)
             drawn = player.windows(planned, module, salt)
             again = player.rechecked(planned, module, histories, recheck_salt)
-            yield JobCheck(planned.path, RECHECK, again["moves"], _recheck_failure(again), confined)
+            yield JobCheck(planned.path, RECHECK, again.found.moves, again.failure, confined)
             if job.intervention is None and job.kind != "start":
                 apart = player.isolation(planned, module, histories, salt)
                 moves = sum(end - begin for begin, end in drawn.spans) * len(histories)
                 yield JobCheck(planned.path, ISOLATION, moves, _isolation_failure(apart), confined)
     except InputError as error:  # an answer that is not of the declared form
         yield JobCheck(planned.path, RECHECK, 0, str(error), confined)
-
-
-def _recheck_failure(found: dict[str, Any]) -> str | None:
-    from understudy.suite.harness.row_player import SAME_SHARE
-
-    if found["holds"]:
-        return None
-    if found["predicted_otherwise"] > SAME_SHARE:
-        return (
-            f"{found['predicted_otherwise']:.1%} of the stored predictions are others than its weights make"
-        )
-    return (
-        f"its weights choose other moves: {found['differing']:,} of {found['moves']:,}, the farthest "
-        f"{found['largest_gap']:.1g} of the logits' spread below the best"
-    )
 
 
 def _isolation_failure(found: dict[str, Any]) -> str | None:
