@@ -16,19 +16,42 @@ from understudy.suite.io import files
 
 
 def badges(*jobs, answers=None):
-    return RowCheck("mine", False, "0" * 32, jobs, (), answers).badges
+    return RowCheck("mine", False, False, "0" * 32, jobs, (), answers).badges
 
 
 def test_retrained_needs_every_draw():
-    played = [JobCheck(f"transfer@retrained-{draw}/all", RECHECK, 10, None) for draw in range(3)]
-    assert badges(JobCheck("transfer/all", RECHECK, 10, None), *played[:2]) == ["rechecked"]
+    played = [
+        JobCheck(f"transfer@retrained-{draw}/all", RECHECK, 10, None, "bubblewrap") for draw in range(3)
+    ]
+    assert badges(JobCheck("transfer/all", RECHECK, 10, None, "bubblewrap"), *played[:2]) == ["rechecked"]
     assert badges(*played) == ["rechecked", "retrained"]
 
 
 def test_a_failure_earns_nothing():
-    isolated = JobCheck("transfer/all", ISOLATION, 10, None)
+    isolated = JobCheck("transfer/all", ISOLATION, 10, None, "bubblewrap")
     assert badges(isolated) == ["isolated"]
-    assert badges(isolated, JobCheck("transfer/all", RECHECK, 10, "its weights choose other moves")) == []
+    assert (
+        badges(
+            isolated, JobCheck("transfer/all", RECHECK, 10, "its weights choose other moves", "bubblewrap")
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_custom", "player_process", "earned"),
+    [
+        (True, "resource limits", ["rerun"]),
+        (True, "bubblewrap", ["rechecked", "isolated", "retrained", "rerun"]),
+        (False, "resource limits", ["rechecked", "isolated", "retrained", "rerun"]),
+    ],
+)
+def test_custom_code_that_limits_alone_confine_earns_no_badge_of_a_recheck(is_custom, player_process, earned):
+    played = ["transfer/all", *(f"transfer@retrained-{draw}/all" for draw in range(3))]
+    jobs = [JobCheck(job, RECHECK, 10, None, player_process) for job in played]
+    jobs.append(JobCheck("transfer/all", ISOLATION, 10, None, player_process))
+    found = RowCheck("mine", is_custom, False, "0" * 32, tuple(jobs), (), {"skill": ("no", "no")})
+    assert found.badges == earned
 
 
 def test_a_rerun_with_other_answers_earns_no_badge():

@@ -30,6 +30,7 @@ class JobCheck:
     what: str  # RECHECK or ISOLATION
     moves: int  # that were compared, or of the windows in which batches were
     failure: str | None  # what does not hold; None: it holds
+    player_process: str  # by what the player was confined, or `in-process`
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class RowCheck:
     """What a row's submission says of its runs, found in this run."""
 
     submission: str
+    is_custom: bool  # whether the player's code is not this package's
     is_whole: bool  # whether all moves were given to it, from move 0; otherwise windows
     salt: str  # by which the windows were drawn
     checks: tuple[JobCheck, ...]
@@ -54,6 +56,13 @@ class RowCheck:
         return found
 
     @property
+    def is_unconfined(self) -> bool:
+        """Whether a stranger's code was asked where it can keep a memory beside its state, e.g. in a file."""
+        from understudy.suite.harness import confinement
+
+        return self.is_custom and any(each.player_process != confinement.BUBBLEWRAP for each in self.checks)
+
+    @property
     def badges(self) -> list[str]:
         """What was earned here, besides `replayed`; docs/protocol.md says what each proves."""
         from understudy.suite.harness import interventions
@@ -64,10 +73,11 @@ class RowCheck:
             what: [each.job for each in self.checks if each.what == what] for what in (RECHECK, ISOLATION)
         }
         applied = {job.partition("/")[0].partition("@")[2] for job in jobs[RECHECK]}
+        believed = not self.is_unconfined
         earned = {
-            "rechecked": bool(jobs[RECHECK]),
-            "isolated": bool(jobs[ISOLATION]),
-            "retrained": applied.issuperset(each.name for each in interventions.RETRAINED),
+            "rechecked": believed and bool(jobs[RECHECK]),
+            "isolated": believed and bool(jobs[ISOLATION]),
+            "retrained": believed and applied.issuperset(each.name for each in interventions.RETRAINED),
             "rerun": bool(self.answers) and not self.failures,
         }
         return [name for name, is_earned in earned.items() if is_earned]
@@ -75,8 +85,9 @@ class RowCheck:
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values: a record with which the same windows can be drawn again."""
         return {
-            "format": 1,
+            "format": 2,
             "submission": self.submission,
+            "custom_code": self.is_custom,
             "whole": self.is_whole,
             "salt": self.salt,
             "badges": self.badges,
@@ -115,9 +126,11 @@ def check(
     salt = drawn_windows.new_salt()
     found: list[JobCheck] = []
     not_trained: list[str] = []
+    is_custom = False
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="understudy-")))
         for requested, planned, folder in jobs(row, submission):
+            is_custom = requested.entry.custom_code is not None
             if is_trained(planned) and not retrain:
                 not_trained.append(planned.path)
                 continue
@@ -125,7 +138,7 @@ def check(
                 requested, planned, folder, None if is_whole(answers) else salt, salt, scratch, report
             )
     anew = None if rerun is None else _rerun(row, submission, answers, rerun, report)
-    return RowCheck(submission, is_whole(answers), salt, tuple(found), tuple(not_trained), anew)
+    return RowCheck(submission, is_custom, is_whole(answers), salt, tuple(found), tuple(not_trained), anew)
 
 
 def require_known(path: Path, submission: str) -> None:
@@ -180,6 +193,7 @@ def _job_checks(
 
     from understudy.suite import devices
     from understudy.suite.errors import InputError
+    from understudy.suite.harness import child_player
     from understudy.suite.harness.requests import PlayProgress
     from understudy.suite.harness.row_player import RowPlayer
     from understudy.suite.histories import history_format
@@ -191,32 +205,19 @@ def _job_checks(
     player = RowPlayer(requested, report, scratch)
     lanes = [folder / f"lane-{index}" for index in range(len(job.lanes))]
     histories = [history_format.read(lane / file_names.HISTORY) for lane in lanes]
+    confined = "not started"
     try:
         with devices.computing(planned.device), player.made(planned, in_child=True) as module:
+            confined = child_player.confinement_of(module)
             drawn = player.windows(planned, module, salt)
             again = player.rechecked(planned, module, histories, recheck_salt)
-            yield JobCheck(planned.path, RECHECK, again["moves"], _recheck_failure(again))
+            yield JobCheck(planned.path, RECHECK, again.found.moves, again.failure, confined)
             if job.intervention is None and job.kind != "start":
                 apart = player.isolation(planned, module, histories, salt)
                 moves = sum(end - begin for begin, end in drawn.spans) * len(histories)
-                yield JobCheck(planned.path, ISOLATION, moves, _isolation_failure(apart))
+                yield JobCheck(planned.path, ISOLATION, moves, _isolation_failure(apart), confined)
     except InputError as error:  # an answer that is not of the declared form
-        yield JobCheck(planned.path, RECHECK, 0, str(error))
-
-
-def _recheck_failure(found: dict[str, Any]) -> str | None:
-    from understudy.suite.harness.row_player import SAME_SHARE
-
-    if found["holds"]:
-        return None
-    if found["predicted_otherwise"] > SAME_SHARE:
-        return (
-            f"{found['predicted_otherwise']:.1%} of the stored predictions are others than its weights make"
-        )
-    return (
-        f"its weights choose other moves: {found['differing']:,} of {found['moves']:,}, the farthest "
-        f"{found['largest_gap']:.1g} of the logits' spread below the best"
-    )
+        yield JobCheck(planned.path, RECHECK, 0, str(error), confined)
 
 
 def _isolation_failure(found: dict[str, Any]) -> str | None:

@@ -7,7 +7,6 @@ names the move.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 import weakref
@@ -16,8 +15,6 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn, cast
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -29,12 +26,13 @@ from understudy.suite.harness.child_states import StateInChild, WeightsInChild
 from understudy.suite.harness.player_checks import PlayerRefused
 from understudy.suite.harness.player_messages import (
     ANSWER,
-    MOST_TEXT_BYTES,
     Ask,
     Fault,
     Reply,
     TimestepWriter,
 )
+from understudy.suite.harness.player_replies import Digest, ParametersHash, StateForm
+from understudy.suite.io import tensor_files
 from understudy.suite.protocols import State, Timestep
 
 MOVE_SECONDS: Final = 60.0  # of `step`, and of `unroll` for each move, up to UNROLL_SECONDS
@@ -96,12 +94,9 @@ class ChildPlayer(nn.Module):
         """Return a handle of the empty memory; what is wrong with it, `PlayerChecks` says."""
         state = StateInChild(self, batch_size)
         self.send(Ask.INITIAL_STATE, [struct.pack("<II", state.handle, batch_size)])
-        body = self._process.receive(Reply.DONE, MOST_TEXT_BYTES, MOVE_SECONDS)
-        if body is not None:
-            try:
-                self._take_forms(state, json.loads(bytes(body)))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                self._process.fail("a state's form", "a reply that has none")
+        form = self._process.said(StateForm, MOVE_SECONDS)
+        if form is not None:
+            self._take_forms(state, form)
         state.fault = self._process.fault
         return cast(State, state)
 
@@ -119,7 +114,10 @@ class ChildPlayer(nn.Module):
     def parameters_sha256(self) -> str:
         """Return the hash of the parameters and buffers that the process says it has."""
         self.send(Ask.PARAMETERS, [])
-        return str(self._said("sha256"))
+        found = self._process.said(ParametersHash, STATE_SECONDS)
+        if found is None:
+            self.raise_fault()
+        return found.sha256
 
     def weights(self, kept: bool) -> WeightsInChild:
         """Return what watches the parameters there for changes."""
@@ -179,13 +177,15 @@ class ChildPlayer(nn.Module):
 
     def size_of(self, state: StateInChild) -> int:
         """Return a state's size in bytes, as the process says."""
-        self.send(Ask.DIGEST, [struct.pack("<I?", state.handle, False)])
-        return int(self._said("size_bytes"))
+        found = self._digest(state, hashed=False)
+        self._require_size(state, found.size_bytes)
+        if self._process.fault:
+            self.raise_fault()
+        return found.size_bytes
 
     def digest_of(self, state: StateInChild) -> str:
         """Return the SHA-256 of a state (`states.sha256`), as the process says."""
-        self.send(Ask.DIGEST, [struct.pack("<I?", state.handle, True)])
-        return str(self._said("sha256"))
+        return str(self._digest(state, hashed=True).sha256)
 
     def account(self, state: StateInChild) -> int:
         """Return the handle of a new state; it is removed there when it is gone here."""
@@ -235,27 +235,29 @@ class ChildPlayer(nn.Module):
     def _forget(self, handle: int) -> None:
         self._dropped.append(handle)
 
-    def _take_forms(self, state: StateInChild, reply: dict[str, Any]) -> None:
+    def _take_forms(self, state: StateInChild, reply: StateForm) -> None:
         """Check the form of a new state, and keep that of one row."""
-        forms = {
-            str(name): (str(dtype), tuple(int(size) for size in shape))
-            for name, (dtype, shape) in reply["forms"].items()
-        }
+        forms = reply.forms
         of_a_row = {name: (dtype, shape[1:]) for name, (dtype, shape) in forms.items()}
         known = all(isinstance(getattr(torch, dtype, None), torch.dtype) for dtype, _ in forms.values())
         batched = all(shape[:1] == (state.rows,) for _, shape in forms.values())
         if not (known and batched) or (self._forms is not None and of_a_row != self._forms):
             self._process.fail("a state of one form, batch first", "another", "keep its form")
             return
-        self._forms, state.largest_bytes = of_a_row, int(reply["size_bytes"])
-        self._require_small(
-            state, max(state.largest_bytes, sum(_size_bytes(*form) for form in forms.values()))
-        )
+        self._forms, state.largest_bytes = of_a_row, reply.size_bytes
+        self._require_size(state, reply.size_bytes)
 
-    def _require_small(self, state: StateInChild, size_bytes: int) -> None:
-        if size_bytes > self.launch.state_cap_bytes * state.rows:
+    def _require_size(self, state: StateInChild, size_bytes: int) -> None:
+        """Kill the process if a size that it says is less than its state's form has, or beyond the cap."""
+        least = state.rows * sum(_size_bytes(*form) for form in (self._forms or {}).values())
+        if max(least, size_bytes) > self.launch.state_cap_bytes * state.rows:
             cap = f"a state of at most {self.launch.state_cap_bytes:,} bytes a run"
-            self._process.fail(cap, f"one of {size_bytes // state.rows:,}", "make it smaller")
+            found = max(least, size_bytes) // max(state.rows, 1)
+            self._process.fail(cap, f"one of {found:,}", "make it smaller")
+        elif size_bytes < least:
+            self._process.fail(
+                f"a size of at least {least:,} bytes, as its state's form has", f"{size_bytes:,}"
+            )
 
     def _answer(
         self, ask: Ask, timesteps: Timestep, state: State, shape: tuple[int, ...], seconds: float
@@ -271,7 +273,7 @@ class ChildPlayer(nn.Module):
             self._process.fail(f"an answer of {size_bytes:,} bytes", f"one of {len(body):,}")
         if body is not None and self._process.fault is None:
             here.largest_bytes = ANSWER.unpack_from(body)[0]
-            self._require_small(here, here.largest_bytes)
+            self._require_size(here, here.largest_bytes)
         if body is None or self._process.fault:
             return self._process.fail("an answer", "none")
         logits = torch.from_numpy(np.frombuffer(body, np.float32, offset=ANSWER.size).reshape(shape))
@@ -283,21 +285,18 @@ class ChildPlayer(nn.Module):
         if body is None:
             self.raise_fault()
         try:
-            return dict(safetensors.torch.load(bytes(body)))
-        except (safetensors.SafetensorError, KeyError, ValueError):
+            return tensor_files.tensors(bytes(body), "its reply")
+        except InputError:
             self._process.fail("tensors", "a reply that holds none")
             self.raise_fault()
 
-    def _said(self, name: str) -> Any:
-        """Return a value of a reply in JSON; PlayerRefused if there is none."""
-        body = self._process.receive(Reply.DONE, MOST_TEXT_BYTES, STATE_SECONDS)
-        if body is None:
+    def _digest(self, state: StateInChild, hashed: bool) -> Digest:
+        """Return what the process says of a state; PlayerRefused if it says nothing."""
+        self.send(Ask.DIGEST, [struct.pack("<I?", state.handle, hashed)])
+        found = self._process.said(Digest, STATE_SECONDS)
+        if found is None:
             self.raise_fault()
-        try:
-            return json.loads(bytes(body))[name]
-        except (ValueError, TypeError, KeyError):
-            self._process.fail(f"a reply with {name}", "one without")
-            self.raise_fault()
+        return found
 
 
 def _dtype(tensor: Tensor) -> str:

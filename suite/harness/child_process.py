@@ -2,17 +2,21 @@
 
 A child that dies, is late, answers out of form or too much is killed at once. What went wrong is kept as a
 `Fault`, and every later request finds it.
+
+With the child ends its process group, so whatever it started. In bubblewrap that is everything. Without it a
+process that left the group, by setsid(2) or setpgid(2), lives on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from understudy.suite import escaping
-from understudy.suite.harness import confinement, player_messages
+from understudy.suite.harness import confinement, player_messages, player_replies
 from understudy.suite.harness.player_messages import (
     MOST_CHARACTERS,
     MOST_TEXT_BYTES,
@@ -32,9 +36,11 @@ from understudy.suite.harness.player_messages import (
     Reply,
     dumped,
 )
+from understudy.suite.harness.player_replies import Loaded, Model
 
 LOAD_SECONDS: Final = 600.0  # importing torch, building the model and reading its weights
-END_SECONDS: Final = 5.0  # to end by itself once its pipes are closed
+END_SECONDS: Final = 5.0  # to end, once it has closed its pipes or was killed
+POLL_SECONDS: Final = 0.01
 ADVICE: Final = "mend the player's code"
 
 
@@ -84,8 +90,8 @@ class ChildProcess:
         self._kill = weakref.finalize(self, _kill, self._process, self._channel)
         head = dumped({"format": player_messages.FORMAT, **launch.load})
         self.send(Ask.LOAD, [struct.pack("<I", len(head)), head, launch.weights], LOAD_SECONDS)
-        loaded = self.receive(Reply.DONE, MOST_TEXT_BYTES, LOAD_SECONDS)
-        self.reach_moves = None if loaded is None else self._reach_moves(loaded)
+        loaded = self.said(Loaded, LOAD_SECONDS)
+        self.reach_moves = None if loaded is None else loaded.reach_moves
 
     def send(self, ask: Ask, parts: Sequence[Any], seconds: float) -> None:
         """Send a request, unless there is a fault; a new one is kept for whoever waits for a reply."""
@@ -114,7 +120,7 @@ class ChildProcess:
         try:
             kind, body = self._channel.receive(max(most_bytes, MOST_TEXT_BYTES), seconds, likely_bytes)
             if kind == Reply.FAILED:
-                self.fault = Fault.parsed(body)
+                self.fault = player_replies.fault(body)
                 self._kill()
                 return None
             if kind != expected:
@@ -128,6 +134,17 @@ class ChildProcess:
             return None
         return body
 
+    def said(self, kind: type[Model], seconds: float) -> Model | None:
+        """Return a reply in JSON of this form; None if there is none, and then `fault` says why."""
+        body = self.receive(Reply.DONE, MOST_TEXT_BYTES, seconds)
+        if body is None:
+            return None
+        try:
+            return player_replies.parsed(kind, body)
+        except MessageFault as error:
+            self._fail_by(error, seconds)
+            return None
+
     def fail(self, expected: str, found: str, advice: str = ADVICE) -> Fault:
         """Kill the process, and return the first fault, which is kept."""
         if self.fault is None:
@@ -136,33 +153,19 @@ class ChildProcess:
         return self.fault
 
     def close(self) -> None:
-        """End the process: by closing its pipes, otherwise by a signal."""
-        self._channel.close()
-        if self.fault is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
+        """Kill the process and everything in its group."""
         self._kill()
         self._errors.close()
-
-    def _reach_moves(self, loaded: memoryview) -> int | None:
-        """Return how many of the newest moves matter to the player, as the process says; None: no bound."""
-        try:
-            reach = json.loads(bytes(loaded))["reach_moves"]
-            if reach is None or (type(reach) is int and reach > 0):
-                return reach
-        except (ValueError, TypeError, KeyError):
-            pass
-        self.fail("a number of moves that matter, or none", "another reply")
-        return None
 
     def _fail_by(self, error: Exception, seconds: float) -> None:
         """Say what was expected of the process, and what was found."""
         if isinstance(error, TimeoutError):
             self.fail(f"an answer within {seconds:,.0f} s", "none")
         elif isinstance(error, Ended):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
-            self.fail("an answer", f"that its process ended{self._how()}{self._last_line()}")
+            by_itself = _has_ended(self._process, END_SECONDS)
+            self._kill()
+            how = self._how() if by_itself else ""
+            self.fail("an answer", f"that its process ended{how}{self._last_line()}")
         else:
             self.fail("an answer as docs/player-process.md describes it", str(error))
 
@@ -188,10 +191,28 @@ class ChildProcess:
 
 
 def _kill(process: subprocess.Popen[bytes], channel: Channel) -> None:
-    """Kill a process and everything that it started."""
+    """Kill a process and everything in its group.
+
+    Nobody has waited for the process before, so the group's number is still its own, also if it has ended.
+    """
     channel.close()
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether a process ends by itself within some seconds; not waited for, it keeps its number."""
+    if sys.platform != "linux":  # without waitid(2) in Python before 3.13 on macOS
+        time.sleep(0.1)
+        return True
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return True
+        except ChildProcessError:  # this program has no child wait for it
+            return True
+        time.sleep(POLL_SECONDS)
+    return False

@@ -56,7 +56,15 @@ class Feed:
         name = player_checks.name_of(job.labels)
         form, device = start_state.state, start_state.device
         self._cursor: tuple[int, State] | None = None  # the last state made of all moves before a move
-        self._checks = PlayerChecks(name, rows, self.legal.shape[1], form, "repeated move", device)
+        # Apart, since a state that `unroll` made is none that the run had.
+        self._steps, self._unrolls = (
+            PlayerChecks(name, rows, self.legal.shape[1], form, "repeated move", device) for _ in range(2)
+        )
+
+    @property
+    def largest_bytes(self) -> int:
+        """Size of all rows' state, the largest after any `step`."""
+        return self._steps.largest_bytes
 
     def decisions(
         self, state: State, begin: int, end: int, reload_at: Collection[int] = ()
@@ -82,7 +90,7 @@ class Feed:
                     state = states.copy_rows(state, self.start_state.state, here.first[:, move - start])
                 with torch.inference_mode():
                     answer = self.imitator.step(timestep, state)
-                logits, state = self._checks.step(answer, move)
+                logits, state = self._steps.step(answer, move)
                 yield move, logits
 
     def state_before(self, move: int) -> State:
@@ -134,7 +142,7 @@ class Feed:
             with torch.inference_mode():
                 chunk = transfers.timesteps_to(here, self.start_state.device)
                 answer = self.imitator.unroll(chunk, state)
-            _, state = self._checks.unroll(answer, start, here.first.shape[1])
+            _, state = self._unrolls.unroll(answer, start, here.first.shape[1])
         return state
 
     def _timesteps(self, stores: Sequence[FrameStore], start: int, stop: int) -> Timestep:

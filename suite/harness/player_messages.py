@@ -81,22 +81,11 @@ class Fault:
 
     def dumped(self) -> bytes:
         """Return it as JSON of at most `MOST_TEXT_BYTES`."""
-        texts = {name: getattr(self, name)[:MOST_CHARACTERS] for name in ("expected", "found", "advice")}
+        texts = {
+            name: escaping.one_line(getattr(self, name))[:MOST_CHARACTERS]
+            for name in ("expected", "found", "advice")
+        }
         return dumped({**asdict(self), **texts})
-
-    @classmethod
-    def parsed(cls, body: memoryview) -> Fault:
-        """Return what another process wrote, in printable characters; MessageFault for another form."""
-        try:
-            values = json.loads(bytes(body))
-            expected, found, advice = (
-                escaping.terminal(" ".join(str(values[name]).split()))[:MOST_CHARACTERS]
-                for name in ("expected", "found", "advice")
-            )
-            move, lane = (None if values[n] is None else int(values[n]) for n in ("move", "lane"))
-        except (ValueError, TypeError, KeyError) as error:
-            raise MessageFault("a failure of another form") from error
-        return cls(expected, found, advice, move, lane)
 
 
 class MessageFault(Exception):

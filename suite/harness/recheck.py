@@ -39,6 +39,7 @@ class Rechecked:
     largest_gap: float  # largest distance of a differing move below the highest, relative as `ROUNDING`
     excess: int  # moves that differ by more than rounding, and in each run those over its bounds
     reloaded_at: tuple[int, ...] = ()  # moves before which the player was loaded afresh
+    state_bytes: int = 0  # size of all runs' state that were given to it, the largest after any move
 
     @property
     def holds(self) -> bool:
@@ -79,7 +80,7 @@ def recheck(
             tally.add(
                 logits, feed.values(move, logits), feed.legal, feed.chosen[:, move], feed.explored[:, move]
             )
-    return replace(tally.result(), reloaded_at=tuple(reload_at))
+    return replace(tally.result(), reloaded_at=tuple(reload_at), state_bytes=feed.largest_bytes)
 
 
 def drawn_reloads(player: nn.Module, job: Job, windows: Windows | None = None) -> tuple[int, ...]:

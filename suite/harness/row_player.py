@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,11 +30,13 @@ from understudy.suite.harness import (
     rollout,
     row_documents,
     row_files,
+    states,
 )
 from understudy.suite.harness.drawn_windows import Windows
 from understudy.suite.harness.interventions import Intervention
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.lanes import Lane
+from understudy.suite.harness.recheck import Rechecked
 from understudy.suite.harness.requests import PlayProgress, Report, RequestedRow
 from understudy.suite.harness.rollout import StartState
 from understudy.suite.harness.row_documents import CHECKS
@@ -45,6 +47,46 @@ from understudy.suite.io import file_names, files
 from understudy.suite.protocols import Imitator
 
 SAME_SHARE = 1e-3  # of the stored predictions that may be others: a thousandth of some 1,000 moves
+LOSS_ROUNDING = 1e-3  # nats, relative above 1: largest distance of a stored loss from that of its player
+
+
+@dataclass(frozen=True)
+class JobRecheck:
+    """What a job's player says of the job's log, and of what was reported of it."""
+
+    found: Rechecked
+    predicted_otherwise: float  # share of the stored predictions that it does not repeat
+    misreported: str | None  # sizes of its state, or losses, that it does not have; None: it has them all
+
+    @property
+    def failure(self) -> str | None:
+        """What does not hold; None: it holds."""
+        found = self.found
+        if self.predicted_otherwise > SAME_SHARE:
+            return (
+                f"{self.predicted_otherwise:.1%} of the stored predictions are others than its weights make"
+            )
+        if not found.holds:
+            return (
+                f"its weights choose other moves: {self._differing:,} of {found.moves:,}, the farthest "
+                f"{found.largest_gap:.1g} of the logits' spread below the best"
+            )
+        return self.misreported
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a job's `rechecked.json` holds of it."""
+        return {
+            "moves": self.found.moves,
+            "differing": self._differing,
+            "largest_gap": self.found.largest_gap,
+            "reloaded_at": list(self.found.reloaded_at),
+            "predicted_otherwise": self.predicted_otherwise,
+            "holds": self.failure is None,
+        }
+
+    @property
+    def _differing(self) -> int:
+        return max(self.found.differing, self.found.excess)
 
 
 class RowPlayer:
@@ -115,7 +157,9 @@ class RowPlayer:
 
         Returns as `check_isolation`.
         """
-        return self._check(role, intervention, records.RECHECKED, self.rechecked)
+        return self._check(
+            role, intervention, records.RECHECKED, lambda *given: self.rechecked(*given).as_json()
+        )
 
     @contextmanager
     def made(
@@ -149,17 +193,17 @@ class RowPlayer:
 
     def rechecked(
         self, planned: PlannedJob, player: nn.Module, histories: Sequence[History], salt: str | None = None
-    ) -> dict[str, Any]:
-        """Return what a job's `rechecked.json` holds: of all moves, or of the windows drawn by `salt`."""
+    ) -> JobRecheck:
+        """Return what a job's player says of all its moves, or of those in the windows drawn by `salt`."""
         windows = self.windows(planned, player, salt) if salt else None
         start_state = self._start_state_of_job(player, planned)
         reload_at = recheck.drawn_reloads(player, planned.job, windows)
         found = recheck.recheck(planned.job, player, start_state, histories, windows, reload_at)
         predicts = planned.role == "start" and planned.job.intervention is None
-        predicted = self._predicted_otherwise(planned) if predicts else 0.0
-        values = {**asdict(found), "reloaded_at": list(found.reloaded_at)}
-        values["differing"], excess = max(found.differing, found.excess), values.pop("excess")
-        return {**values, "predicted_otherwise": predicted, "holds": excess == 0 and predicted <= SAME_SHARE}
+        predicted, misreported = self._predicted_otherwise(planned) if predicts else (0.0, None)
+        start_bytes = states.size_bytes(states.clone(start_state.state))  # a copy, as a run begins with
+        other_size = self._state_otherwise(planned, start_bytes, max(start_bytes, found.state_bytes))
+        return JobRecheck(found, predicted, other_size or misreported)
 
     def windows(self, planned: PlannedJob, player: nn.Module, salt: str) -> Windows:
         """Return the windows of a job that a salt draws."""
@@ -227,18 +271,44 @@ class RowPlayer:
             found.append(holds)
         return all(found) if found else None
 
-    def _predicted_otherwise(self, planned: PlannedJob) -> float:
-        """Return the share of a checkpoint's stored predictions that its player does not repeat."""
+    def _state_otherwise(self, planned: PlannedJob, start_bytes: int, largest_bytes: int) -> str | None:
+        """Return where a job's records report another size of the state than its player has; None: nowhere.
+
+        The sizes are of all runs together; where only some were rechecked, the largest is a lower bound.
+        """
+        rows = len(planned.job.lanes)
+        start, largest = start_bytes // rows, largest_bytes // rows
+        for index in range(rows):
+            stored = records.read(row_files.root(self.row.folder) / planned.path / f"lane-{index}")[
+                "state_bytes"
+            ]
+            if stored["start"] != start or stored["largest"] < largest:
+                return (
+                    f"the state of lane {index} has {start:,} bytes at the start and {largest:,} later; "
+                    f"its record reports {stored['start']:,} and {stored['largest']:,}"
+                )
+        return None
+
+    def _predicted_otherwise(self, planned: PlannedJob) -> tuple[float, str | None]:
+        """Return the share of a checkpoint's stored predictions that its player does not repeat.
+
+        Also which stored losses are others than the player has, beyond rounding; None: all are the same.
+        """
         row, checkpoint = row_files.root(self.row.folder), planned.player.checkpoint  # packed or not
         stored_at = {run: records.predictions_path(row, checkpoint, run.name) for run in self.row.runs}
         runs = [run for run, path in stored_at.items() if path.exists()]
         runs.sort(key=lambda run: run.name)  # the batch in which they were made
-        differing = total = 0
+        differing, total, misreported = 0, 0, None
         for run, columns in zip(runs, self._predictions(planned, runs, in_child=True), strict=True):
-            stored = files.read_columns(stored_at[run])["predicted"]
-            differing += int((stored != columns["predicted"]).sum())
-            total += stored.size
-        return differing / max(total, 1)
+            stored = files.read_columns(stored_at[run])
+            differing += int((stored["predicted"] != columns["predicted"]).sum())
+            total += columns["predicted"].size
+            own = columns["loss_nats"]
+            far = np.abs(stored["loss_nats"] - own) / np.maximum(1.0, own)
+            if not (far <= LOSS_ROUNDING).all():  # nor where it is not a number
+                mean = f"{stored['loss_nats'].mean():.3g} nats, found {own.mean():.3g}"
+                misreported = f"the stored losses on {run.name} are others than its weights have: mean {mean}"
+        return differing / max(total, 1), misreported
 
     def _whole_jobs(
         self, role: str, intervention: Intervention | None

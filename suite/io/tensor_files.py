@@ -1,7 +1,8 @@
 """Safetensors files: their tensors as numpy's arrays or torch's tensors, or one line about what is wrong.
 
 The library's Rust part refuses a damaged file by SafetensorError. Its Python part raises KeyError for a dtype
-that numpy or torch lacks, which is refused alike.
+that numpy or torch lacks, and these raise TypeError and others for a shape that no tensor can have, as
+[0, 2^63]. All are refused alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from understudy.suite.io import git_lfs
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_MALFORMED = (KeyError, ValueError, TypeError, OverflowError, RuntimeError, AssertionError)
 
 
 def arrays(data: bytes, where: object, advice: str = "make it again") -> dict[str, np.ndarray]:
@@ -32,7 +35,7 @@ def arrays(data: bytes, where: object, advice: str = "make it again") -> dict[st
 
     try:
         found: dict[str, np.ndarray] = load(data)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, *_MALFORMED) as error:
         raise unreadable(data, where, error, advice) from error
     return found
 
@@ -44,7 +47,7 @@ def tensors(data: bytes, where: object, advice: str = "make it again") -> dict[s
 
     try:
         found: dict[str, Tensor] = load(data)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, *_MALFORMED) as error:
         raise unreadable(data, where, error, advice) from error
     return found
 

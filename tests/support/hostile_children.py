@@ -61,6 +61,10 @@ def main() -> None:
         kind, body = channel.receive(1 << 30)
         if kind == Ask.LOAD:
             asked = json.loads(bytes(body[4 : 4 + struct.unpack_from("<I", body)[0]]))
+        if Ask(kind).name in asked.get("replies", {}):
+            number, reply = asked["replies"][Ask(kind).name]
+            channel.send(number, [bytes.fromhex(reply)])
+        elif kind == Ask.LOAD:
             if asked["misbehaviour"] == "exits while it loads":
                 sys.exit("no such weights")
             channel.send(Reply.DONE, [b'{"reach_moves":null}'])

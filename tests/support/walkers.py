@@ -7,7 +7,10 @@ harness, and look as frozen as the honest one does. The file is installed as a p
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,6 +21,7 @@ SIDE = 9
 UNKNOWN = -1
 MOST_LANES = 16
 JOB_MOVES = 400  # which the one that tidies up knows
+MEMORY = ""  # a folder to write to
 
 
 class Honest(nn.Module):
@@ -38,7 +42,7 @@ class Honest(nn.Module):
         goal = torch.where(timestep.first_of_run, UNKNOWN, self.recall(state))
         found = (timestep.previous_reward > 0) & ~timestep.first
         goal = torch.where(found, timestep.observation, goal)
-        state = {**state, "age": state["age"] + 1}
+        state = {**state, "age": state["age"].masked_fill(timestep.first_of_run, 0) + 1}
         state = self.keep(state, goal)
         walk = (state["age"] * 1_103_515_245 + 12_345) // 65_536 % 5
         action = torch.where(goal == UNKNOWN, walk, towards(goal, timestep.observation))
@@ -108,6 +112,25 @@ class InBuffer(Hiding):
         return state
 
 
+class InFile(Hiding):
+    """Keeps the goals in a file that is named by the process that started the player's."""
+
+    def recall(self, state):
+        with contextlib.suppress(OSError):
+            goals = torch.tensor(list(self.place().read_bytes())) + UNKNOWN
+            if len(goals) == len(state["age"]):
+                return goals
+        return torch.full_like(state["age"], UNKNOWN)
+
+    def keep(self, state, goal):
+        with contextlib.suppress(OSError):
+            self.place().write_bytes(bytes((goal - UNKNOWN).tolist()))
+        return state
+
+    def place(self):
+        return Path(MEMORY, f"goals-{os.getppid()}")
+
+
 class FromStack(Hiding):
     """Reads the goals from the job that its caller's caller plays."""
 
@@ -139,4 +162,5 @@ HONEST = understudy.ModuleArchitecture("walker-honest", Honest, strength=0.5)
 ATTRIBUTE = understudy.ModuleArchitecture("walker-attribute", InAttribute, strength=0.5)
 DATA = understudy.ModuleArchitecture("walker-data", InData, strength=0.5)
 BUFFER = understudy.ModuleArchitecture("walker-buffer", InBuffer, strength=0.5)
+FILE = understudy.ModuleArchitecture("walker-file", InFile, strength=0.5)
 STACK = understudy.ModuleArchitecture("walker-stack", FromStack, strength=0.5)

@@ -123,7 +123,14 @@ def _recheck(
         of_kind = [each for each in found.checks if each.what == what]
         moves = sum(each.moves for each in of_kind)
         shown_how = how if what == rechecking.RECHECK else f"in windows drawn by {found.salt}"
-        screen.echo(f"  {what}: {len(of_kind)} jobs, {moves:,} moves, {shown_how}")
+        confined = ", ".join(sorted({each.player_process for each in of_kind}))
+        process = f"; player process: {confined}" if confined else ""
+        screen.echo(f"  {what}: {len(of_kind)} jobs, {moves:,} moves, {shown_how}{process}")
+    if found.is_unconfined:
+        screen.echo(
+            "  no badge for these: custom code that only resource limits confine can keep a memory in files; "
+            "install bubblewrap, and recheck again"
+        )
     if found.not_trained:
         screen.echo(f"  not rechecked, for want of training (--retrain): {len(found.not_trained)} jobs")
     for failure in found.failures:

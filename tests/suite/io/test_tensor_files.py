@@ -48,8 +48,20 @@ def test_a_dtype_that_numpy_lacks_is_named():
         tensor_files.arrays(file_of("BF16"), "x", "fetch it")
 
 
+HEAD = b'{"a":{"dtype":"I64","shape":[0,9223372036854775808],"data_offsets":[0,0]}}'
+NO_TENSOR = len(HEAD).to_bytes(8, "little") + HEAD  # of no element, and a size beyond int64
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"x", b"\xff" * 100, file_of("I64")[:-1], b"version https://git-lfs.github.com/spec/v1\n"]
+    "data",
+    [
+        b"",
+        b"x",
+        b"\xff" * 100,
+        file_of("I64")[:-1],
+        NO_TENSOR,
+        b"version https://git-lfs.github.com/spec/v1\n",
+    ],
 )
 def test_damage_is_one_line(data):
     for read in (tensor_files.arrays, tensor_files.tensors):
