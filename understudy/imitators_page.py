@@ -33,12 +33,13 @@ COSTS: Final = ("search", "training", "playing")  # minutes of a processor
 
 
 def page_tables() -> dict[str, str]:
-    """Return the page's tables by name: one for each benchmark that has experiments."""
+    """Return the page's tables by name: one for each benchmark that has trained entries of experiments."""
     board = checkout.ROOT / "leaderboard"
     folders = Folders(ENTRIES, board / "results", board / "searches", checkout.ROOT / "results")
     found = experiments.read()
     names = dict.fromkeys(each.benchmark for each in found.values())
-    return {f"{name} trainings": tables.markdown(HEADINGS, [*_lines(name, found, folders)]) for name in names}
+    lines = {name: [*_lines(name, found, folders)] for name in names}
+    return {f"{name} trainings": tables.markdown(HEADINGS, each) for name, each in lines.items() if each}
 
 
 def _lines(benchmark: str, found: Mapping[str, Experiment], folders: Folders) -> Iterator[list[str]]:
