@@ -272,8 +272,8 @@ def _require_columns(parquet: Any, most_moves: int) -> None:
     ]
     counts = {footer.num_rows, sum(group.num_rows for group in groups), *by_column}
     if len(counts) > 1 or not 0 <= footer.num_rows <= most_moves:
-        found = " or ".join(f"{count:,}" for count in sorted(counts))
-        raise ValueError(f"expected at most {most_moves:,} moves, found {found}")
+        claimed = " or ".join(f"{count:,}" for count in sorted(counts))
+        raise ValueError(f"expected at most {most_moves:,} moves, found {claimed}")
 
 
 def _as_numpy(column: Any) -> np.ndarray:
