@@ -111,9 +111,8 @@ def test_a_card_takes_the_model_index(exported):
     assert found["transfer_normalised_gain"].metric_value == gain["estimate"]
     assert found["transfer_normalised_gain"].metric_args == {
         **{key: gain[key] for key in ("confidence", "low", "high")},
-        "answer": "yes (unverified)",
-        "basis": "method claim, n = 16, m = 16, (not measured: learned rule, retrained), track frozen, "
-        "greedy decoding",
+        "answer": "yes",
+        "basis": "method claim, n = 16, m = 16, track frozen, greedy decoding",
     }
     assert found["transfer_normalised_gain"].dataset_name == "darkroom-v1, budget full, round 2"
 
