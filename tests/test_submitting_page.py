@@ -51,7 +51,8 @@ class Walk:
                 assert arguments[:2] == ["-m", "understudy.review"]
                 program, arguments = "review", arguments[2:]
             code, out, err = self.session.run(program, *arguments)
-            assert code == 0, f"{command}\n{out}\n{err}"
+            partial = arguments[0] == "verify" and "improvement and transfer not played" in err  # SKILL alone
+            assert code == partial, f"{command}\n{out}\n{err}"
             self.outputs.append((command, out))
             if "submissions push" in command:
                 assert re.fullmatch(PINNED, out.strip())
