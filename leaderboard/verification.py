@@ -10,10 +10,11 @@ the player would choose those actions, which takes its weights.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,6 +39,7 @@ from understudy.suite.histories.history_format import History
 from understudy.suite.histories.replay_notes import ReplayNotes
 from understudy.suite.io import file_names, walks
 
+ROUNDING: Final = 1e-9  # of a verdict's numbers: quantiles differ in the last bits between versions of scipy
 Report = Callable[[int, int], None]  # moves done and to do
 Begin = Callable[[int, int, int], None]  # runs and moves to replay, runs that were replayed before
 
@@ -192,17 +194,25 @@ def _draw_differences(record: Mapping[str, Any], history: History) -> Iterator[s
         )
 
 
-def _leaves(stored: Any, derived: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (key, stored, derived) for each derived value that differs from the stored one."""
+def _leaves(
+    stored: Any, derived: Any, place: str = "", rounding: float = 0.0
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (key, stored, derived) for each derived value that differs from the stored one.
+
+    `rounding` is the relative difference of two fractions that is none.
+    """
     if isinstance(derived, Mapping) and isinstance(stored, Mapping):
         for key in derived:
-            yield from _leaves(stored.get(key), derived[key], f"{place}.{key}" if place else key)
+            yield from _leaves(stored.get(key), derived[key], f"{place}.{key}" if place else key, rounding)
         if place:
             for key in set(stored) - set(derived):
                 yield f"{place}.{key}", stored[key], None
     elif isinstance(derived, list) and isinstance(stored, list) and len(derived) == len(stored):
         for index, (one, other) in enumerate(zip(stored, derived, strict=True)):
-            yield from _leaves(one, other, f"{place}[{index}]")
+            yield from _leaves(one, other, f"{place}[{index}]", rounding)
+    elif rounding and isinstance(stored, float) and isinstance(derived, float):
+        if not math.isclose(stored, derived, rel_tol=rounding, abs_tol=rounding):
+            yield place, stored, derived
     elif stored != derived:
         yield place, stored, derived
 
@@ -279,7 +289,9 @@ def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    for place, found, expected in _leaves({"scores": kept}, {"scores": scores.scores_of(scored)}):
+    for place, found, expected in _leaves(
+        {"scores": kept}, {"scores": scores.scores_of(scored)}, "", ROUNDING
+    ):
         yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the runs give {expected!r}"
 
 
@@ -295,7 +307,7 @@ def _check_controls(results: Path, row: RowFolder, scorer: RowScorer) -> Iterato
         yield str(error)
         return
     expected = json.loads(json.dumps(found))  # tuples become lists
-    for place, stored_value, derived in _leaves({"controls": kept}, {"controls": expected}):
+    for place, stored_value, derived in _leaves({"controls": kept}, {"controls": expected}, "", ROUNDING):
         yield f"{path}: {place.removeprefix('controls.')} is {stored_value!r}, the runs give {derived!r}"
 
 

@@ -256,7 +256,8 @@ def test_the_document_says_what_the_stored_scores_say(stored):
             cell = row["cells"][verdict["task"]]
             number = verdict["numbers"].get(shown[verdict["task"]])
             assert cell["answer"] == verdict["answer"]
-            assert cell["value"] == (number and {key: number[key] for key in ("estimate", "low", "high")})
+            own = number and {key: number[key] for key in ("estimate", "low", "high")}
+            assert cell["value"] == (own and pytest.approx(own, rel=1e-9))  # another scipy, other last bits
             checked += cell["value"] is not None
     assert checked >= 12
 
