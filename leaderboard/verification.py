@@ -10,7 +10,6 @@ the player would choose those actions, which takes its weights.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from understudy.leaderboard import (
     releases,
     scores,
     stored_rows,
+    value_differences,
 )
 from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
@@ -165,7 +165,7 @@ def _differences(record: Mapping[str, Any], history: History) -> Iterator[str]:
         **history.header.run,
         **records.measured(history),
     }
-    for place, found, expected in _leaves(dict(record), derived):
+    for place, found, expected in value_differences.differing(dict(record), derived):
         yield f"{place} is {found!r}, the log says {expected!r}"
     if records.checksum(record) != record.get("record_sha256"):
         yield "record_sha256 does not hold: a number of this record was changed"
@@ -194,29 +194,6 @@ def _draw_differences(record: Mapping[str, Any], history: History) -> Iterator[s
         )
 
 
-def _leaves(
-    stored: Any, derived: Any, place: str = "", rounding: float = 0.0
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (key, stored, derived) for each derived value that differs from the stored one.
-
-    `rounding` is the relative difference of two fractions that is none.
-    """
-    if isinstance(derived, Mapping) and isinstance(stored, Mapping):
-        for key in derived:
-            yield from _leaves(stored.get(key), derived[key], f"{place}.{key}" if place else key, rounding)
-        if place:
-            for key in set(stored) - set(derived):
-                yield f"{place}.{key}", stored[key], None
-    elif isinstance(derived, list) and isinstance(stored, list) and len(derived) == len(stored):
-        for index, (one, other) in enumerate(zip(stored, derived, strict=True)):
-            yield from _leaves(one, other, f"{place}[{index}]", rounding)
-    elif rounding and isinstance(stored, float) and isinstance(derived, float):
-        if not math.isclose(stored, derived, rel_tol=rounding, abs_tol=rounding):
-            yield place, stored, derived
-    elif stored != derived:
-        yield place, stored, derived
-
-
 def _check_row(row: RowFolder) -> Iterator[str]:
     """Yield what keeps a row's declaration or its timing from being read."""
     stored_rows.row_of(row)
@@ -243,7 +220,7 @@ def _check_jobs(row: RowFolder) -> Iterator[str]:
                 yield f"{folder}: {missing[0]} of {len(names)} runs is missing; a job's runs count together"
             for run in runs:
                 expected = {**records.run_of(job, names.index(run.name)), "labels": job["labels"]}
-                for place, found, declared in _leaves(records.read(run), expected):
+                for place, found, declared in value_differences.differing(records.read(run), expected):
                     yield f"{run / records.RECORD}: {place} is {found!r}, {records.JOB} says {declared!r}"
         except (InputError, LookupError, TypeError, ValueError) as error:
             yield (
@@ -289,7 +266,7 @@ def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    for place, found, expected in _leaves(
+    for place, found, expected in value_differences.differing(
         {"scores": kept}, {"scores": scores.scores_of(scored)}, "", ROUNDING
     ):
         yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the runs give {expected!r}"
@@ -307,7 +284,9 @@ def _check_controls(results: Path, row: RowFolder, scorer: RowScorer) -> Iterato
         yield str(error)
         return
     expected = json.loads(json.dumps(found))  # tuples become lists
-    for place, stored_value, derived in _leaves({"controls": kept}, {"controls": expected}, "", ROUNDING):
+    for place, stored_value, derived in value_differences.differing(
+        {"controls": kept}, {"controls": expected}, "", ROUNDING
+    ):
         yield f"{path}: {place.removeprefix('controls.')} is {stored_value!r}, the runs give {derived!r}"
 
 
