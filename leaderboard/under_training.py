@@ -22,7 +22,21 @@ from understudy.suite.reserved_names import DECLARATION, ENTRIES
 YARDSTICK: Final = "bc-time"
 WITHOUT_MEMORY: Final = ("bc", YARDSTICK)  # architectures that training cannot carry beyond it
 # With the watched runs and the training seeds, all that determines the held-out windows and their targets.
-OF_WINDOWS: Final = ("seed", "held_out", "held_out_games", "batch_size", "window_moves", "episode_stride")
+OF_WINDOWS: Final = (
+    "seed",
+    "held_out",
+    "held_out_games",
+    "batch_size",
+    "window_moves",
+    "episode_stride",
+    "last_moves",
+)
+
+LATER: Final = {
+    "held_out_games": 0,
+    "episode_stride": 1,
+    "last_moves": 0,
+}  # defaults, where older ones have none
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ def _held_out(log: Path, log_ns: int, declaration: Path, declaration_ns: int) ->
 
 
 def _windows(declared: dict[str, Any]) -> str:
-    settings = declared["training"]
+    settings = {**LATER, **declared["training"]}
     seeds = sorted(each["training_seed"] for each in declared["checkpoints"])
     known = {name: settings.get(name) for name in OF_WINDOWS}
     values = [declared["watched"], seeds, known, declared.get("training_targets")]

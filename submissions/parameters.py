@@ -15,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from understudy.baselines.training import loop, settings
+from understudy.baselines.training.settings import TrainingSettings
 from understudy.submissions import architectures, loading, regular_files, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
 from understudy.suite import benchmarks, devices, draws, games
@@ -169,9 +170,9 @@ def _train(
         architectures.load(config.architecture, source.custom_code),
         config.parameters,
         games.load(source.benchmark.watched_games[0]),
-        _watched(source, intervention, frozenset(names) - held_out, own.episode_stride),
+        _watched(source, intervention, frozenset(names) - held_out, own),
         replace(own, seed=draws.derive(intervention.parameters, own.seed, intervention.draw) % 2**63),
-        held_out=_watched(source, intervention, held_out, own.episode_stride) if held_out else None,
+        held_out=_watched(source, intervention, held_out, own) if held_out else None,
         resume_file=resume_file,
         save_every_updates=SAVE_EVERY_UPDATES,
         progress=lambda at: request.report(f"training {intervention.name}", at.updates_done, at.updates),
@@ -181,7 +182,7 @@ def _train(
 
 
 def _watched(
-    source: CheckpointSource, intervention: Intervention, names: frozenset[str], episode_stride: int
+    source: CheckpointSource, intervention: Intervention, names: frozenset[str], own: TrainingSettings
 ) -> WatchedRuns:
     """Return these of the runs that the checkpoint watched, with shuffled actions where it shall be so.
 
@@ -203,4 +204,4 @@ def _watched(
     stores = frame_store.open_stores(histories, 0, moves)
     if intervention.parameters == "shuffled":
         histories = [shuffled_actions(history, moves, intervention.draw) for history in histories]
-    return WatchedRuns(histories, stores, moves, episode_stride)
+    return WatchedRuns(histories, stores, moves, own.episode_stride, own.last_moves)

@@ -214,6 +214,7 @@ class _Training:
             [stores[i] for i in indices],
             self.watched_moves,
             self.settings.episode_stride,
+            self.settings.last_moves,
         )
 
     def resume_file(self, out: Path, checkpoint: Checkpoint) -> Path:

@@ -94,6 +94,13 @@ class TrainingSettings:
         "k: windows of every k-th episode, in which the improvement is k times as steep",
         is_later=True,
     )
+    last_moves: int = validation.bounded(
+        0,
+        1_000_000_000,
+        0,
+        "windows lie within the last so many watched moves of each run; 0: anywhere",
+        is_later=True,
+    )
     report_every: int = validation.bounded(
         1,
         100_000_000,

@@ -90,12 +90,14 @@ class WatchedRuns:
         stores: Sequence[FrameStore],
         watched_moves: int,
         episode_stride: int = 1,
+        last_moves: int = 0,
     ) -> None:
         """Use runs of one game family, each with its frame store.
 
         With an `episode_stride` of k > 1, a random window consists of every k-th episode of a run, as if the
         others had not been played: it begins with an episode, and the last one may be cut short.
-        Source: Laskin et al. (ICLR 2023), who subsample the episodes of long histories.
+        Source: Laskin et al. (ICLR 2023), who subsample the episodes of long histories. With `last_moves`,
+        random windows lie within the last so many watched moves of each run.
 
         Raises InputError if the runs are of several families, or there are none.
         """
@@ -106,6 +108,7 @@ class WatchedRuns:
             )
         self._runs = list(zip(histories, stores, strict=True))
         self._moves = np.array([min(watched_moves, history.num_moves) for history in histories])  # [L]
+        self._drawn_from = np.maximum(self._moves - last_moves, 0) if last_moves else 0 * self._moves  # [L]
         self._stride = episode_stride
         self._first_episodes_of: dict[int, tuple[list[np.ndarray], np.ndarray]] = {}
         frame_bytes = np.dtype(self.game.observation_dtype).itemsize * math.prod(self.game.observation_shape)
@@ -127,7 +130,8 @@ class WatchedRuns:
     ) -> Windows:
         """Return random windows [B, T], a function of `rng` and the runs alone.
 
-        Each window of T watched moves is equally likely, so longer runs are drawn more often. The memory is
+        Each window of T watched moves is equally likely, so longer runs are drawn more often; with
+        `last_moves`, each of those within them. The memory is
         empty before each: `first_of_run` is true at its first move. With `pinned`, the tensors lie in pinned
         memory, from which they can be copied to a GPU asynchronously. Raises InputError if no run has T
         watched moves, or with a stride so many in every k-th episode.
@@ -178,16 +182,17 @@ class WatchedRuns:
         self, batch_size: int, window_moves: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the runs [B] and first moves [B] of random windows."""
-        starts = np.maximum(self._moves - window_moves + 1, 0)  # [L], number of possible first moves
+        used = self._moves - self._drawn_from  # [L]
+        starts = np.maximum(used - window_moves + 1, 0)  # [L], number of possible first moves
         ends = np.cumsum(starts)
         if window_moves < 1 or not ends[-1]:
             raise InputError(
-                f"windows of {window_moves} moves: the longest watched run has {self._moves.max()}; "
-                "choose shorter windows"
+                f"windows of {window_moves} moves: the longest watched run has {used.max()}"
+                f"{' in its last_moves' if self._drawn_from.any() else ''}; choose shorter windows"
             )
         drawn = rng.integers(ends[-1], size=batch_size)
         runs = np.searchsorted(ends, drawn, side="right")
-        return runs, drawn - (ends - starts)[runs]
+        return runs, self._drawn_from[runs] + drawn - (ends - starts)[runs]
 
     def _strided(self, batch_size: int, window_moves: int, rng: np.random.Generator, pinned: bool) -> Windows:
         """Return windows [B, T] of every k-th episode; each possible first episode is equally likely."""
@@ -228,7 +233,10 @@ class WatchedRuns:
         Raises InputError if there are none.
         """
         if window_moves not in self._first_episodes_of:
-            found = [self._possible(borders, window_moves) for borders in self._episodes]
+            found = [
+                self._possible(borders, start, window_moves)
+                for borders, start in zip(self._episodes, self._drawn_from, strict=True)
+            ]
             ends = np.cumsum([len(each) for each in found])
             if window_moves < 1 or not ends[-1]:
                 raise InputError(
@@ -238,12 +246,12 @@ class WatchedRuns:
             self._first_episodes_of[window_moves] = found, ends
         return self._first_episodes_of[window_moves]
 
-    def _possible(self, borders: np.ndarray, window_moves: int) -> np.ndarray:
-        """Return the episodes of a run from which on every k-th has `window_moves` moves in all."""
+    def _possible(self, borders: np.ndarray, start: int, window_moves: int) -> np.ndarray:
+        """Return the episodes at or after a move from which on every k-th has `window_moves` moves in all."""
         left = np.diff(borders)  # becomes the sum of an episode's moves and those of every k-th after it
         for episode in range(len(left) - self._stride - 1, -1, -1):
             left[episode] += left[episode + self._stride]
-        return np.flatnonzero(left >= window_moves)
+        return np.flatnonzero((left >= window_moves) & (borders[:-1] >= start))
 
     @functools.cached_property
     def _episodes(self) -> list[np.ndarray]:

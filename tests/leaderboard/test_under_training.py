@@ -78,7 +78,8 @@ def test_checkpoints_count_by_their_mean(entries):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"held_out": 3}, {"episode_stride": 2}, {"window_moves": 9}, {"held_out_games": 1}]
+    "settings",
+    [{"held_out": 3}, {"episode_stride": 2}, {"window_moves": 9}, {"held_out_games": 1}, {"last_moves": 99}],
 )
 def test_other_held_out_windows_are_not_compared(settings, entries):
     entry(entries, "bc-time", (1.0,), "bc-time")
@@ -89,6 +90,12 @@ def test_other_held_out_windows_are_not_compared(settings, entries):
 def test_the_settings_of_the_model_and_the_number_of_updates_are_no_part_of_the_windows(entries):
     entry(entries, "bc-time", (1.0,), "bc-time")
     entry(entries, "gru", (2.0,), updates=7, learning_rate=0.5)
+    assert remark(entries, "gru") is not None
+
+
+def test_a_setting_that_an_older_declaration_lacks_has_its_default(entries):
+    entry(entries, "bc-time", (1.0,), "bc-time")
+    entry(entries, "gru", (2.0,), last_moves=0, episode_stride=1)
     assert remark(entries, "gru") is not None
 
 

@@ -310,6 +310,38 @@ def test_strided_windows_that_do_not_fit_are_refused(dark):
         dark.sample(1, 61, np.random.default_rng(0))
 
 
+def test_windows_of_the_last_moves_lie_within_them(runs):
+    """Of 50 moves there are 31 windows of 20; the shortest run has 30 moves, all within its last 50."""
+    watched = WatchedRuns([run.history for run in runs], [run.store for run in runs], 120, last_moves=50)
+    drawn = watched.sample(20_000, 20, np.random.default_rng(2))
+    counts = Counter(zip(drawn.runs.tolist(), drawn.starts.tolist(), strict=True))
+    assert set(counts) == {
+        (run, start)
+        for run, moves in enumerate(watched.moves)
+        for start in range(max(moves - 50, 0), moves - 19)
+    }
+    mean = 20_000 / len(counts)
+    assert all(abs(count - mean) < 5 * mean**0.5 for count in counts.values())
+    with pytest.raises(InputError, match="the longest watched run has 50 in its last_moves; choose shorter"):
+        watched.sample(1, 51, np.random.default_rng(0))
+
+
+def test_last_moves_that_are_more_than_a_run_has_are_all_of_it(runs):
+    histories, stores = [run.history for run in runs], [run.store for run in runs]
+    every, last = (WatchedRuns(histories, stores, 120, last_moves=n) for n in (0, 10_000))
+    one, other = (source.sample(50, 20, np.random.default_rng(2)) for source in (every, last))
+    assert all(torch.equal(a, b) for a, b in zip(one[1:], other[1:], strict=True))
+
+
+def test_strided_windows_of_the_last_moves_begin_with_an_episode_in_them(dark):
+    """Of the last 130 of 200 moves: episodes 4 to 9; two of every 4th begin with 4 or 5, moves 80 and 100."""
+    (run,) = dark._runs
+    last = WatchedRuns([run[0]], [run[1]], 200, episode_stride=4, last_moves=130)
+    drawn = last.sample(2000, 40, np.random.default_rng(1))
+    moves = [[*range(m, m + 20), *range(m + 80, m + 100)] for m in (80, 100)]
+    assert {tuple(a) for a in drawn.actions.tolist()} == {tuple(run[0].action[m].tolist()) for m in moves}
+
+
 def test_observations_are_the_same_from_memory_and_from_the_store(runs, monkeypatch):
     def sample() -> list[dict[str, object]]:
         watched = WatchedRuns([run.history for run in runs], [run.store for run in runs], 120)
