@@ -42,7 +42,8 @@ class Play(BaseModel):
     model_config = validation.STRICT
 
     budget: Literal["full", "tenth", "quick"]
-    round: int = Field(ge=1)  # in which the entry's identity was committed
+    round: int | None = Field(default=None, ge=1)  # in which the entry was committed; None: dev
+    tasks: list[str] = []  # alone; none: all of the budget
     claim: bool = False  # with the interventions that a yes needs
     lanes: int | None = Field(default=None, ge=1)
 
@@ -233,7 +234,8 @@ def rows(experiment: Experiment, folders: Folders) -> Iterator[Step]:
             "score",
             str(folders.entry(experiment)),
             *("--benchmark", experiment.benchmark, "--budget", play.budget),
-            *("--out", str(folders.results), "--round", str(play.round)),
+            *("--out", str(folders.results), "--round", "dev" if play.round is None else str(play.round)),
+            *(each for task in play.tasks for each in ("--task", task)),
             *(["--claim", "--recheck"] if play.claim else ["--isolation"]),
             *(["--num-envs", str(play.lanes)] if play.lanes else []),
         ]
