@@ -25,7 +25,14 @@ from understudy.suite.io.file_names import CONFIG, TRAINING_LOG, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 
 EXPERIMENTS: Final = checkout.ROOT / "leaderboard" / "experiments.toml"
-OWN: Final = ("name", "like", "plays", "search", "weights_of")  # values that are never another's
+OWN: Final = (
+    "name",
+    "like",
+    "plays",
+    "search",
+    "tried_by_hand",
+    "weights_of",
+)  # values that are never another's
 OPTIONS: Final = {  # of `train`, of settings that have one of their own
     "updates": "--updates",
     "seed": "--seed",
@@ -73,6 +80,7 @@ class Experiment(BaseModel):
     num_seeds: int = Field(default=1, ge=1)
     settings: Numbers = {}
     search: Search | None = None
+    tried_by_hand: int = Field(default=0, ge=0)  # other settings, before it was written down
     weights_of: str | None = None  # an experiment whose weights and values it has, under another decoding
     decoding: Literal["greedy", "sample"] = "greedy"
     plays: list[Play] = []
@@ -216,7 +224,8 @@ def validation_loss(submission: Path) -> float:
 def training(experiment: Experiment, chosen: Numbers, folders: Folders) -> Step:
     """Return the command that trains an experiment's entry."""
     out = folders.entry(experiment)
-    trials = 1 if experiment.search is None else len(list(searches(experiment, folders)))
+    searched = 1 if experiment.search is None else len(list(searches(experiment, folders)))
+    trials = searched + experiment.tried_by_hand
     step = _training(
         experiment,
         {**experiment.settings, **chosen},
