@@ -13,7 +13,7 @@ LOWEST := .venv-lowest
 INSTALLED_LOWEST := $(LOWEST)/.installed-lowest
 
 .DEFAULT_GOAL := help
-.PHONY: help browser demo test lowest check speed long results docs
+.PHONY: help browser demo test lowest check speed long results axes docs
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make speed   speed ratios against peers, measured in one run"
 	@echo "make long    the tests that take minutes"
 	@echo "make results the trained entries and their rows, as far as they are missing; takes hours"
+	@echo "make axes    one recipe with one thing changed at a time, as far as it is missing; takes hours"
 	@echo "make docs    the docs site, into site/"
 
 browser: $(INSTALLED)
@@ -56,6 +57,9 @@ long: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(BIN)/python -m understudy.leaderboard.make_results $(RESULTS)
+
+axes: $(INSTALLED)
+	$(BIN)/python -m understudy.leaderboard.make_axes $(AXES)
 
 docs: $(INSTALLED_FOR_DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
