@@ -37,9 +37,7 @@ def review(pull: PullRequest) -> Review:
     if not found.refusals:
         new = _new(before, after)
         found.refusals += [line for each in new for line in _refused_name(each)]
-        found.refusals += [
-            f"{PATH}: {each.name!r}: {why}" for each in new if (why := rounds.why_no_later(each, before))
-        ]
+        found.refusals += [f"{PATH}: {each.name!r}: {why}" for each, why in _unfit(new, before, after)]
         for each in new:
             found.checked.append(
                 (f"round {after[-1].name}", f"{each.name} on {each.benchmark}, {each.identity}")
@@ -47,6 +45,10 @@ def review(pull: PullRequest) -> Review:
         found.not_checked.append(
             ("weights", "only their hash is committed; whose it is shows when the row comes")
         )
+        if len(new) > 1:
+            found.not_checked.append(
+                ("choice", f"a row of one of these {len(new)}, without the others, is the best of {len(new)}")
+            )
         found.next_steps.append(
             f"a maintainer merges it, and draws the salt of round {after[-1].name} when it closes; then "
             f"score the submission: understudy score SUBMISSION --round {after[-1].name}"
@@ -89,6 +91,17 @@ def _refused(before: Sequence[Round], after: Sequence[Round]) -> Iterator[str]:
 def _new(before: Sequence[Round], after: Sequence[Round]) -> list[Committed]:
     known = {each for found in before if found.salt is None for each in found.committed}
     return [each for each in after[-1].committed if each not in known]
+
+
+def _unfit(
+    new: Sequence[Committed], before: Sequence[Round], after: Sequence[Round]
+) -> Iterator[tuple[Committed, str]]:
+    """Yield the new submissions that the open round cannot have, and why."""
+    together = after[-1].committed
+    for each in new:
+        earlier = together[: together.index(each)]
+        if why := rounds.why_no_later(each, before) or rounds.why_not_beside(each, earlier):
+            yield each, why
 
 
 def _refused_name(committed: Committed) -> Iterator[str]:

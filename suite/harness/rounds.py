@@ -140,16 +140,17 @@ def of_controls(path: Path = ROUNDS) -> Round:
 def commit(entries: Sequence[Committed], path: Path = ROUNDS) -> Round:
     """Add submissions to the open round, which is begun if there is none; return it.
 
-    A submission that is in it already is not added again. Raises InputError for one of a drawn round, and for
-    an installed package's file.
+    A submission that is in it already is not added again. Raises InputError for one of a drawn round, for
+    another one of a name that is in it, and for an installed package's file.
     """
     checkout.require_for(path)
     found = read(path)
-    for each in entries:
-        if why := why_no_later(each, found):
-            raise InputError(f"{each.name}: {why}")
     if not found or found[-1].salt is not None:
         found.append(Round(str(len(found) + 1)))
+    for number, each in enumerate(entries):
+        earlier = [*found[-1].committed, *entries[:number]]
+        if why := why_no_later(each, found) or why_not_beside(each, earlier):
+            raise InputError(f"{each.name}: {why}")
     new = [each for each in dict.fromkeys(entries) if each not in found[-1].committed]
     found[-1] = replace(found[-1], committed=(*found[-1].committed, *new))
     _write(found, path)
@@ -169,6 +170,24 @@ def why_no_later(submission: Committed, known: Sequence[Round]) -> str | None:
     return (
         f"{submission.identity[:12]} was committed to round {names[0]}, which is drawn, and no later round "
         f"gives it other seeds; score it under that one: understudy score --round {names[0]}"
+    )
+
+
+def why_not_beside(submission: Committed, others: Sequence[Committed]) -> str | None:
+    """Return why a submission cannot be in one round with some others; None if it can.
+
+    A name with several submissions would leave open until its row comes whose the row is.
+    """
+    named = (submission.benchmark, submission.name)
+    other = next(
+        (each for each in others if (each.benchmark, each.name) == named and each != submission), None
+    )
+    if other is None:
+        return None
+    return (
+        f"expected one submission of this name on {submission.benchmark} in a round; found "
+        f"{other.identity[:12]} and {submission.identity[:12]}; give one of them another name in "
+        "submission.json, and commit again"
     )
 
 

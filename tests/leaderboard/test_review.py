@@ -286,6 +286,10 @@ FIRST = ([OLDER], SALT)
         (rounds(FIRST, ([committed("random")], None)), "is the name of a control"),
         (rounds(FIRST, ([committed("<b>")], None)), "expected a name of letters"),
         (rounds(FIRST, ([committed(benchmark="chess-v1")], None)), "chess-v1"),
+        (
+            rounds(FIRST, ([committed("early"), committed("early", identity="1" * 64)], None)),
+            "found 0123456789ab and 111111111111; give one of them another name",
+        ),
         ({commitments.PATH: "{"}, "leaderboard/rounds.json: "),
     ],
 )
@@ -307,11 +311,23 @@ def test_a_commitment_says_what_is_committed(repository, capsys):
     found = commitments.review(repository.pull)
     assert found.refusals == []
     assert found.checked == [("round 2", f"mine on darkroom-v1, {HASH}")]
+    assert "best of" not in str(found.not_checked)
     assert command.main(["main", "--repository", str(repository.path)]) == 0
     assert "Nothing is refused" in capsys.readouterr().out
     repository.commit(rounds(FIRST, ([committed()], None)))
     (line,) = commitments.review(repository.pull).refusals
     assert "a commitment of the open round is gone" in line
+
+
+def test_several_commitments_at_once_are_a_choice(repository):
+    repository.git("switch", "--quiet", "main")
+    repository.commit(rounds(FIRST))
+    repository.git("switch", "--quiet", "--create", "round")
+    both = [committed(), committed("mine-sampled", decoding="sample"), committed(benchmark="minatar-v1")]
+    repository.commit(rounds(FIRST, (both, None)))
+    found = commitments.review(repository.pull)
+    assert found.refusals == []
+    assert ("choice", "a row of one of these 3, without the others, is the best of 3") in found.not_checked
 
 
 def test_the_file_of_the_rounds_stays_a_file(repository):

@@ -39,6 +39,20 @@ def test_a_round_is_committed_drawn_and_then_closed(path):
     assert rounds.of_controls(path) == drawn  # the first, whatever follows
 
 
+def test_a_name_stands_for_one_submission_in_a_round(path):
+    """At commit 01e8ea57 it could stand for any number, of which the one to be scored was chosen later."""
+    rounds.commit([ONE], path)
+    other = replace(TWO, name=ONE.name)
+    with pytest.raises(
+        InputError, match="found 111111111111 and 222222222222; give one of them another name"
+    ):
+        rounds.commit([other], path)
+    with pytest.raises(InputError, match="found 333333333333 and 222222222222"):
+        rounds.commit([THREE, replace(TWO, name=THREE.name)], path)
+    assert rounds.read(path) == [Round("1", (ONE,))]
+    rounds.commit([replace(other, benchmark="darkroom-v1")], path)
+
+
 @pytest.mark.parametrize(
     "again",
     [
