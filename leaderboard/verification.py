@@ -22,6 +22,7 @@ from understudy.leaderboard import (
     controls_check,
     plan_check,
     predictions,
+    reference_starts,
     releases,
     scores,
     stored_rows,
@@ -67,8 +68,8 @@ def verify(
     """Verify every row below a folder, and the tables of a results folder; return one finding per row.
 
     Args:
-        path: a results folder, or the folder of a benchmark, a budget or a row in it. Runs elsewhere in the
-            results, with which its rows are compared, are not replayed.
+        path: a results folder, or the folder of a benchmark, a budget or a row in it. Of the rest of the
+            results, only the reference players' starts, on which its rows' answers rest, are replayed.
         processes: None: as many as there are cores.
         report: called while runs are replayed.
         begin: called once, before the first replay.
@@ -80,9 +81,11 @@ def verify(
     rows = [row for row in stored_rows.every_row_in(results) if _lies_in(row.path, chosen)]
     failures: dict[RowFolder, list[str]] = {row: [] for row in rows}
     runs = {row: _run_folders(row, failures[row]) for row in rows}
+    beside = reference_starts.beside(results, rows)
+    others = {row: [run for runs in beside.get(row, {}).values() for run in runs] for row in rows}
     histories: list[tuple[RowFolder, RowPath, History]] = []
     for row, folders in runs.items():
-        for folder in folders:
+        for folder in [*folders, *others[row]]:
             found, history = _check_files(row, folder)
             failures[row] += found
             if history is not None:
@@ -100,6 +103,9 @@ def verify(
     for row in rows:
         for check in (_check_row, _check_jobs, _check_plan, _check_results_of_checks):
             failures[row] += _failures(check(row))
+        for reference in beside.get(row, {}):
+            failures[row] += _failures(_check_jobs(reference))
+            failures[row] += _failures(_check_plan(reference))
         failures[row] += _check_scores(scorer, row)
     if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
         for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
@@ -112,12 +118,18 @@ def verify(
         Finding(
             row,
             runs=len(runs[row]),
-            moves=sum(history.num_moves for each, _, history in histories if each == row),
+            moves=sum(
+                history.num_moves
+                for each, folder, history in histories
+                if each == row and folder not in others[row]
+            ),
             failures=tuple(dict.fromkeys(failures[row])),
             not_played=_not_played(row),
-            reported=_reported(row),
+            reported=(*_reported(row), *reference_starts.reported(results, row)),
             replayed_before=sum(
-                known for (each, *_), known in zip(histories, before, strict=True) if each == row
+                known
+                for (each, folder, _), known in zip(histories, before, strict=True)
+                if each == row and folder not in others[row]
             ),
         )
         for row in rows

@@ -189,10 +189,13 @@ def test_stored_entries_are_what_their_experiments_make():
             assert seeds == set(range(int(first), int(end)))
 
 
-def test_the_50k_experiments_have_one_budget_and_numbers_of_parameters_within_a_tenth():
-    game = games.load("darkroom/goal-40")
-    found = {name: each for name, each in experiments.read().items() if name.endswith("-50k")}
-    assert len(found) >= 10
+@pytest.mark.parametrize(
+    ("ending", "game_name", "count"), [("-50k", "darkroom/goal-40", 10), ("-160k", "minatar/breakout", 9)]
+)
+def test_experiments_of_one_budget_have_numbers_of_parameters_within_a_tenth(ending, game_name, count):
+    game = games.load(game_name)
+    found = {name: each for name, each in experiments.read().items() if name.endswith(ending)}
+    assert len(found) == count
     budgets, sizes = [], []
     for experiment in found.values():
         architecture = baselines.load(experiment.architecture)
