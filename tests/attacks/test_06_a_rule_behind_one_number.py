@@ -7,6 +7,8 @@ either.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import safetensors.torch
 import torch
@@ -81,12 +83,16 @@ def answer(results, requested):
 def test_it_passes_for_learned_until_it_is_trained_anew(switched, tmp_path):
     out = tmp_path / "out"
     requested = rows.requested(str(switched), out, lanes=LANES)
+    players = tuple(replace(each, load_in_child=None) for each in requested.entry.players)
+    requested = replace(
+        requested, entry=replace(requested.entry, players=players)
+    )  # others have no such `bc`
     rows.score(
         requested,
         ["transfer"],
         applied=(interventions.YOKED, *interventions.REDRAWN, *interventions.SHUFFLED),
     )
-    RowPlayer(requested, lambda progress: None).check_isolation("transfer")  # here: others have no such `bc`
+    RowPlayer(requested, lambda progress: None).check_isolation("transfer")
     found = answer(out, requested)
     assert (found.answer, found.reason) == ("yes (unverified)", "not measured: retrained")
     assert found.marks == ()  # not even built-in
@@ -94,6 +100,18 @@ def test_it_passes_for_learned_until_it_is_trained_anew(switched, tmp_path):
     rows.score(requested, ["transfer"], applied=interventions.RETRAINED)
     found = answer(out, requested)
     assert (found.answer, found.reason) == (verdicts.UNDECIDED, verdicts.NOT_RETRAINED)
+
+
+def test_a_player_that_was_trained_keeps_its_yes():
+    """The stored row of the transformer: its gain is there again in each of three trainings."""
+    name = "transformer-many-runs"
+    path = stored_rows.RESULTS / "darkroom-v1" / "full" / name
+    scored = scores.score_row(stored_rows.RESULTS, stored_rows.RowFolder(path, "darkroom-v1", "full", name))
+    verdict = scored.verdict("transfer")
+    assert verdict is not None
+    assert verdict.answer == "yes"
+    kept = [scored.gains_under["transfer"][each.name].estimate for each in interventions.RETRAINED]
+    assert min(kept) > verdict.numbers["gain"].estimate / 2
 
 
 def test_retrained_weights_have_another_seed_and_the_true_histories(switched, tmp_path):
