@@ -1,6 +1,8 @@
 """`understudy verify ROW --recheck SUBMISSION`: which badges a row earns, and that each can be earned."""
 
+import inspect
 import json
+import re
 import shutil
 
 import pytest
@@ -13,6 +15,8 @@ from understudy.suite import reserved_names
 from understudy.suite.errors import InputError
 from understudy.suite.harness import rounds, work
 from understudy.suite.io import files
+from understudy.suite.scoring import conditions, verdicts
+from understudy.suite.scoring.verdicts import Verdict
 
 
 def badges(*jobs, answers=None):
@@ -57,6 +61,29 @@ def test_custom_code_that_limits_alone_confine_earns_no_badge_of_a_recheck(is_cu
 def test_a_rerun_with_other_answers_earns_no_badge():
     assert badges(answers={"skill": ("no", "no")}) == ["rerun"]
     assert badges(answers={"skill": ("no", "partial")}) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "said"),
+    [
+        ("yes", None, "yes"),
+        ("yes (unverified)", "not measured: reward", "yes"),
+        ("undecided", "gain does not depend on reward", "yes"),
+        ("undecided", "isolation does not hold", "yes"),
+        ("undecided", None, "undecided"),
+        ("no", None, "no"),
+        (None, "not played", None),
+    ],
+)
+def test_a_rerun_compares_what_the_contrasts_say(answer, reason, said):
+    """At commit a2b4eab9 the sandbagger's stored undecided was held against a rerun's yes (unverified)."""
+    assert rechecking.contrasts_say(Verdict("transfer", "method", answer, reason=reason)) == said
+
+
+def test_every_reason_of_a_failed_condition_is_listed():
+    source = inspect.getsource(conditions)
+    named = set(re.findall(r"_undecided\(verdict, verdicts\.(\w+)\)", source))
+    assert {getattr(verdicts, name) for name in named} == set(verdicts.CONDITIONS_FAILED)
 
 
 def test_a_rerun_of_nothing_earns_no_badge():

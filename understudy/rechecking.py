@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from understudy.suite.harness.jobs import PlannedJob
     from understudy.suite.harness.requests import PlayProgress, RequestedRow
     from understudy.suite.harness.row_files import RowPath
+    from understudy.suite.scoring.verdicts import Verdict
 
 RECHECK, ISOLATION = "recheck", "isolation"
 
@@ -42,7 +43,7 @@ class RowCheck:
     is_whole: bool  # whether all moves were given to it, from move 0; otherwise windows
     salt: str  # by which the windows were drawn
     checks: tuple[JobCheck, ...]
-    not_trained: tuple[str, ...]  # jobs whose parameters are trained, which was not asked for
+    not_trained: tuple[str, ...]  # jobs whose parameters are trained, where that was not asked for or custom
     # task -> stored answer and that of runs played anew; None: they were not played
     answers: dict[str, tuple[str | None, str | None]] | None
 
@@ -111,8 +112,10 @@ def check(
         row: the stored row.
         submission: its folder, name, or address on the Hub.
         answers: the row's, by task; with a yes among them all moves are rechecked, otherwise windows.
-        retrain: whether the parameters of interventions that train are trained, and their runs rechecked.
-        rerun: a new or empty folder in which the scored runs are played anew; None: they are not.
+        retrain: whether the parameters of interventions that train are trained, and their runs rechecked;
+            never those of custom code, which would run in this process and could say what is found.
+        rerun: a new or empty folder in which the scored runs are played anew, unless by custom code; None:
+            they are not.
         report: called now and then.
 
     Raises:
@@ -131,13 +134,13 @@ def check(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="understudy-")))
         for requested, planned, folder in jobs(row, submission):
             is_custom = requested.entry.custom_code is not None
-            if is_trained(planned) and not retrain:
+            if is_trained(planned) and (is_custom or not retrain):  # training runs in this process
                 not_trained.append(planned.path)
                 continue
             found += _job_checks(
                 requested, planned, folder, None if is_whole(answers) else salt, salt, scratch, report
             )
-    anew = None if rerun is None else _rerun(row, submission, answers, rerun, report)
+    anew = None if rerun is None or is_custom else _rerun(row, submission, rerun, report)
     return RowCheck(submission, is_custom, is_whole(answers), salt, tuple(found), tuple(not_trained), anew)
 
 
@@ -321,34 +324,36 @@ def _shown(value: Any) -> str:
 def _rerun(
     row: RowFolder,
     submission: str,
-    answers: dict[str, str | None],
     out: Path,
     report: Callable[[PlayProgress], None],
 ) -> dict[str, tuple[str | None, str | None]]:
     """Play a row's scored runs anew, with its references, and return stored and new answers.
 
-    Interventions are not played, so that only the contrasts are compared: a yes is one with whatever
-    conditions were measured.
+    Interventions are not played, so that only the contrasts are compared: a yes is one whatever conditions
+    were measured, and failed.
     """
     from understudy.leaderboard import scores, stored_rows
     from understudy.submissions import scoring
     from understudy.suite.harness import records
 
+    stored = {each.task: each for each in scores.score_row(row.path.parents[2], row).verdicts if each.answer}
+    if not stored:
+        return {}
     played: Sequence[RowPath] = stored_rows.job_folders(row)
     requested = _requested(row, submission, records.read_job(played[0]))
     again = scoring.rows_of([_with_results(requested, out)])
-    tasks = [task for task, answer in answers.items() if answer is not None]
-    scoring.score(again, tasks, report=report)
+    scoring.score(again, list(stored), report=report)
     (folder,) = [each for each in stored_rows.rows_in(out) if each.path == again[0].folder]
-    scored = scores.score_row(out, folder)
-    found = {verdict.task: verdict.answer for verdict in scored.verdicts}
-    return {task: (_contrasts_say(answers[task]), _contrasts_say(found[task])) for task in tasks}
+    found = {each.task: each for each in scores.score_row(out, folder).verdicts}
+    return {task: (contrasts_say(verdict), contrasts_say(found[task])) for task, verdict in stored.items()}
 
 
-def _contrasts_say(answer: str | None) -> str | None:
+def contrasts_say(verdict: Verdict) -> str | None:
+    """Return a verdict's answer before the conditions of a yes, which a rerun does not measure."""
     from understudy.suite.scoring import verdicts
 
-    return verdicts.YES if answer in verdicts.EVERY_YES else answer
+    failed = verdict.answer == verdicts.UNDECIDED and verdict.reason in verdicts.CONDITIONS_FAILED
+    return verdicts.YES if failed or verdict.answer in verdicts.EVERY_YES else verdict.answer
 
 
 def _with_results(requested: RequestedRow, out: Path) -> Any:

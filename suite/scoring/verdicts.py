@@ -26,6 +26,7 @@ REWARD_FREE = "gain does not depend on reward"
 SCORE_READ = "gain does not survive a blanked score"
 NOT_ISOLATED = "isolation does not hold"
 NOT_RETRAINED = "gain is not kept by retraining"
+CONDITIONS_FAILED = (REWARD_FREE, SCORE_READ, NOT_ISOLATED, NOT_RETRAINED)  # why a yes of contrasts is none
 NO_TRAINING = "no training settings are declared"
 BUILT_IN, PROVISIONAL = "built-in", "provisional"
 OTHER_DATA = "other teacher data"  # the references are not the benchmark's pinned runs

@@ -13,9 +13,10 @@ def of_row(
 ) -> Evidence:
     """Return the evidence of a gain from a start role to a run role; `more` are its references."""
     start_role, run_role = roles
+    runs = row.of_role(run_role)
     return Evidence(
-        claim=row.claim(run_role),
-        runs=row.of_role(run_role),
+        claim=row.claim(run_role if runs else start_role),  # of what was played
+        runs=runs,
         starts=row.of_role(start_role),
         shows_score=references.shows_score(on_new_games),
         ends_by_failure=references.ends_by_failure(on_new_games),

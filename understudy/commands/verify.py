@@ -132,7 +132,14 @@ def _recheck(
             "install bubblewrap, and recheck again"
         )
     if found.not_trained:
-        screen.echo(f"  not rechecked, for want of training (--retrain): {len(found.not_trained)} jobs")
+        why = "--retrain"
+        if found.is_custom:
+            why = "custom code is not trained here: it would run in this process, not in the player's"
+        screen.echo(f"  not rechecked, for want of training ({why}): {len(found.not_trained)} jobs")
+    if rerun is not None and found.is_custom:
+        screen.echo(
+            "  not played anew: custom code is asked in the player's process alone, which replays logs"
+        )
     for failure in found.failures:
         screen.echo(f"  {failure}")
     screen.echo(f"  earned here: {', '.join(['replayed', *found.badges])}")

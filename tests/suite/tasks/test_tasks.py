@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -84,6 +85,25 @@ def test_a_flat_or_short_reference_is_no_reference(task):
     none = task.verdict(dataclasses.replace(case, reference_runs=()), RULES)
     assert (none.answer, none.reason, none.m) == ("undecided", verdicts.NO_REFERENCE, 0)
     assert none.numbers["gain"].estimate == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("task", GAIN_TASKS)
+def test_starts_of_several_checkpoints_alone_are_a_method_that_has_not_played(task):
+    """`score --task skill` of one checkpoint a teacher; at commit 2d5aaa29 its whole row was left out."""
+    case = evidence(5.0, 15.0, claim="method")
+    starts = tuple(dataclasses.replace(each, checkpoint=number) for number, each in enumerate(case.starts))
+    row = mock.Mock(declares_training=True, learns_by_construction=False)
+    row.of_role.side_effect = lambda role, *_: starts if role.startswith("start") else ()
+    row.claim.side_effect = lambda role: "method" if role.startswith("start") else "checkpoint"
+    row.gains_of_draws.return_value, row.isolation_holds.return_value = {}, None
+    row.verdict.return_value = verdicts.Verdict("skill", "method", "yes", parts=())
+    references = mock.Mock()
+    references.shows_score.return_value = references.ends_by_failure.return_value = False
+    references.starts.return_value = case.reference_starts
+    references.continuations.return_value = references.runs_from_scratch.return_value = case.reference_runs
+    references.watched_moves.return_value, references.pinned.return_value = 10_000, None
+    found = task.verdict(task.evidence(row, references), RULES)
+    assert (found.answer, found.reason) == (None, verdicts.NOT_PLAYED)
 
 
 def test_short_reference_runs_are_left_out_and_counted_in_a_mark():
