@@ -23,7 +23,7 @@ from understudy.suite import benchmarks, tasks, validation
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import CheckFailed, InputError
 from understudy.suite.harness import records, row_documents
-from understudy.suite.io import checkout, files, walks
+from understudy.suite.io import bounded, checkout, files, walks
 from understudy.suite.scoring.verdicts import Verdict
 from understudy.suite.validation import Sha256
 
@@ -110,7 +110,7 @@ def load(number: int, folder: Path) -> Manifest:
     if not walks.is_file(path):
         known = ", ".join(map(str, numbers(folder))) or "none yet"
         raise InputError(f"{path}: no release {number}; there are: {known}")
-    found = validation.document(Manifest, path.read_bytes(), path, ADVICE)
+    found = validation.document(Manifest, bounded.read(path), path, ADVICE)
     if found.release != number or found.sha256 != _checksum(found.model_dump(mode="json")):
         raise InputError(f"{path}: not the content that was frozen as release {number}; {ADVICE}")
     return found

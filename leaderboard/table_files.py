@@ -19,6 +19,7 @@ from understudy.leaderboard import table_columns
 from understudy.leaderboard.table_columns import NUMBER, TEXT, TRUTH, WHOLE, Column
 from understudy.suite import escaping, json_text
 from understudy.suite.errors import InputError
+from understudy.suite.io import bounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises InputError for another suffix, and for a file that is missing, damaged, or of another version.
     """
     try:
-        return from_bytes(path.read_bytes(), path)
+        return from_bytes(bounded.read(path), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {ADVICE}") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from understudy.baselines import controls
+from understudy.baselines.training import settings as training_settings
 from understudy.submissions import (
     architectures,
     checkpoint_source,
@@ -99,6 +100,14 @@ def accept(submission: Submission, benchmark: Benchmark, runs: Sequence[TeacherR
             f"{submission.folder / DECLARATION}: priming_moves: expected at most W = "
             f"{benchmark.watched_moves:,}; found {declaration.priming_moves:,}"
         )
+    if declaration.training is not None:
+        try:
+            training_settings.settings_from(declaration.training_settings or {})
+        except InputError as error:
+            raise InputError(
+                f"{submission.folder / DECLARATION}: training: {error}; a yes needs training anew by these "
+                "settings: give those of `understudy train`, or leave `training` out"
+            ) from error
     found = [_check_checkpoint(submission, each, benchmark) for each in declaration.checkpoints]
     return Accepted(tuple(warnings), tuple(found))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -200,6 +201,14 @@ def test_what_is_no_table_is_one_line(tmp_path, name, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=re.escape(str(path))):
         table_files.read(path)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.json", "table.parquet"])
+def test_a_pipe_is_no_table(tmp_path, name):
+    """At commit a2b4eab9 whoever read it waited for ever."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: expected a regular file, found a device or pipe"):
+        table_files.read(tmp_path / name)
 
 
 def test_a_parquet_file_of_another_kind_and_a_missing_file_are_named(frame, tmp_path):

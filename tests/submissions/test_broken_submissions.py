@@ -184,6 +184,14 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         relink("model.safetensors"),
         f"{WEIGHTS}: expected a regular file, found a symbolic link",
     ),
+    "training that no training takes": (
+        declare("training", {"updates": 4, "lerning_rate": 0.1}),
+        "training: unknown setting of training 'lerning_rate'; did you mean 'learning_rate'?; a yes needs",
+    ),
+    "a setting out of bounds": (
+        declare("training", {"updates": 4, "last_moves": -1}),
+        "0; found -1; a yes needs training anew by these settings",
+    ),
     "cut weights": (cut(WEIGHTS, 4), f"{WEIGHTS}: not a whole safetensors file"),
     "empty weights": (put(WEIGHTS, b""), f"{WEIGHTS}: not a whole safetensors file"),
     "lying header": (put(WEIGHTS, b"\xff" * 8 + b"{}"), f"{WEIGHTS}: not a whole safetensors file"),
