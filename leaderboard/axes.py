@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from understudy.leaderboard.scores import SCORES
 from understudy.suite import registry, validation
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
-from understudy.suite.io import checkout, files
+from understudy.suite.io import bounded, checkout, files
 
 AXES: Final = checkout.ROOT / "leaderboard" / "axes.toml"
 MEASURED: Final = checkout.ROOT / "leaderboard" / "axes"  # <benchmark>.json
@@ -88,19 +87,18 @@ class Measured(BaseModel):
     processor_seconds: dict[str, int]  # training, playing
 
 
+_KEPT: Final = pydantic.TypeAdapter(dict[str, Measured])
+
+
 def read(path: Path = AXES) -> list[Axis]:
     """Return the axes of a file; InputError for one that is malformed."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("axis", [])
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable TOML ({error})") from error
     raw: dict[str, dict[str, Any]] = {}
     found = []
-    for number, table in enumerate(tables, 1):
+    for number, table in enumerate(experiments.tables_of(path, "axis"), 1):
         where = f"{path}: axis {number}"
         values = dict(table)
         if "like" in values:
-            earlier = raw[registry.choose(values["like"], raw, f"axis in {where}: like")]
+            earlier = raw[registry.choose(str(values["like"]), raw, f"axis in {where}: like")]
             values = {key: value for key, value in earlier.items() if key != "quantity"} | values
         try:
             axis = Axis.model_validate(values)
@@ -160,8 +158,10 @@ def kept(benchmark: str, folder: Path = MEASURED) -> dict[str, Measured]:
     path = folder / f"{benchmark}.json"
     if not path.exists():
         return {}
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Measured.model_validate(values) for name, values in document.items()}
+    try:
+        return _KEPT.validate_json(bounded.read(path))
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path}: {validation.problem_text(error.errors()[0])}; restore it") from error
 
 
 def keep(point: Point, measured: Measured, folder: Path = MEASURED) -> None:

@@ -116,13 +116,9 @@ class Step:
 
 def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
     """Return the experiments of a file by `<benchmark>/<name>`; InputError for one that is malformed."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("experiment", [])
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable TOML ({error})") from error
     found: dict[str, Experiment] = {}
     raw: dict[str, dict[str, Any]] = {}
-    for number, table in enumerate(tables, 1):
+    for number, table in enumerate(tables_of(path, "experiment"), 1):
         where = f"{path}: experiment {number}"
         values = _with_inherited(table, raw, where)
         try:
@@ -138,6 +134,17 @@ def read(path: Path = EXPERIMENTS) -> dict[str, Experiment]:
     return found
 
 
+def tables_of(path: Path, name: str) -> list[dict[str, Any]]:
+    """Return the tables [[name]] of a TOML file; InputError where it has none, or cannot be read."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get(name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable TOML ({error})") from error
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise InputError(f"{path}: expected tables [[{name}]]; found none")
+    return found
+
+
 def _with_inherited(
     table: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]], where: str
 ) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def _with_inherited(
     key = next((key for key in ("like", "weights_of") if key in table), None)
     if key is None:
         return dict(table)
-    base = earlier[registry.choose(table[key], earlier, f"experiment in {where}: {key}")]
+    base = earlier[registry.choose(str(table[key]), earlier, f"experiment in {where}: {key}")]
     values = {k: v for k, v in base.items() if k not in OWN} | dict(table)
     values["settings"] = {**base.get("settings", {}), **table.get("settings", {})}
     return values

@@ -66,7 +66,7 @@ def test_a_file_beside_the_modules_is_package_data():
 
 
 def test_embedded_data_is_small_and_holds_no_game_image():
-    entries = 16 * MIB
+    entries = 32 * MIB  # ten architectures on two benchmarks, and what watched each of eight teachers
     references = 36 * MIB  # every pinned run, so that an installed package gives a checkout's verdicts
     assert size_bytes("submissions/entries") <= entries
     assert size_bytes("suite/data") <= references

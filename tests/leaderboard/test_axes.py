@@ -107,6 +107,9 @@ def test_a_point_plays_one_question_in_the_dev_round(files, tmp_path):
         (("points = [{ updates = 2 }, {}]", "points = []"), "axis 1: points: "),
         (("updates = 2", "updates = [2]"), "axis 'moves': settings.updates"),
         (("[[axis]]", "[[axis"), "not readable TOML"),
+        (('like = "moves"', 'like = ["moves"]'), "axis in "),
+        ((AXIS, "axis = 3"), "expected tables [[axis]]; found none"),
+        ((AXIS, "[axis]"), "expected tables [[axis]]; found none"),
     ],
 )
 def test_a_malformed_axis_is_one_line(change, line, files):
@@ -146,6 +149,16 @@ def test_what_was_measured_is_read_from_a_row_and_kept(files, tmp_path):
     found = axes.kept("darkroom-v1", tmp_path / "kept")
     assert found[name] == measured
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', '{"a": {"moves": 1}}'])
+def test_a_damaged_file_of_results_is_one_line(content, tmp_path):
+    (tmp_path / "darkroom-v1.json").write_text(content)
+    with pytest.raises(InputError) as error:
+        axes.kept("darkroom-v1", tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/darkroom-v1.json: ")
+    assert str(error.value).endswith("; restore it")
+    assert "\n" not in str(error.value)
 
 
 def test_the_page_has_the_tables_of_what_was_measured_and_its_figures():

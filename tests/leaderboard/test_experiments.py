@@ -182,7 +182,8 @@ def test_stored_entries_are_what_their_experiments_make():
         assert {name: declared.training[name] for name in own} == own
         assert (declared.architecture, declared.decoding) == (source.architecture, experiment.decoding)
         assert declared.targets == source.targets
-        assert len(declared.checkpoints) == source.num_seeds
+        each = len(declared.watched.histories) if source.mode == "single" else 1  # a teacher, or all
+        assert len(declared.checkpoints) == source.num_seeds * each
         if source.teacher_seeds is not None:
             first, _, end = source.teacher_seeds.partition(":")
             seeds = {int(each.name.partition("seed-")[2]) for each in declared.watched.histories}
