@@ -177,6 +177,7 @@ def keep(point: Point, measured: Measured, folder: Path = MEASURED) -> None:
 def measure(axis: Axis, point: Point, folders: Folders) -> Measured:
     """Return what a point's row says, which `understudy score` has played and scored; OSError without one."""
     experiment = point.experiment
+    context = experiment.settings.get("context_moves")
     folder = folders.results / axis.benchmark / axis.budget / experiment.name
     row, scored = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (records.ROW, SCORES))
     facts, settings = row["facts"], row["facts"]["training"]
@@ -189,7 +190,7 @@ def measure(axis: Axis, point: Point, folders: Folders) -> Measured:
         identity=row["identity"],
         watched_runs=facts["watched_runs"],
         moves=settings["updates"] * settings["batch_size"] * settings["window_moves"],
-        context_moves=experiment.settings.get("context_moves"),
+        context_moves=None if context is None else int(context),
         parameters=facts["parameters"],
         answer=verdict["answer"],
         gain={name: gain[name] for name in ("estimate", "low", "high")},

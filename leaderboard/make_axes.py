@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     coming: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(max(1, given.jobs)) as pool:
         for axis, point in todo:
-            source = point.source and coming.get(point.source.name)
+            source = None if point.source is None else coming.get(point.source.name)
             coming[point.experiment.name] = pool.submit(make, axis, point, source)
         try:
             for future in coming.values():
