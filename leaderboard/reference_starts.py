@@ -24,10 +24,11 @@ ROLES: Final = ("start", "start-new")
 def beside(results: Path, rows: Iterable[RowFolder]) -> dict[RowFolder, dict[RowFolder, list[RowPath]]]:
     """Return the first row of each benchmark and budget with the reference players' rows and start runs.
 
-    Reference players that are among the rows are left out: they are verified as rows.
+    Reference players that are among the rows are left out: they are verified as rows, and rest on no others.
     """
     known = list(rows)
-    first = {(row.benchmark, row.budget): row for row in reversed(known)}
+    scored = [row for row in known if row.name not in PLAYERS]
+    first = {(row.benchmark, row.budget): row for row in reversed(scored)}
     found = {
         row: {each: _starts(each) for each in _players(results, row) if each not in known}
         for row in first.values()
