@@ -45,12 +45,12 @@ def test_a_failure_earns_nothing():
 @pytest.mark.parametrize(
     ("is_custom", "player_process", "earned"),
     [
-        (True, "resource limits", ["rerun"]),
-        (True, "bubblewrap", ["rechecked", "isolated", "retrained", "rerun"]),
+        (True, "resource limits", []),
+        (True, "bubblewrap", ["rechecked", "isolated"]),
         (False, "resource limits", ["rechecked", "isolated", "retrained", "rerun"]),
     ],
 )
-def test_custom_code_that_limits_alone_confine_earns_no_badge_of_a_recheck(is_custom, player_process, earned):
+def test_custom_code_earns_what_a_confined_process_says_of_it_alone(is_custom, player_process, earned):
     played = ["transfer/all", *(f"transfer@retrained-{draw}/all" for draw in range(3))]
     jobs = [JobCheck(job, RECHECK, 10, None, player_process) for job in played]
     jobs.append(JobCheck("transfer/all", ISOLATION, 10, None, player_process))

@@ -43,7 +43,7 @@ class RowCheck:
     is_whole: bool  # whether all moves were given to it, from move 0; otherwise windows
     salt: str  # by which the windows were drawn
     checks: tuple[JobCheck, ...]
-    not_trained: tuple[str, ...]  # jobs whose parameters are trained, where that was not asked for or custom
+    not_trained: tuple[str, ...]  # jobs whose parameters are trained, which was not done
     # task -> stored answer and that of runs played anew; None: they were not played
     answers: dict[str, tuple[str | None, str | None]] | None
 
@@ -78,8 +78,9 @@ class RowCheck:
         earned = {
             "rechecked": believed and bool(jobs[RECHECK]),
             "isolated": believed and bool(jobs[ISOLATION]),
-            "retrained": believed and applied.issuperset(each.name for each in interventions.RETRAINED),
-            "rerun": bool(self.answers) and not self.failures,
+            "retrained": not self.is_custom
+            and applied.issuperset(each.name for each in interventions.RETRAINED),
+            "rerun": not self.is_custom and bool(self.answers) and not self.failures,
         }
         return [name for name, is_earned in earned.items() if is_earned]
 

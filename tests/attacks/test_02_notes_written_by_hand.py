@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 from support import rows
-from torch import nn
+from support.other_players import Other
 
 from understudy import cli, rechecking
 from understudy.leaderboard import scores, stored_rows, verification
@@ -22,26 +21,6 @@ from understudy.suite.harness.frozenness import parameters_sha256
 from understudy.suite.harness.jobs import PlannedJob
 from understudy.suite.harness.row_player import RowPlayer
 from understudy.suite.io import files
-
-
-class Other(nn.Module):
-    """Another player than the submission's: moves right in every cell."""
-
-    reach_moves = 1
-
-    def initial_state(self, batch_size):
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
-
-    def step(self, timestep, state):
-        logits = torch.zeros(len(timestep.first), 5)
-        logits[:, 4] = 1.0
-        return logits, {"age": state["age"] + 1}
-
-    def unroll(self, timesteps, state):
-        B, T = timesteps.first.shape
-        logits = torch.zeros(B, T, 5)
-        logits[..., 4] = 1.0
-        return logits, {"age": state["age"] + T}
 
 
 def row_of(out):
@@ -66,6 +45,10 @@ def test_an_honest_row_earns_its_badges_and_a_forged_one_does_not(make_submissio
     assert "earned here: replayed, rechecked" in shown
     found = json.loads((here / "found.json").read_text())
     assert (found["badges"], len(found["salt"])) == (["rechecked"], 32)
+
+    code, shown = verified(capsys, here / "honest", "--recheck", str(folder), "--rerun", str(here / "again"))
+    assert code == 0  # at commit a2b4eab9 an error: without an answer nothing is played anew
+    assert "rerun" not in shown.partition("earned here")[2]
 
     forged = rows.requested(str(folder), here / "forged", lanes=2)
     with pytest.MonkeyPatch.context() as patch:

@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from support import custom_players, rows, sound_submissions
-from torch import nn
+from support.other_players import Other
 
-from understudy.leaderboard import scores
+from understudy import rechecking
+from understudy.leaderboard import scores, stored_rows
 from understudy.submissions import architectures
 from understudy.suite.harness import interventions
 from understudy.suite.harness.jobs import PlannedJob
@@ -29,26 +29,6 @@ if said is not None:
     said.RowCheck.failures = property(lambda self: [])
     said.RowCheck.badges = property(lambda self: ["rechecked", "isolated", "retrained", "rerun"])
 """
-
-
-class Other(nn.Module):
-    """The player of the logs, which are not the submission's."""
-
-    reach_moves = 1
-
-    def initial_state(self, batch_size):
-        return {"age": torch.zeros(batch_size, dtype=torch.int64)}
-
-    def step(self, timestep, state):
-        logits = torch.zeros(len(timestep.first), 5)
-        logits[:, 4] = 1.0
-        return logits, {"age": state["age"] + 1}
-
-    def unroll(self, timesteps, state):
-        B, T = timesteps.first.shape
-        logits = torch.zeros(B, T, 5)
-        logits[..., 4] = 1.0
-        return logits, {"age": state["age"] + T}
 
 
 @pytest.fixture
@@ -87,14 +67,13 @@ def verified(row, submission, site, *more):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("more", [[], ["--retrain"], ["--rerun"]], ids=" ".join)
+@pytest.mark.parametrize("more", [[], ["--retrain"]], ids=" ".join)
 def test_a_strangers_code_does_not_run_in_the_verifiers_process(more, submission, walkers, here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(PlannedJob, "load", lambda *given: Other())
         row = played(submission, here / "forged")
     players = walkers / custom_players.PACKAGE / "players.py"
     players.write_text(players.read_text(encoding="utf-8") + HOSTILE, encoding="utf-8")
-    more = [*more, str(here / "again")] if more == ["--rerun"] else more
     code, shown = verified(row, submission, walkers, *more)
     assert "earned here: replayed\n" in shown
     assert "its weights choose other moves" in shown
@@ -106,3 +85,13 @@ def test_an_honest_row_of_custom_code_says_that_nothing_was_trained(submission, 
     assert "custom code is not trained here: it would run in this process" in shown
     assert "retrained" not in shown.partition("earned here")[2]
     assert code == 0
+
+
+def test_custom_code_is_not_played_anew(submission, walkers, here, monkeypatch):
+    """`score` would load it into the verifier's process to check and to play it."""
+    row = played(submission, here / "honest")
+    monkeypatch.setattr(rechecking, "_rerun", lambda *given: {"skill": ("no", "no")})
+    folder = stored_rows.RowFolder(row, "darkroom-v1", "quick", "mine")
+    found = rechecking.check(folder, str(submission), {}, rerun=here / "again")
+    assert (found.answers, found.failures) == (None, [])
+    assert "rerun" not in found.badges

@@ -138,7 +138,7 @@ def _recheck(
         screen.echo(f"  not rechecked, for want of training ({why}): {len(found.not_trained)} jobs")
     if rerun is not None and found.is_custom:
         screen.echo(
-            "  not played anew: custom code is asked in the player's process alone, which replays logs"
+            "  not played anew: custom code is not scored here, for `score` would load it into this process"
         )
     for failure in found.failures:
         screen.echo(f"  {failure}")
