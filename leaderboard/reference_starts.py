@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 from understudy.leaderboard import stored_rows
-from understudy.leaderboard.reference_runs import FROZEN_TEACHER
 from understudy.leaderboard.stored_rows import RowFolder
+from understudy.suite import benchmarks, tasks
 from understudy.suite.errors import InputError
 from understudy.suite.harness import records
 from understudy.suite.harness.row_files import RowPath
-
-PLAYERS: Final = (FROZEN_TEACHER, "random")
-ROLES: Final = ("start", "start-new")
 
 
 def beside(results: Path, rows: Iterable[RowFolder]) -> dict[RowFolder, dict[RowFolder, list[RowPath]]]:
@@ -27,7 +23,7 @@ def beside(results: Path, rows: Iterable[RowFolder]) -> dict[RowFolder, dict[Row
     Reference players that are among the rows are left out: they are verified as rows, and rest on no others.
     """
     known = list(rows)
-    scored = [row for row in known if row.name not in PLAYERS]
+    scored = [row for row in known if row.name not in _roles(row)]
     first = {(row.benchmark, row.budget): row for row in reversed(scored)}
     found = {
         row: {each: _starts(each) for each in _players(results, row) if each not in known}
@@ -38,7 +34,7 @@ def beside(results: Path, rows: Iterable[RowFolder]) -> dict[RowFolder, dict[Row
 
 def reported(results: Path, row: RowFolder) -> list[str]:
     """Return the reference players whose start runs are not those of this package, as lines for a reader."""
-    if results.resolve() == stored_rows.RESULTS.resolve() or row.name in PLAYERS:
+    if results.resolve() == stored_rows.RESULTS.resolve() or row.name in _roles(row):
         return []
     found = []
     for player in _players(results, row):
@@ -56,13 +52,26 @@ def reported(results: Path, row: RowFolder) -> list[str]:
 def _players(results: Path, row: RowFolder) -> list[RowFolder]:
     return [
         RowFolder(results / row.benchmark / row.budget / name, row.benchmark, row.budget, name)
-        for name in PLAYERS
+        for name in _roles(row)
     ]
+
+
+def _roles(row: RowFolder) -> dict[str, set[str]]:
+    """Return the reference players of a row's budget, and the roles in which its tasks need them."""
+    found: dict[str, set[str]] = {}
+    try:
+        budget = benchmarks.load(row.benchmark).budget(row.budget)
+    except InputError:  # a failure of the row already
+        return found
+    for name in budget.tasks:
+        for player, roles in tasks.load(name).reference_players.items():
+            found.setdefault(player, set()).update(roles)
+    return found
 
 
 def _starts(row: RowFolder) -> list[RowPath]:
     try:
-        return [run for role in ROLES for run in stored_rows.run_folders(row, role)]
+        return [run for role in sorted(_roles(row)[row.name]) for run in stored_rows.run_folders(row, role)]
     except InputError:  # a damaged archive, without which the row cannot be scored: a failure already
         return []
 
