@@ -7,7 +7,6 @@ Entries and rows stay in `results/axes`; what was measured is written to `leader
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from threading import Lock
 from understudy.leaderboard import axes, experiments
 from understudy.leaderboard.axes import Axis, Point
 from understudy.leaderboard.experiments import Folders
-from understudy.leaderboard.make_results import Failed, Maker
+from understudy.leaderboard.make_results import Maker, wait_for
 from understudy.suite import registry
 from understudy.suite.errors import InputError
 from understudy.suite.io import checkout
@@ -51,25 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with lock:
             axes.keep(point, axes.measure(axis, point, folders), measured)
 
-    failed = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     coming: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(max(1, given.jobs)) as pool:
         for axis, point in todo:
             source = None if point.source is None else coming.get(point.source.name)
             coming[point.experiment.name] = pool.submit(make, axis, point, source)
-        try:
-            for future in coming.values():
-                try:
-                    future.result()
-                except Failed as error:
-                    failed = True
-                    print(error, file=sys.stderr)
-        except KeyboardInterrupt:
-            maker.stop()
-            print("interrupted; the same command goes on", file=sys.stderr)
-            return 130
-    return int(failed)
+        return wait_for(coming.values(), maker)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,23 +121,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = {name: each for name, each in found.items() if not given.only or name in given.only}
     maker = Maker(_folders(given.from_scratch), (given.from_scratch or checkout.ROOT / "results") / "logs")
     coming: dict[str, Future[None]] = {}
-    failed = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(max(1, given.jobs)) as pool:
         for name, experiment in wanted.items():
             source = experiment.weights_of or ""
             coming[name] = pool.submit(maker.make, experiment, found.get(source), coming.get(source))
-        try:
-            for future in coming.values():
-                try:
-                    future.result()
-                except Failed as error:
-                    failed = True
-                    print(error, file=sys.stderr)
-        except KeyboardInterrupt:
-            maker.stop()
-            print("interrupted; the same command goes on", file=sys.stderr)
-            return 130
+        return wait_for(coming.values(), maker)
+
+
+def wait_for(coming: Iterable[Future[None]], maker: Maker) -> int:
+    """Wait for what is made and show what failed; return the exit code. Ctrl-C and SIGTERM stop the maker."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed = False
+    try:
+        for future in coming:
+            try:
+                future.result()
+            except Failed as error:
+                failed = True
+                print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        maker.stop()
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
     return int(failed)
 
 
