@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,8 @@ from understudy.suite.io import bounded, checkout, files
 
 AXES: Final = checkout.ROOT / "leaderboard" / "axes.toml"
 MEASURED: Final = checkout.ROOT / "leaderboard" / "axes"  # <benchmark>.json
-OF_EXPERIMENTS: Final = (
-    "architecture",
-    "teacher_seeds",
-    "targets",
-    "decoding",
-)  # changes that are no settings
+# Changes that are values of an experiment; all others are settings.
+OF_EXPERIMENTS: Final = ("architecture", "teacher_seeds", "targets", "decoding")
 OMIT: Final = "omit"
 GAIN: Final = "normalised gain"  # of a verdict's numbers
 NAME_CHARACTERS: Final = 40  # of the changes in a point's name
@@ -81,7 +76,6 @@ class Measured(BaseModel):
     parameters: int
     answer: str | None
     gain: dict[str, float]  # estimate, low, high
-    moves_played: int
     demonstrated_to: int | None  # moves up to which the gain is shown
     refuted_from: int | None
     processor_seconds: dict[str, int]  # training, playing
@@ -139,7 +133,7 @@ def _changed(axis: Axis, base: Experiment, changes: Changes) -> Experiment:
     settings = {name: value for name, value in settings.items() if name not in changes.get(OMIT, ())}
     settings |= {k: v for k, v in changes.items() if k not in (*OF_EXPERIMENTS, OMIT)}
     values |= {"settings": settings, "plays": [Play(budget=axis.budget, tasks=[axis.task]).model_dump()]}
-    determined = hashlib.sha256(files.canonical_json(values).encode()).hexdigest()
+    determined = files.text_sha256(files.canonical_json(values))
     values["name"] = f"{label(changes)[:NAME_CHARACTERS]}-{determined[:8]}"
     try:
         return Experiment.model_validate(values)
@@ -168,10 +162,10 @@ def keep(point: Point, measured: Measured, folder: Path = MEASURED) -> None:
     """Store what was measured at a point."""
     benchmark = point.experiment.benchmark
     known = {**kept(benchmark, folder), point.experiment.name: measured}
-    document = {name: each.model_dump() for name, each in sorted(known.items())}
+    document = {name: each.model_dump() for name, each in known.items()}
     path = folder / f"{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+    files.write_json(path, document)
 
 
 def measure(axis: Axis, point: Point, folders: Folders) -> Measured:
@@ -194,7 +188,6 @@ def measure(axis: Axis, point: Point, folders: Folders) -> Measured:
         parameters=facts["parameters"],
         answer=verdict["answer"],
         gain={name: gain[name] for name in ("estimate", "low", "high")},
-        moves_played=max(window["moves"] for window in horizon["windows"]),
         demonstrated_to=horizon["demonstrated_to"],
         refuted_from=horizon["refuted_from"],
         processor_seconds={"training": trained.get("training", 0), "playing": played.get("playing", 0)},

@@ -19,7 +19,7 @@ from understudy.suite.io import files
 FIGURES: Final = "axes"  # the folder beside the page
 HEADINGS: Final = (
     *("what differs", "million moves of windows", "watched runs", "parameters", "normalised gain", "answer"),
-    *("gain shown up to, moves", "training, core-minutes"),
+    *("gain shown up to, refuted from, moves", "training, core-minutes"),
 )
 UNKNOWN: Final = "-"
 
@@ -68,9 +68,13 @@ def _line(changes: Mapping[str, Any], measured: Measured | None) -> list[str]:
         f"{measured.parameters:,}",
         f"{gain.value:.2f} [{gain.low:.2f}, {gain.high:.2f}]",
         measured.answer or "undecided",
-        f"{measured.demonstrated_to:,}" if measured.demonstrated_to else "none",
+        f"{_moves(measured.demonstrated_to)}, {_moves(measured.refuted_from)}",
         f"{seconds / 60:.1f}" if seconds else UNKNOWN,
     ]
+
+
+def _moves(number: int | None) -> str:
+    return "none" if number is None else f"{number:,}"
 
 
 def _text(value: object) -> str:

@@ -49,7 +49,6 @@ MEASURED = Measured(
     parameters=199_237,
     answer="yes",
     gain={"estimate": 0.75, "low": 0.7, "high": 0.8},
-    moves_played=13_000,
     demonstrated_to=13_000,
     refuted_from=None,
     processor_seconds={"training": 90, "playing": 60},
