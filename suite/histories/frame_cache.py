@@ -42,7 +42,7 @@ def folder() -> Path:
         return paths.expanded(chosen, FOLDER_VARIABLE)
     shared = os.environ.get("XDG_CACHE_HOME")
     if shared:
-        return paths.expanded(shared, FOLDER_VARIABLE) / "understudy"
+        return paths.expanded(shared, "XDG_CACHE_HOME", instead=FOLDER_VARIABLE) / "understudy"
     home = os.path.expanduser("~")
     if home == "~":
         raise InputError(

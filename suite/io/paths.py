@@ -66,12 +66,15 @@ def place(text: str) -> Path:
     return path
 
 
-def expanded(text: str, variable: str) -> Path:
-    """Return the path in an environment variable, which names it in messages; InputError as `from_user`."""
+def expanded(text: str, variable: str, instead: str | None = None) -> Path:
+    """Return the path in an environment variable, which names it in messages; InputError as `from_user`.
+
+    `instead` is another variable that a message tells to set.
+    """
     try:
         return Path(from_user(text))
     except InputError as error:
-        raise InputError(f"{variable}: {error}; set {variable} to an absolute path") from error
+        raise InputError(f"{variable}: {error}; set {instead or variable} to an absolute path") from error
 
 
 def require_utf8(path: Path, variable: str) -> None:

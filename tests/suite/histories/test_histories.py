@@ -268,7 +268,7 @@ def test_without_a_home_folder_one_line_says_what_to_set(variable, monkeypatch):
     """Containers run with user numbers that have no home folder."""
     monkeypatch.delenv("UNDERSTUDY_CACHE", raising=False)
     monkeypatch.setenv(variable, "~nobody-of-this-name/c")
-    with pytest.raises(InputError, match="; set UNDERSTUDY_CACHE to an absolute path"):
+    with pytest.raises(InputError, match=f"^{variable}: .*; set UNDERSTUDY_CACHE to an absolute path"):
         frame_cache.folder()
 
 
