@@ -25,14 +25,8 @@ from understudy.suite.io.file_names import CONFIG, TRAINING_LOG, WEIGHTS
 from understudy.suite.reserved_names import DECLARATION
 
 EXPERIMENTS: Final = checkout.ROOT / "leaderboard" / "experiments.toml"
-OWN: Final = (
-    "name",
-    "like",
-    "plays",
-    "search",
-    "tried_by_hand",
-    "weights_of",
-)  # values that are never another's
+# Values that are never another's.
+OWN: Final = ("name", "like", "plays", "search", "tried_by_hand", "weights_of")
 OPTIONS: Final = {  # of `train`, of settings that have one of their own
     "updates": "--updates",
     "seed": "--seed",

@@ -32,11 +32,8 @@ OF_WINDOWS: Final = (
     "last_moves",
 )
 
-LATER: Final = {
-    "held_out_games": 0,
-    "episode_stride": 1,
-    "last_moves": 0,
-}  # defaults, where older ones have none
+# Defaults of those that came later, which older declarations lack.
+LATER: Final = {"held_out_games": 0, "episode_stride": 1, "last_moves": 0}
 
 
 @dataclass(frozen=True)

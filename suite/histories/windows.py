@@ -108,7 +108,7 @@ class WatchedRuns:
             )
         self._runs = list(zip(histories, stores, strict=True))
         self._moves = np.array([min(watched_moves, history.num_moves) for history in histories])  # [L]
-        self._drawn_from = np.maximum(self._moves - last_moves, 0) if last_moves else 0 * self._moves  # [L]
+        self._drawn_from = np.maximum(self._moves - (last_moves or watched_moves), 0)  # [L]
         self._stride = episode_stride
         self._first_episodes_of: dict[int, tuple[list[np.ndarray], np.ndarray]] = {}
         frame_bytes = np.dtype(self.game.observation_dtype).itemsize * math.prod(self.game.observation_shape)
@@ -130,11 +130,10 @@ class WatchedRuns:
     ) -> Windows:
         """Return random windows [B, T], a function of `rng` and the runs alone.
 
-        Each window of T watched moves is equally likely, so longer runs are drawn more often; with
-        `last_moves`, each of those within them. The memory is
-        empty before each: `first_of_run` is true at its first move. With `pinned`, the tensors lie in pinned
-        memory, from which they can be copied to a GPU asynchronously. Raises InputError if no run has T
-        watched moves, or with a stride so many in every k-th episode.
+        Each window of T watched moves, with `last_moves` each within those, is equally likely, so longer runs
+        are drawn more often. The memory is empty before each: `first_of_run` is true at its first move. With
+        `pinned`, the tensors lie in pinned memory, from which they can be copied to a GPU asynchronously.
+        Raises InputError if no run has T such moves, or with a stride so many in every k-th episode.
         """
         if self._stride > 1:
             return self._strided(batch_size, window_moves, rng, pinned)
