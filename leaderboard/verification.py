@@ -20,6 +20,7 @@ import numpy as np
 from understudy.leaderboard import (
     board,
     controls_check,
+    leak_notes,
     plan_check,
     predictions,
     reference_starts,
@@ -255,7 +256,11 @@ def _check_plan(row: RowFolder) -> Iterator[str]:
 
 
 def _check_results_of_checks(row: RowFolder) -> Iterator[str]:
-    """Yield each stored result of a check that is of other runs or weights than the stored ones."""
+    """Yield each stored result of a check that is of other runs or weights, or cannot be read."""
+    try:
+        leak_notes.measured(row.path, stored_rows.row_of(row)["identity"])
+    except InputError as error:
+        yield str(error)
     for folder in stored_rows.job_folders(row):
         for name in records.CHECKS:
             try:

@@ -237,6 +237,16 @@ def test_changed_verdict_is_named(copied):
     assert any("verdicts[0].answer is 'yes', the runs give 'no'" in text for text in failures(copied))
 
 
+@pytest.mark.parametrize("is_scored", [True, False])
+def test_a_leak_test_that_cannot_be_read_is_named(copied, is_scored):
+    row = copied / "darkroom-v1" / "quick" / "random"
+    files.write_json(row / records.LEAKS, {"format": 1})
+    if not is_scored:
+        (row / scores.SCORES).unlink()
+    (named,) = failures(row)
+    assert named.startswith(f"{row / records.LEAKS}: expected the key ")
+
+
 def test_an_edited_table_is_named(copied):
     board.rescore(copied)
     written = [copied / name for name in board.STORED]
