@@ -190,7 +190,7 @@ def _missing(folder: RowFolder, row: Mapping[str, Any]) -> Iterator[str]:
     """Yield each checkpoint without a job in a role in which another checkpoint has runs."""
     roles = {path.parent.parent.name for path in stored_rows.run_folders(folder)}
     for role in sorted(roles):
-        for checkpoint in interventions.checkpoints_of_role(role, row["checkpoints"]):
+        for checkpoint in interventions.checkpoints_of_role(role, row["checkpoints"], row["round"]):
             path = folder.runs / role / checkpoint
             if not (path / records.JOB).exists():
                 yield f"{path}: no job of this checkpoint; a row's checkpoints count together"

@@ -237,7 +237,7 @@ def runs(row: RowFolder, role: str, documents: Documents | None = None) -> tuple
     documents = documents or Documents()
     found: list[ScoredRun] = []
     declared = documents.row(row)
-    played = interventions.checkpoints_of_role(role, declared["checkpoints"])
+    played = interventions.checkpoints_of_role(role, declared["checkpoints"], declared["round"])
     for number, (checkpoint, identity) in enumerate(declared["checkpoints"].items()):
         if checkpoint not in played:
             continue

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from understudy.suite import registry
+from understudy.suite import draws, registry
+from understudy.suite.harness import rounds
+from understudy.suite.harness.rounds import Round
 from understudy.suite.protocols import Game
 
 NUM_DRAWS = 3  # of redrawn, shuffled and retrained parameters
 TRAINED = ("shuffled", "retrained")  # `parameters` that take a training
+ROUNDS_BY_NAME = frozenset("1234567")  # in which checkpoints are trained anew in order of their names
 
 
 @dataclass(frozen=True)
@@ -77,22 +80,37 @@ OTHER = (
 INTERVENTIONS = {intervention.name: intervention for intervention in (*CLAIM, *OTHER)}
 
 
-def checkpoints_of(intervention: Intervention | None, checkpoints: Iterable[str]) -> list[str]:
+def checkpoints_of(
+    intervention: Intervention | None, checkpoints: Mapping[str, str], of_round: Round
+) -> list[str]:
     """Return the checkpoints, of a row's, that are played under an intervention: nearly always all.
 
     Training anew, on shuffled actions or on the true ones, costs as much as the training itself. Where a row
-    has at least `NUM_DRAWS` checkpoints, draw d therefore trains the d-th alone, in order of their names.
+    has at least `NUM_DRAWS` checkpoints, draw d therefore trains the d-th alone, in an order that the round's
+    salt decides: whoever could choose which are trained anew would leave out those of a rule made by hand.
+
+    Args:
+        intervention: None: the scored runs.
+        checkpoints: name -> identity of its tensors and configuration.
+        of_round: in which the row is played.
     """
     named = sorted(checkpoints)
     if intervention is None or intervention.parameters not in TRAINED or len(named) < NUM_DRAWS:
         return named
-    return [named[intervention.draw]]
+    if of_round.name in ROUNDS_BY_NAME:
+        return [named[intervention.draw]]
+    salt = of_round.salt or of_round.name
+    by_salt = sorted(named, key=lambda name: draws.derive("trained anew", salt, checkpoints[name]))
+    return [by_salt[intervention.draw]]
 
 
-def checkpoints_of_role(stored_as: str, checkpoints: Iterable[str]) -> list[str]:
-    """Return the checkpoints that are played in a role, as it is stored, e.g. `transfer@shuffled-0`."""
+def checkpoints_of_role(stored_as: str, checkpoints: Mapping[str, str], round_name: str) -> list[str]:
+    """Return the checkpoints that are played in a role, as it is stored, e.g. `transfer@shuffled-0`.
+
+    Raises InputError for a round that is not known here.
+    """
     _, _, name = stored_as.partition("@")
-    return checkpoints_of(INTERVENTIONS.get(name), checkpoints)
+    return checkpoints_of(INTERVENTIONS.get(name), checkpoints, rounds.load(round_name))
 
 
 def chosen(names: Sequence[str]) -> list[Intervention]:

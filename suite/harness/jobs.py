@@ -152,7 +152,8 @@ def plan(
         raise InputError(f"--num-envs: expected 1 to 1024, found {num_lanes}")
     if intervention and intervention.reward == "yoked" and num_lanes < 2:
         raise InputError("yoked runs get the rewards of another lane: expected at least 2 lanes, found 1")
-    played = interventions.checkpoints_of(intervention, [each.checkpoint for each in entry.players])
+    identities = {each.checkpoint: each.identity for each in entry.players}
+    played = interventions.checkpoints_of(intervention, identities, of_round)
     return [
         PlannedJob(
             _job(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from support import darkroom_jobs, rows, steps, windows
 from torch import nn
@@ -15,7 +17,7 @@ from understudy.leaderboard import cells, scores, verification
 from understudy.submissions import parameters, train_submission
 from understudy.suite import benchmarks, games
 from understudy.suite.errors import InputError
-from understudy.suite.harness import interventions, isolation, recheck, rollout, work
+from understudy.suite.harness import interventions, isolation, recheck, rollout, rounds, work
 from understudy.suite.harness.feedback import Feedback
 from understudy.suite.histories import history_format
 from understudy.suite.io import files
@@ -267,15 +269,38 @@ def test_without_training_settings_there_are_no_shuffled_parameters(tmp_path):
 
 
 def test_a_draw_of_shuffled_actions_retrains_one_checkpoint_where_there_are_enough(tmp_path):
-    """Two have each draw; of four, draw d has the d-th by name. Redrawn parameters cost nothing: all."""
+    """Two have each draw; of four, each draw has another. Redrawn parameters cost nothing: all."""
     draws = [interventions.INTERVENTIONS[f"shuffled-{draw}"] for draw in range(3)]
-    assert [interventions.checkpoints_of(each, ["b", "a"]) for each in draws] == [["a", "b"]] * 3
-    four = ["d", "b", "c", "a"]
-    assert [interventions.checkpoints_of(each, four) for each in draws] == [["a"], ["b"], ["c"]]
-    assert interventions.checkpoints_of_role("transfer@shuffled-2", four) == ["c"]
-    assert interventions.checkpoints_of_role("transfer@redrawn-2", four) == sorted(four)
-    assert interventions.checkpoints_of_role("transfer", four) == sorted(four)
+    dev, first = rounds.DEV_ROUND, rounds.Round("1", salt="0" * 32)
+    two, four = {"b": "1" * 64, "a": "2" * 64}, {name: name * 64 for name in "dbca"}
+    assert [interventions.checkpoints_of(each, two, dev) for each in draws] == [["a", "b"]] * 3
+    assert [interventions.checkpoints_of(each, four, first) for each in draws] == [["a"], ["b"], ["c"]]
+    drawn = [interventions.checkpoints_of(each, four, dev) for each in draws]
+    assert all(len(each) == 1 for each in drawn)
+    assert len({name for (name,) in drawn}) == 3
+    assert interventions.checkpoints_of_role("transfer@shuffled-2", four, "dev") == drawn[2]
+    assert interventions.checkpoints_of_role("transfer@redrawn-2", four, "dev") == sorted(four)
+    assert interventions.checkpoints_of_role("transfer", four, "dev") == sorted(four)
 
+
+def test_names_do_not_decide_which_checkpoints_are_trained_anew_but_a_later_salt_does():
+    """Renamed folders train the same weights; over salts, each of four weights is drawn about as often."""
+    retrained = interventions.INTERVENTIONS["retrained-0"]
+    identities = [letter * 64 for letter in "abcd"]
+    counts = Counter()
+    for salt in range(400):
+        later = rounds.Round("8", salt=f"{salt:032x}")
+        chosen = set()
+        for names in ("abcd", "dcba"):
+            checkpoints = dict(zip(names, identities, strict=True))
+            (name,) = interventions.checkpoints_of(retrained, checkpoints, later)
+            chosen.add(checkpoints[name])
+        (identity,) = chosen
+        counts[identity] += 1
+    assert scipy.stats.chisquare([counts[each] for each in identities]).pvalue > 0.001
+
+
+def test_a_draw_of_shuffled_actions_is_played_by_one_checkpoint_of_three(tmp_path):
     benchmark = benchmarks.load("darkroom-v1")
     runs = train_submission.chosen_runs(benchmark, "multi", benchmarks.teacher_runs(benchmark))[:4]
     settings = {"updates": 2, "window_moves": 40, "episode_stride": 3, "width": 8}
@@ -286,8 +311,10 @@ def test_a_draw_of_shuffled_actions_retrains_one_checkpoint_where_there_are_enou
     requested = rows.requested(str(tmp_path / "few"), tmp_path / "out", lanes=2)
     rows.score(requested, ["transfer"], applied=interventions.SHUFFLED)
     row = tmp_path / "out" / "darkroom-v1" / "quick" / "few"
-    trained = sorted(path.name for path in (row / "parameters").glob("*.safetensors"))
-    assert trained == [f"shuffled-{k}-all-training-{k}.safetensors" for k in range(3)]
+    trained = [path.name.removeprefix("shuffled-") for path in (row / "parameters").glob("*.safetensors")]
+    draws, checkpoints = zip(*(name.split("-", 1) for name in trained), strict=True)
+    assert sorted(draws) == ["0", "1", "2"]
+    assert sorted(checkpoints) == [f"all-training-{k}.safetensors" for k in range(3)]
     (scored,) = [one for one in scores.score_all(tmp_path / "out") if one.folder.name == "few"]
     assert list(scored.gains_under["transfer"]) == ["shuffled-0", "shuffled-1", "shuffled-2"]
     assert not [one for one in verification.verify(tmp_path / "out") if one.failures]
