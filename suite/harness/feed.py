@@ -33,7 +33,7 @@ class FedRun:
     """A stored run with the feedback that its player was given, which an intervention changes."""
 
     log: History  # as executed
-    told: History  # the same with the rewards that the player received, and its own numbers of actions
+    received: History  # the same with the rewards that the player received, and its own numbers of actions
     seed: int  # of the run
     lane: int  # position among its job's lanes
 
@@ -47,7 +47,7 @@ class Feed:
         self.player, self.imitator = player, cast(Imitator, player)
         self.games = [games.load(run.log.header.game) for run in self.runs]
         self.legal = np.array([game.legal_actions for game in self.games])  # [B, A]
-        self.chosen = np.stack([run.told.action for run in self.runs]).astype(np.int64)  # [B, T]
+        self.chosen = np.stack([run.received.action for run in self.runs]).astype(np.int64)  # [B, T]
         self.explored = np.stack([run.log.explored for run in self.runs])  # [B, T]
         seeds = [run.seed for run in self.runs]
         self.sampler = exploration.Sampler(seeds, self.legal.shape[1]) if job.decoding == "sample" else None
@@ -148,7 +148,7 @@ class Feed:
     def _timesteps(self, stores: Sequence[FrameStore], start: int, stop: int) -> Timestep:
         """Return the timesteps [B, T, ...] as the player was given them, on the CPU."""
         parts = [
-            timesteps.timesteps(run.told, store, start, stop)
+            timesteps.timesteps(run.received, store, start, stop)
             for run, store in zip(self.runs, stores, strict=True)
         ]
         here = Timestep(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
@@ -175,14 +175,14 @@ def fed_runs(job: Job, histories: Sequence[History]) -> list[FedRun]:
     received = feedback.reward(np.stack([history.reward for history in histories], axis=1))  # [T, B]
     return [
         FedRun(
-            history, _told(job, index, history, game, np.ascontiguousarray(received[..., index])),
+            history, _as_received(job, index, history, game, np.ascontiguousarray(received[..., index])),
             job.lanes[index].seed, index,
         )
         for index, (history, game) in enumerate(zip(histories, lane_games, strict=True))
     ]  # fmt: skip
 
 
-def _told(job: Job, index: int, history: History, game: Game, received: np.ndarray) -> History:
+def _as_received(job: Job, index: int, history: History, game: Game, received: np.ndarray) -> History:
     """Return a run with the rewards that its player received and the actions in its own numbers."""
     permutation = permuted_actions.of_lane(job, index, game)
     action = permuted_actions.inverse(permutation)[history.action].astype(history.action.dtype)

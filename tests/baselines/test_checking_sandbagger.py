@@ -31,13 +31,13 @@ def test_one_false_reward_and_it_plays_at_random_for_the_rest_of_the_run(assigne
     cells = torch.tensor([[39, GOAL, GOAL, 41, 41, 41, 41, 41]])
     true = torch.tensor([[0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     first = torch.tensor([[True] + [False] * 7])
-    told = {
+    rewards_given = {
         "true": true,
         "too much": true + torch.tensor([[0.0] * 5 + [1.0, 0.0, 0.0]]),
         "too little": true - torch.tensor([[0.0, 0.0, 1.0] + [0.0] * 5]),
     }
     skilled = {}
-    for name, rewards in told.items():
+    for name, rewards in rewards_given.items():
         timesteps = Timestep(
             cells, torch.ones(1, 8, 5, dtype=torch.bool), torch.zeros(1, 8, dtype=torch.int64), rewards,
             first, first,

@@ -155,14 +155,16 @@ def test_a_player_chooses_its_moves_again_and_another_player_does_not(kind, deco
         assert other.differing > 0.2 * other.moves
 
 
-def test_permuted_actions_are_told_in_the_players_own_numbers(tmp_path):
-    """What was executed is the permutation of what was told; no action stays what it was."""
+def test_permuted_actions_are_received_in_the_players_own_numbers(tmp_path):
+    """What was executed is the permutation of what was chosen; no action stays what it was."""
     player = Summer()
     a_job = job("permuted")
     _, histories = play(a_job, tmp_path, player)
-    told = np.stack([timestep.previous_action.numpy() for timestep in player.received[1:]], axis=1)
+    chosen = np.stack([timestep.previous_action.numpy() for timestep in player.received[1:]], axis=1)
     executed = np.stack([history.action[:-1] for history in histories])  # [B, T - 1]
-    maps = [{(int(own), int(done)) for own, done in zip(told[i], executed[i], strict=True)} for i in range(3)]
+    maps = [
+        {(int(own), int(done)) for own, done in zip(chosen[i], executed[i], strict=True)} for i in range(3)
+    ]
     assert [len(each) for each in maps] == [5, 5, 5]  # one executed action for each of the five
     assert all(own != done for each in maps for own, done in each)
     assert len({frozenset(each) for each in maps}) > 1  # each lane has its own
