@@ -43,8 +43,8 @@ def submission(walkers, here, data):
     return here / "submission"
 
 
-def played(submission, out):
-    rows.score(rows.requested(str(submission), out, lanes=2), ["skill"], applied=interventions.RETRAINED)
+def played(submission, out, applied=()):
+    rows.score(rows.requested(str(submission), out, lanes=2), ["skill"], applied=applied)
     scores.rescore(out)
     return out / "darkroom-v1" / "quick" / "mine"
 
@@ -71,7 +71,7 @@ def verified(row, submission, site, *more):
 def test_a_strangers_code_does_not_run_in_the_verifiers_process(more, submission, walkers, here, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(PlannedJob, "load", lambda *given: Other())
-        row = played(submission, here / "forged")
+        row = played(submission, here / "forged", interventions.RETRAINED[:1] if more else ())
     players = walkers / custom_players.PACKAGE / "players.py"
     players.write_text(players.read_text(encoding="utf-8") + HOSTILE, encoding="utf-8")
     code, shown = verified(row, submission, walkers, *more)
@@ -81,7 +81,8 @@ def test_a_strangers_code_does_not_run_in_the_verifiers_process(more, submission
 
 
 def test_an_honest_row_of_custom_code_says_that_nothing_was_trained(submission, walkers, here):
-    code, shown = verified(played(submission, here / "honest"), submission, walkers, "--retrain")
+    row = played(submission, here / "honest", interventions.RETRAINED)
+    code, shown = verified(row, submission, walkers, "--retrain")
     assert "custom code is not trained here: it would run in this process" in shown
     assert "retrained" not in shown.partition("earned here")[2]
     assert code == 0
