@@ -54,6 +54,24 @@ def test_the_probability_of_missing_one_slice_is_that_of_a_simulation(moves, cou
     assert share == pytest.approx(expected, abs=4 * np.sqrt(0.25 / (PLACES // 10)))
 
 
+@pytest.mark.parametrize(
+    ("moves", "first", "length"), [(13_000, 4_000, 650), (250_000, 100_000, 2_500), (13_000, 0, 13_000)]
+)
+def test_of_a_player_with_unbounded_reach_one_altered_lane_is_missed_as_the_protocol_says(
+    moves, first, length
+):
+    """1 - (1 - p) / 4, where p is that of a lane whose windows are checked; an altered lane of 16 is any."""
+    altered_lane, salts = 11, 4_000
+    missed = 0
+    for number in range(salts):
+        windows = drawn_windows.drawn(f"{number:032x}", "transfer/all", moves, 16, None)
+        touched = any(begin < first + length and first < end for begin, end in windows.spans)
+        missed += not (touched and altered_lane in windows.lanes)
+    p = drawn_windows.missed(first, length, moves, drawn_windows.count_of(moves, None))
+    assert missed / salts == pytest.approx(1 - (1 - p) / 4, abs=4 * np.sqrt(0.25 / salts))
+    assert "1 - (1 - p) / 4" in (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+
 def test_a_slice_that_spans_two_parts_is_never_missed():
     for moves, count in ((13_000, 6), (250_000, 59)):
         longest = 2 * -(-moves // count)
