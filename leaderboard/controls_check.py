@@ -17,7 +17,7 @@ from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, reserved_names, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records, row_documents
+from understudy.suite.harness import records, row_documents, score_documents
 from understudy.suite.io import files, walks
 from understudy.suite.scoring import conditions, gains, verdicts
 from understudy.suite.scoring.intervals import Interval
@@ -122,7 +122,7 @@ class ControlsCheck:
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "format": row_documents.Controls.number,
+            "format": score_documents.Controls.number,
             "understudy": understudy.__version__,
             "text": self.text,
             **asdict(self),
@@ -230,7 +230,7 @@ def status(results: Path, benchmark_name: str, budget_name: str) -> str | None:
     for folder in (results, stored_rows.RESULTS):
         path = folder / benchmark_name / budget_name / CONTROLS
         if path.exists():
-            kept = row_documents.read(row_documents.Controls, path)
+            kept = row_documents.read(score_documents.Controls, path)
             if kept["benchmark_identity"] == benchmarks.load(benchmark_name).identity:
                 version, text = kept["understudy"], str(kept["text"])
                 if folder.resolve() != results.resolve():

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from understudy.leaderboard import controls_check, pages, stored_rows, tables
 from understudy.leaderboard.tables import Estimate
-from understudy.suite.harness import row_documents
+from understudy.suite.harness import row_documents, score_documents
 
 HEADINGS: Final = (
     *("control", "task", "expected", "answer", "", "normalised gain", "detection limit", "n", "m"),
@@ -22,7 +22,7 @@ HEADINGS: Final = (
 def page_tables() -> dict[str, str]:
     """Return the page's tables by name, `<benchmark> <budget>`, one per check that comes with the package."""
     checks = sorted(stored_rows.RESULTS.glob(f"*/*/{controls_check.CONTROLS}"))
-    stored = {path: row_documents.read(row_documents.Controls, path) for path in checks}
+    stored = {path: row_documents.read(score_documents.Controls, path) for path in checks}
     return {f"{path.parts[-3]} {path.parts[-2]}": _table(found) for path, found in stored.items()}
 
 

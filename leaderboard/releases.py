@@ -22,7 +22,7 @@ from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, tasks, validation
 from understudy.suite.benchmarks import pins
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.harness import records, row_documents
+from understudy.suite.harness import records, score_documents
 from understudy.suite.io import bounded, checkout, files, walks
 from understudy.suite.scoring.verdicts import Verdict
 from understudy.suite.validation import Sha256
@@ -56,7 +56,7 @@ class FrozenVerdict(_Part):
     bracketed: bool
     n: int | None
     m: int | None
-    shown: row_documents.Interval | None  # the number beside the answer in a table
+    shown: score_documents.Interval | None  # the number beside the answer in a table
 
 
 class FrozenRow(_Part):
@@ -283,7 +283,7 @@ def _verdict(verdict: Verdict) -> FrozenVerdict:
     shown = verdict.numbers.get(tasks.load(verdict.task).column.number)
     values = verdict.as_json()
     kept = {name: values[name] for name in FrozenVerdict.model_fields if name not in ("shown", "marks")}
-    number = None if shown is None else row_documents.Interval(**vars(shown))
+    number = None if shown is None else score_documents.Interval(**vars(shown))
     return FrozenVerdict(**kept, marks=verdict.marks, shown=number)
 
 

@@ -19,7 +19,7 @@ from understudy.leaderboard.stored_runs import StoredRuns
 from understudy.suite import benchmarks, tasks
 from understudy.suite.benchmarks import Benchmark
 from understudy.suite.errors import InputError, MachineError
-from understudy.suite.harness import records, row_documents
+from understudy.suite.harness import records, score_documents
 from understudy.suite.histories import segments
 from understudy.suite.io import files, pools, walks, workers
 from understudy.suite.scoring import curves, verdicts
@@ -253,7 +253,7 @@ def _in_worker(row: RowFolder) -> _Ahead:
 def scores_of(scored: ScoredRow) -> dict[str, Any]:
     """Return what `scores.json` holds."""
     return {
-        "format": row_documents.Scores.number,
+        "format": score_documents.Scores.number,
         "row": scored.row["name"],
         "track": scored.track,
         "rechecked": scored.rechecked,

@@ -33,7 +33,14 @@ from understudy.leaderboard.scores import RowScorer, ScoredRow
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.harness import records, row_archive, row_documents, row_files, row_storage
+from understudy.suite.harness import (
+    records,
+    row_archive,
+    row_documents,
+    row_files,
+    row_storage,
+    score_documents,
+)
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import derived_segments, replay
 from understudy.suite.histories.derived_segments import SegmentRule
@@ -278,7 +285,7 @@ def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
     if not path.exists():
         return
     try:
-        kept = row_documents.read(row_documents.Scores, path)
+        kept = row_documents.read(score_documents.Scores, path)
         scored = scorer.score(row)
     except InputError as error:
         yield str(error)
@@ -295,7 +302,7 @@ def _check_controls(results: Path, row: RowFolder, scorer: RowScorer) -> Iterato
     if not path.exists():
         return
     try:
-        kept = row_documents.read(row_documents.Controls, path)
+        kept = row_documents.read(score_documents.Controls, path)
         found = controls_check.check(results, row.benchmark, row.budget, scorer).as_json()
     except InputError as error:
         yield str(error)

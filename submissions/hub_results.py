@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from understudy.submissions.submission_format import Submission
 from understudy.suite import benchmarks, tasks
 from understudy.suite.errors import InputError
-from understudy.suite.harness import records, row_documents
+from understudy.suite.harness import records, row_documents, score_documents
 from understudy.suite.harness.rounds import DEV
 from understudy.suite.hub.locations import Location
 from understudy.suite.scoring.verdicts import Verdict
@@ -88,7 +88,7 @@ def read(row: PublishedRow, submission: Submission) -> tuple[Answer, ...]:
         raise InputError(
             f"{row.path}: scored under another {benchmark.name} than the present one; score it again"
         )
-    scores = row_documents.read(row_documents.Scores, row.path / SCORES)
+    scores = row_documents.read(score_documents.Scores, row.path / SCORES)
     return answers(declared, scores, row.budget, row.not_ranked)
 
 

@@ -12,7 +12,7 @@ import pytest
 from support import rows
 
 from understudy.suite.errors import InputError
-from understudy.suite.harness import row_documents
+from understudy.suite.harness import row_documents, score_documents
 from understudy.suite.harness.row_documents import Document
 
 SHA = "0123456789abcdef" * 4
@@ -72,7 +72,7 @@ _EXAMPLES: dict[type[Document], dict[str, Any]] = {
     },
     row_documents.JobTiming: {"format": 1, **SECONDS},
     row_documents.Timing: {"format": 1, "jobs": {"start/all": SECONDS}},
-    row_documents.Scores: {
+    score_documents.Scores: {
         "format": 1, "row": "bc", "track": "frozen", "rechecked": None, "state_bytes": 8,
         "leak_nats": None, "leak_suspected": None,
         "verdicts": [{**VERDICT, "parts": [VERDICT]}],
@@ -91,7 +91,7 @@ _EXAMPLES: dict[type[Document], dict[str, Any]] = {
             },
         },
     },
-    row_documents.Controls: {
+    score_documents.Controls: {
         "format": 1, "understudy": "0.1.0", "text": "controls: 1 of 1", "benchmark": "darkroom-v1",
         "benchmark_identity": SHA, "budget": "quick", "runs_sha256": SHA, "other_lanes": [4],
         "results": [
