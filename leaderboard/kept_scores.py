@@ -1,8 +1,8 @@
 """Kept scores: verdicts that were derived on this machine before, so that a board of unchanged rows is quick.
 
 Scoring is a pure function of a row, of what it is compared with, of this code and of the libraries. What it
-gave is kept in the user's cache under a hash of all of these; anything else is scored anew. `verify` and
-`rescore` never read it. A file that someone else could have written is not read.
+gave is kept in the user's cache under a hash of all of these; anything else is scored anew. `rescore` and
+`verify --again` never read it. A file that someone else could have written is not read.
 """
 
 from __future__ import annotations

@@ -9,38 +9,28 @@ the player would choose those actions, which takes its weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from understudy.leaderboard import (
-    board,
-    controls_check,
+    derived_files,
     leak_notes,
     plan_check,
     predictions,
     reference_starts,
-    releases,
     scores,
     stored_rows,
     value_differences,
 )
-from understudy.leaderboard.scores import RowScorer, ScoredRow
+from understudy.leaderboard.kept_scores import KeptScores
 from understudy.leaderboard.stored_rows import RowFolder
 from understudy.suite import benchmarks, draws, exploration, games, tasks
 from understudy.suite.errors import CheckFailed, InputError
-from understudy.suite.harness import (
-    records,
-    row_archive,
-    row_documents,
-    row_files,
-    row_storage,
-    score_documents,
-)
+from understudy.suite.harness import records, row_archive, row_files, row_storage
 from understudy.suite.harness.row_files import RowPath
 from understudy.suite.histories import derived_segments, replay
 from understudy.suite.histories.derived_segments import SegmentRule
@@ -48,7 +38,6 @@ from understudy.suite.histories.history_format import History
 from understudy.suite.histories.replay_notes import ReplayNotes
 from understudy.suite.io import file_names, walks
 
-ROUNDING: Final = 1e-9  # of a verdict's numbers: quantiles differ in the last bits between versions of scipy
 Report = Callable[[int, int], None]  # moves done and to do
 Begin = Callable[[int, int, int], None]  # runs and moves to replay, runs that were replayed before
 
@@ -72,6 +61,7 @@ def verify(
     report: Report = lambda done, total: None,
     begin: Begin = lambda runs, moves, before: None,
     notes: ReplayNotes | None = None,
+    kept: KeptScores | None = None,
 ) -> list[Finding]:
     """Verify every row below a folder, and the tables of a results folder; return one finding per row.
 
@@ -82,6 +72,7 @@ def verify(
         report: called while runs are replayed.
         begin: called once, before the first replay.
         notes: of earlier replays, brought up to date; None: every run is replayed, and nothing is noted.
+        kept: scores that this code derived from the same files before; None: all are derived anew.
 
     Raises InputError if there is no row.
     """
@@ -107,21 +98,21 @@ def verify(
         notes.update(logs, replayed)
     for (row, folder, _), error in zip(due, replayed, strict=True):
         failures[row] += [f"{folder / file_names.HISTORY}: {error}"] if error else []
-    scorer = scores.RowScorer(results)
+    scorer = scores.RowScorer(results, kept=kept)
     for row in rows:
         for check in (_check_row, _check_jobs, _check_plan, _check_results_of_checks):
             failures[row] += _failures(check(row))
         for reference in beside.get(row, {}):
             failures[row] += _failures(_check_jobs(reference))
             failures[row] += _failures(_check_plan(reference))
-        failures[row] += _check_scores(scorer, row)
+        failures[row] += derived_files.check_scores(scorer, row)
     if chosen != rows[0].path:  # of a single row: its folder says nothing about the controls
         for row in {(row.benchmark, row.budget): row for row in reversed(rows)}.values():
-            failures[row] += _check_controls(results, row, scorer)
+            failures[row] += derived_files.check_controls(results, row, scorer)
     failures[rows[0]] += _check_strays(results, chosen, rows)
     if chosen == results:
-        failures[rows[0]] += _check_tables(results, scorer)
-        failures[rows[0]] += _failures(_check_releases(results, scorer))
+        failures[rows[0]] += derived_files.check_tables(results, scorer)
+        failures[rows[0]] += _failures(derived_files.check_releases(results, scorer))
     return [
         Finding(
             row,
@@ -279,41 +270,6 @@ def _check_results_of_checks(row: RowFolder) -> Iterator[str]:
                 yield f"{found.path}: {found.mismatch}"
 
 
-def _check_scores(scorer: RowScorer, row: RowFolder) -> Iterator[str]:
-    """Yield the differences between a row's stored verdicts and those of its runs."""
-    path = row.path / scores.SCORES
-    if not path.exists():
-        return
-    try:
-        kept = row_documents.read(score_documents.Scores, path)
-        scored = scorer.score(row)
-    except InputError as error:
-        yield str(error)
-        return
-    for place, found, expected in value_differences.differing(
-        {"scores": kept}, {"scores": scores.scores_of(scored)}, "", ROUNDING
-    ):
-        yield f"{path}: {place.removeprefix('scores.')} is {found!r}, the runs give {expected!r}"
-
-
-def _check_controls(results: Path, row: RowFolder, scorer: RowScorer) -> Iterator[str]:
-    """Yield the differences between the stored controls check of a benchmark and budget and its runs."""
-    path = results / row.benchmark / row.budget / controls_check.CONTROLS
-    if not path.exists():
-        return
-    try:
-        kept = row_documents.read(score_documents.Controls, path)
-        found = controls_check.check(results, row.benchmark, row.budget, scorer).as_json()
-    except InputError as error:
-        yield str(error)
-        return
-    expected = json.loads(json.dumps(found))  # tuples become lists
-    for place, stored_value, derived in value_differences.differing(
-        {"controls": kept}, {"controls": expected}, "", ROUNDING
-    ):
-        yield f"{path}: {place.removeprefix('controls.')} is {stored_value!r}, the runs give {derived!r}"
-
-
 def _not_played(row: RowFolder) -> tuple[str, ...]:
     """Return the tasks of which an imitator's row has no runs; they may have been left out on purpose."""
     try:
@@ -350,40 +306,6 @@ def _check_strays(results: Path, chosen: Path, rows: Sequence[RowFolder]) -> Ite
     runs += [path.parent for path in walks.matching(results, f"*/*/*/{row_archive.ARCHIVE}")]
     for folder in sorted({path for path in runs if _lies_in(path, chosen)} - known):
         yield f"{folder / records.ROW}: missing, so the runs here are not scored; restore it, or score again"
-
-
-def _check_tables(results: Path, scorer: RowScorer) -> Iterator[str]:
-    """Yield each stored table that differs from the table of these rows."""
-    written = [name for name in board.FILES if (results / name).exists()]
-    if not written:
-        return
-    try:
-        expected = board.contents(_scored(results, scorer), results, written)
-    except InputError as error:
-        yield str(error)
-        return
-    for name, data in expected.items():
-        path = results / name
-        try:
-            if board.differs(path, data):
-                yield f"{path}: not the table of these rows; write it again: understudy rescore {results}"
-        except InputError as error:
-            yield str(error)
-
-
-def _check_releases(results: Path, scorer: RowScorer) -> Iterator[str]:
-    """Yield what is wrong with the releases of these rows."""
-    folder = releases.folder_of(results)
-    if releases.numbers(folder):
-        yield from releases.failures(folder, _scored(results, scorer))
-
-
-def _scored(results: Path, scorer: RowScorer) -> list[ScoredRow]:
-    """Return every row with its verdicts, as `scores.score_all` does without those that cannot be read."""
-    try:
-        return [scorer.score(row) for row in stored_rows.rows_in(results)]
-    except InputError:
-        return scores.score_all(results, lambda row, error: None)
 
 
 def require(findings: list[Finding]) -> None:

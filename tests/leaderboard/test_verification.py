@@ -158,6 +158,24 @@ def test_a_second_verify_replays_nothing_and_checks_all_else(copied, capsys):
     assert "lane-4/history.parquet: segment 0 (moves 0 to 249), replayed, differs at move 7" in captured.out
 
 
+def test_a_second_verify_scores_nothing_anew_and_compares_what_is_stored(copied, capsys, monkeypatch):
+    row = copied / "darkroom-v1" / "quick" / "random"
+    command = ["verify", str(row), "--processes", "1"]
+    assert cli.main(command) == 0
+    scored = []
+    score = scores._BudgetScorer.score
+    monkeypatch.setattr(scores._BudgetScorer, "score", lambda *given: scored.append(1) or score(*given))
+    assert cli.main(command) == 0
+    assert not scored
+    assert cli.main([*command, "--again"]) == 0
+    assert len(scored) == 1
+    path = row / scores.SCORES
+    path.write_text(path.read_text().replace('"answer": "no"', '"answer": "yes"', 1))
+    capsys.readouterr()
+    assert cli.main(command) == 1
+    assert "answer is 'yes', the runs give 'no'" in capsys.readouterr().out
+
+
 def test_a_row_verified_before_still_needs_all_of_its_runs(copied, capsys):
     row = copied / "darkroom-v1" / "quick" / "random"
     assert cli.main(["verify", str(row), "--processes", "1"]) == 0

@@ -30,7 +30,7 @@ def verify(
         int | None, typer.Option(min=1, help="Worker processes; default: all cores.")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Replay also what was replayed here before.")
+        bool, typer.Option("--again", help="Replay and score also what was replayed and scored here before.")
     ] = False,
     recheck: Annotated[
         str | None,
@@ -57,11 +57,11 @@ def verify(
 ) -> None:
     """Replay every logged run and recompute every stored number; exit code 1 if one differs or is missing.
 
-    A run that was replayed here before, under the same versions, is not replayed again. A badge is printed if
-    it was earned in this run (docs/protocol.md).
+    A run that was replayed here before, and a row that was scored, under the same versions, are not replayed
+    and scored again. A badge is printed if it was earned in this run (docs/protocol.md).
     """
     from understudy import rechecking, screen
-    from understudy.leaderboard import verification
+    from understudy.leaderboard import kept_scores, verification
     from understudy.suite.errors import InputError
     from understudy.suite.histories import replay_notes
 
@@ -83,6 +83,7 @@ def verify(
             lambda done, total: shown.report("replay", done, total),
             begin,
             replay_notes.of_this_user(again),
+            None if again else kept_scores.of_this_user(),
         )
     failures: list[str] = []
     try:
