@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from understudy.baselines.training import loop, settings
+from understudy.baselines.training import settings
 from understudy.baselines.training.settings import TrainingSettings
 from understudy.submissions import architectures, loading, regular_files, watched
 from understudy.submissions.checkpoint_source import CheckpointSource
@@ -162,6 +162,8 @@ def _train(
             "trained anew, on shuffled actions or on the true ones; declare the settings that it was trained "
             "with"
         )
+    from understudy.baselines.training import loop
+
     config = loading.config(source)
     own = settings.settings_from(declared)
     names = [name for name, _, _ in source.watched]

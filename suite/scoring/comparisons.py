@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from understudy.suite.scoring import intervals
 from understudy.suite.scoring.contrasts import METHOD, Sample
@@ -127,7 +127,9 @@ def _independent(rows: Sequence[Comparable], level: float) -> tuple[Numbers, Num
     )
     n = np.array([min(len(sample.units) for sample in row.samples) for row in rows], dtype=np.float64)
     m = n[:, None]
-    constant = 2 * np.exp(special.gammaln(n + 1) + special.gammaln(m + 1) - special.gammaln(n + m + 1))
+    constant = 2 * np.exp(
+        scipy.special.gammaln(n + 1) + scipy.special.gammaln(m + 1) - scipy.special.gammaln(n + m + 1)
+    )
     return _rounded(means[:, None] - means[None], np.abs(means)[:, None]), half, constant
 
 

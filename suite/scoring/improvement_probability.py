@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 from understudy.suite.scoring import aggregates
 from understudy.suite.scoring.intervals import Interval
@@ -32,8 +32,8 @@ def paired(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -> Interv
     estimate = float(aggregates.probability_of_improvement(x[None], y[None]))
     wins, tail = estimate * x.size, (1 - confidence) / 2
     lost = x.size - wins
-    low = float(special.betaincinv(wins, lost + 1, tail)) if wins else 0.0
-    high = float(special.betaincinv(wins + 1, lost, 1 - tail)) if lost else 1.0
+    low = float(scipy.special.betaincinv(wins, lost + 1, tail)) if wins else 0.0
+    high = float(scipy.special.betaincinv(wins + 1, lost, 1 - tail)) if lost else 1.0
     return Interval(estimate, low, high, confidence)
 
 
@@ -57,14 +57,14 @@ def independent(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -> I
 
 def _score_interval(estimate: float, variance: Callable[[float], float], confidence: float) -> Interval:
     """Return all p with |p - estimate| <= z sqrt(variance(p)); the variance is 0 only at 0 and at 1."""
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = float(scipy.special.ndtri((1 + confidence) / 2))
 
     def excess(p: float) -> float:
         return (p - estimate) ** 2 - z**2 * variance(p)
 
     inside = min(max(estimate, TINY), 1 - TINY)
-    low = 0.0 if estimate == 0 else optimize.brentq(excess, 0.0, inside)
-    high = 1.0 if estimate == 1 else optimize.brentq(excess, inside, 1.0)
+    low = 0.0 if estimate == 0 else scipy.optimize.brentq(excess, 0.0, inside)
+    high = 1.0 if estimate == 1 else scipy.optimize.brentq(excess, inside, 1.0)
     return Interval(estimate, float(low), float(high), confidence)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 FARTHEST_UNITS = 100_000  # the search for a number of units ends here
 CERTAIN_HALVES = 100.0  # above this many half-widths, power is 1 and the noncentral t would give NaN
@@ -128,7 +128,7 @@ def _half_width(errors: Sequence[float], parts: Sequence[Moments], confidence: f
         return 0.0
     shares = [error / total for error in errors]
     lost = sum(share * share / max(part.n - 1, 1) for share, part in zip(shares, parts, strict=True))
-    return math.sqrt(total) * float(special.stdtrit(1.0 / lost, (1 + confidence) / 2))
+    return math.sqrt(total) * float(scipy.special.stdtrit(1.0 / lost, (1 + confidence) / 2))
 
 
 def degrees_of_freedom(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
@@ -186,7 +186,7 @@ def needed_units(parts: Sequence[Moments], confidence: float = 0.95, power: floa
             return True
         errors = _squared_errors(variances, counts)
         free, error = _satterthwaite(errors, counts), float(np.sqrt(errors.sum()))
-        return bool(1 - special.nctdtr(free, effect / error, half / error) >= power)
+        return bool(1 - scipy.special.nctdtr(free, effect / error, half / error) >= power)
 
     high = 2
     while not enough(high):
@@ -217,14 +217,12 @@ def detectable_effect(parts: Sequence[Moments], confidence: float = 0.95, power:
         return 0.0
     critical = float(_critical_t(np.asarray(free), confidence))
     if np.isinf(free):
-        return error * (critical + float(special.ndtri(power)))
-
-    from scipy import optimize
+        return error * (critical + float(scipy.special.ndtri(power)))
 
     def lacking(effect: float) -> float:
-        return float(1 - special.nctdtr(free, effect, critical)) - power
+        return float(1 - scipy.special.nctdtr(free, effect, critical)) - power
 
-    return error * float(optimize.brentq(lacking, 0.0, 3 * critical))
+    return error * float(scipy.optimize.brentq(lacking, 0.0, 3 * critical))
 
 
 def _squared_errors(variances: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
@@ -247,16 +245,15 @@ def _satterthwaite(errors: NDArray[np.float64], counts: NDArray[np.int64]) -> ND
 def _critical_t(free: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     quantile, infinite = (1 + confidence) / 2, np.isinf(free)
     if not infinite.any():
-        student: NDArray[np.float64] = special.stdtrit(free, quantile)
+        student: NDArray[np.float64] = scipy.special.stdtrit(free, quantile)
         return student
-    limited = special.stdtrit(np.where(infinite, 1.0, free), quantile)
-    critical: NDArray[np.float64] = np.where(infinite, special.ndtri(quantile), limited)
+    limited = scipy.special.stdtrit(np.where(infinite, 1.0, free), quantile)
+    critical: NDArray[np.float64] = np.where(infinite, scipy.special.ndtri(quantile), limited)
     return critical
 
 
 def _edge(excess: Callable[[float], float], inside: float, direction: float) -> float:
     """Return the first ratio, from `inside` in a direction, at which `excess` turns positive."""
-    from scipy import optimize
 
     step = 1e-2 * max(1.0, abs(inside))
     last = inside
@@ -266,4 +263,4 @@ def _edge(excess: Callable[[float], float], inside: float, direction: float) -> 
     outside = inside + direction * step
     if last == outside or excess(last) >= 0:
         return last
-    return float(optimize.brentq(excess, last, outside, xtol=1e-9, rtol=1e-9))
+    return float(scipy.optimize.brentq(excess, last, outside, xtol=1e-9, rtol=1e-9))
