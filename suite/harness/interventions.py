@@ -95,7 +95,7 @@ def checkpoints_of(
         of_round: in which the row is played.
     """
     named = sorted(checkpoints)
-    if intervention is None or intervention.parameters not in TRAINED or len(named) < NUM_DRAWS:
+    if intervention is None or _are_all(intervention, checkpoints):
         return named
     if of_round.name in ROUNDS_BY_NAME:
         return [named[intervention.draw]]
@@ -107,10 +107,18 @@ def checkpoints_of(
 def checkpoints_of_role(stored_as: str, checkpoints: Mapping[str, str], round_name: str) -> list[str]:
     """Return the checkpoints that are played in a role, as it is stored, e.g. `transfer@shuffled-0`.
 
-    Raises InputError for a round that is not known here.
+    Raises InputError if they depend on the salt of a round that is not known here.
     """
     _, _, name = stored_as.partition("@")
-    return checkpoints_of(INTERVENTIONS.get(name), checkpoints, rounds.load(round_name))
+    applied = INTERVENTIONS.get(name)
+    if _are_all(applied, checkpoints):
+        return sorted(checkpoints)
+    return checkpoints_of(applied, checkpoints, rounds.load(round_name))
+
+
+def _are_all(intervention: Intervention | None, checkpoints: Mapping[str, str]) -> bool:
+    is_trained = intervention is not None and intervention.parameters in TRAINED
+    return not is_trained or len(checkpoints) < NUM_DRAWS
 
 
 def chosen(names: Sequence[str]) -> list[Intervention]:

@@ -282,7 +282,9 @@ def test_a_draw_of_shuffled_actions_retrains_one_checkpoint_where_there_are_enou
     assert len({name for (name,) in drawn}) == 3
     assert interventions.checkpoints_of_role("transfer@shuffled-2", four, "dev") == drawn[2]
     assert interventions.checkpoints_of_role("transfer@redrawn-2", four, "dev") == sorted(four)
-    assert interventions.checkpoints_of_role("transfer", four, "dev") == sorted(four)
+    assert interventions.checkpoints_of_role("transfer", four, "a later round") == sorted(four)
+    with pytest.raises(InputError, match="a later round"):
+        interventions.checkpoints_of_role("transfer@shuffled-2", four, "a later round")
 
 
 def test_names_do_not_decide_which_checkpoints_are_trained_anew_but_a_later_salt_does():
