@@ -66,7 +66,7 @@ def _line(changes: Mapping[str, Any], measured: Measured | None) -> list[str]:
         f"{measured.moves / 1e6:.3g}",
         f"{measured.watched_runs:,}",
         f"{measured.parameters:,}",
-        f"{gain.value:.2f} [{gain.low:.2f}, {gain.high:.2f}]",
+        tables.figure("", gain),
         measured.answer or "undecided",
         f"{_moves(measured.demonstrated_to)}, {_moves(measured.refuted_from)}",
         f"{seconds / 60:.1f}" if seconds else UNKNOWN,
