@@ -64,8 +64,10 @@ def test_what_writes_there_says_so(read_only, capsys, arguments):
 
 
 def test_a_submission_that_may_only_be_read_is_checked(make_submission, capsys, monkeypatch):
+    submission = make_submission()
+    assert cli.main(["check", str(submission)]) == cli.DONE  # imports modules that nobody may not read
     with privileges.nobodys_folder() as folder:
-        shutil.copytree(make_submission(), folder / "mine")
+        shutil.copytree(submission, folder / "mine")
         shutil.copytree(os.environ["UNDERSTUDY_DATA"], folder / "data")
         for path in folder.rglob("*"):
             path.chmod(0o555 if path.is_dir() else 0o444)
