@@ -125,7 +125,7 @@ class RowScorer:
 
         `kept` are scores that were derived before; None: all are derived anew, and nothing is kept.
         """
-        self._results, self._told, self._kept = results, left_out, kept
+        self._results, self._report_left_out, self._kept = results, left_out, kept
         self._keys = Keys(results)
         self._complete = True  # no row that others are compared with was left out
         self._scorers: dict[tuple[str, str], _BudgetScorer] = {}
@@ -198,7 +198,7 @@ class RowScorer:
 
     def _left_out(self, row: RowFolder, error: InputError) -> None:
         self._complete = False
-        self._told(row, error)
+        self._report_left_out(row, error)
 
     def _of_budget(self, benchmark: str, budget: str) -> _BudgetScorer:
         key = benchmark, budget

@@ -1,4 +1,4 @@
-"""Which work items are done already, told from the stored files alone, in a tree or packed."""
+"""Which work items are done already, by the stored files alone, in a tree or packed."""
 
 from __future__ import annotations
 

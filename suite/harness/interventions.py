@@ -13,7 +13,9 @@ from understudy.suite.protocols import Game
 
 NUM_DRAWS = 3  # of redrawn, shuffled and retrained parameters
 TRAINED = ("shuffled", "retrained")  # `parameters` that take a training
-ROUNDS_BY_NAME = frozenset("1234567")  # in which checkpoints are trained anew in order of their names
+ROUNDS_BY_NAME = frozenset(
+    map(str, range(1, 8))
+)  # in which checkpoints are trained anew in order of their names
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,6 @@ def _critical_t(free: NDArray[np.float64], confidence: float) -> NDArray[np.floa
 
 def _edge(excess: Callable[[float], float], inside: float, direction: float) -> float:
     """Return the first ratio, from `inside` in a direction, at which `excess` turns positive."""
-
     step = 1e-2 * max(1.0, abs(inside))
     last = inside
     while excess(inside + direction * step) <= 0:

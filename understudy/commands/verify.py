@@ -57,8 +57,8 @@ def verify(
 ) -> None:
     """Replay every logged run and recompute every stored number; exit code 1 if one differs or is missing.
 
-    A run that was replayed here before, and a row that was scored, under the same versions, are not replayed
-    and scored again. A badge is printed if it was earned in this run (docs/protocol.md).
+    Runs that were replayed and rows that were scored here before, under the same versions, are not replayed
+    or scored again. A badge is printed if it was earned in this run (docs/protocol.md).
     """
     from understudy import rechecking, screen
     from understudy.leaderboard import kept_scores, verification
